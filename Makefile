@@ -1,0 +1,28 @@
+# Nothing here phones home.
+export DO_NOT_TRACK := true
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+export PYTHON
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint clean
+
+help:  ## List the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+
+setup:  ## Create .venv with every pinned package (done once; the other targets call it)
+	@scripts/setup.sh
+
+demo: setup  ## Run the whole benchmark on a small real data set
+	.venv/bin/mae-bench run demo
+
+test: setup  ## Run the tests
+	.venv/bin/python -m pytest
+
+lint: setup  ## Check style and types
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+clean:  ## Remove .venv and caches; keeps runs/
+	rm -rf .venv .venv-setup.log *.egg-info build .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,6 @@
+# Frozen features of the demo's garments, shared by linear probe, kNN and few-shot.
+pool = "avg"
+batch_size = 500
+num_workers = 0
+train_data = dict(root="demo/classification/train", transform=dict(input_size=30, crop_pct=1.0))
+val_data = dict(root="demo/classification/val", transform=dict(input_size=30, crop_pct=1.0))

@@ -1,0 +1,8 @@
+# Runner settings that every training shares.
+default_scope = "mmengine"
+log_level = "INFO"
+env_cfg = dict(cudnn_benchmark=False, mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0))
+default_hooks = dict(
+    checkpoint=dict(type="CheckpointHook", interval=1, max_keep_ckpts=2),
+    logger=dict(type="LoggerHook", interval=50),
+)

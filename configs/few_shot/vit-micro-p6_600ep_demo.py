@@ -1,0 +1,6 @@
+# 600 episodes for each setting, 15 queries a class, as is usual since Vinyals et al. 2016.
+_base_ = ["../_base_/demo.py", "../_base_/demo_features.py"]
+stage = "few-shot"
+episodes = 600
+queries = 15
+settings = [(5, 1), (5, 5), (10, 1), (10, 5)]

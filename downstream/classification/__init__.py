@@ -1,0 +1,1 @@
+"""Image classification: fine-tuning, linear probe, kNN, and few-shot on frozen features."""

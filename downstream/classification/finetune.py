@@ -1,0 +1,87 @@
+"""Fine-tuning: the whole encoder and a linear head on labelled images."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.model import BaseModel
+from mmengine.runner import Runner, set_random_seed
+from torch import nn
+from torch.nn import functional as F
+
+from downstream.classification.accuracy import top1
+from downstream.classification.features import pool_tokens
+from mae_core.checkpoints import build_encoder, save_weights
+from mae_core.data.images import ImageDataset
+from mae_core.encoder import ViTEncoder
+from mae_core.engine.preprocess import Normalize
+from mae_core.engine.train import build_runner
+from mae_core.errors import UserError
+from mae_core.stage import Reporter, StageResult
+
+
+class Classifier(BaseModel):
+    """Encoder, pooling, head.
+
+    Args:
+        encoder: trained further.
+        classes: number of classes.
+        preprocessor: normalises uint8 images.
+        pool: 'avg' over patches or the 'cls' token.
+        label_smoothing: of the cross entropy, 0 to below 1.
+    """
+
+    def __init__(
+        self,
+        encoder: ViTEncoder,
+        classes: int,
+        preprocessor: Normalize,
+        pool: str = "avg",
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__(data_preprocessor=preprocessor)
+        self.encoder = encoder
+        self.pool = pool
+        self.label_smoothing = label_smoothing
+        self.head = nn.Linear(encoder.width, classes)
+        nn.init.trunc_normal_(self.head.weight, std=0.01)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, inputs: torch.Tensor, label: torch.Tensor, mode: str = "tensor") -> Any:
+        """'loss': dict of the loss; 'predict': (N,) bool, correct or not; 'tensor': logits."""
+        logits = self.head(pool_tokens(self.encoder(inputs), self.pool))
+        if mode == "loss":
+            smoothing = self.label_smoothing
+            return {"loss": F.cross_entropy(logits, label, label_smoothing=smoothing)}
+        return logits.argmax(dim=1) == label if mode == "predict" else logits
+
+
+def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> StageResult:
+    """Fine-tune on the train images; metric `fine-tune/top1` on all val images at the end."""
+    set_random_seed(config.seed)
+    train = ImageDataset(**config.train_dataloader.dataset)
+    val = ImageDataset(**config.val_dataloader.dataset)
+    if train.classes != val.classes:
+        odd = sorted(set(train.classes) ^ set(val.classes))
+        raise UserError(f"train and val have different classes: {', '.join(odd)} only in one")
+    model = Classifier(
+        build_encoder(config.encoder, encoder),
+        len(train.classes),
+        Normalize(**config.pixels),
+        **config.classifier,
+    )
+    datasets = {"train_dataloader": train, "val_dataloader": val}
+    runner = build_runner(config, model, work_dir, reporter, datasets)
+    runner.train()
+    checkpoint = work_dir / "classifier.safetensors"
+    save_weights(checkpoint, model, encoder=model.encoder.config, classes=train.classes)
+    return StageResult({"fine-tune/top1": top1(predict(runner))}, str(checkpoint))
+
+
+@torch.inference_mode()
+def predict(runner: Runner) -> torch.Tensor:
+    """(N,) bool: which val images the trained model classifies correctly."""
+    runner.model.eval()
+    batches = [runner.model.val_step(batch) for batch in runner.val_dataloader]
+    return torch.cat(batches).cpu()

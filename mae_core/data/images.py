@@ -1,0 +1,83 @@
+"""Image folders as data sets, through timm's reader."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from timm.data import create_transform
+from timm.data.readers import create_reader
+from torch.utils.data import Dataset
+
+from mae_core.data.roots import resolve_root
+from mae_core.errors import UserError
+
+
+class ImageDataset(Dataset[dict[str, Any]]):
+    """Images in one folder per class.
+
+    An item is `{"inputs": uint8 tensor (C, H, W), "label": int}`; `classes` names the labels.
+
+    Args:
+        root: the folder with one folder per class, or 'demo/...' for the demo's data.
+        transform: arguments of timm's `create_transform`; pixels stay uint8 and are normalised on
+            the device.
+        per_class: keep only the first n images of each class in a seeded order; all without it.
+        in_chans: 1 reads as grey, 3 as RGB.
+        seed: of the choice that `per_class` makes.
+
+    Raises:
+        UserError: if the folder is missing, holds no images, or has too few for `per_class`.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        transform: dict[str, Any],
+        per_class: int | None = None,
+        in_chans: int = 3,
+        seed: int = 0,
+    ) -> None:
+        self.root = resolve_root(root)
+        try:
+            reader = create_reader("", root=str(self.root))
+        except RuntimeError as error:
+            raise UserError(f"{self.root} holds no images in class folders") from error
+        self.classes: list[str] = sorted(reader.class_to_idx, key=reader.class_to_idx.get)
+        self.samples: list[tuple[str, int]] = reader.samples
+        if per_class is not None:
+            self.samples = balanced_subset(self.samples, per_class, seed)
+        self.transform: Callable[[Image.Image], Any] = create_transform(
+            **transform, normalize=False
+        )
+        self.mode = {1: "L", 3: "RGB"}[in_chans]
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        path, label = self.samples[index]
+        with Image.open(path) as image:
+            return {"inputs": self.transform(image.convert(self.mode)), "label": label}
+
+
+def balanced_subset(
+    samples: Sequence[tuple[str, int]], per_class: int, seed: int
+) -> list[tuple[str, int]]:
+    """`per_class` samples of each class, drawn without replacement.
+
+    Raises:
+        UserError: if a class has fewer.
+    """
+    import numpy as np
+
+    labels = np.array([label for _, label in samples])
+    rng = np.random.default_rng(seed)
+    chosen: list[int] = []
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        if len(members) < per_class:
+            folder = Path(samples[members[0]][0]).parent
+            raise UserError(f"{folder} has {len(members)} images, per_class asks for {per_class}")
+        chosen.extend(rng.choice(members, per_class, replace=False))
+    return [samples[i] for i in sorted(chosen)]

@@ -1,0 +1,148 @@
+"""The one encoder of the project: a plain ViT on timm blocks.
+
+It sees a subset of the patches (pretraining), all of them (classification) or images of another
+size (detection, segmentation). Parameters carry timm's names.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from timm.layers import PatchEmbed, resample_abs_pos_embed
+from timm.models.vision_transformer import Block
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mae_core.errors import UserError
+from mae_core.patches import gather_patches, grid_size, patchify
+from mae_core.positions import sincos_positions
+
+LayerNorm: Any = partial(
+    nn.LayerNorm, eps=1e-6
+)  # what MAE weights were trained with; torch has 1e-5
+
+
+class ViTEncoder(nn.Module):
+    """Vision Transformer (Dosovitskiy et al. 2020) with a class token and fixed positions.
+
+    Args:
+        img_size: pixels, one number or (H, W).
+        patch_size: pixels a side.
+        in_chans: input channels.
+        width: channels of a token; `heads` must divide it, and so must 4.
+        depth: number of blocks.
+        heads: attention heads.
+        mlp_ratio: hidden width of the MLP over `width`.
+        drop_path: stochastic depth of the last block, growing linearly from 0.
+
+    Raises:
+        UserError: if the sizes do not fit together.
+    """
+
+    def __init__(
+        self,
+        img_size: int | Sequence[int] = 224,
+        patch_size: int = 16,
+        in_chans: int = 3,
+        width: int = 768,
+        depth: int = 12,
+        heads: int = 12,
+        mlp_ratio: float = 4.0,
+        drop_path: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if width % heads:
+            raise UserError(f"{heads} heads do not divide the width {width}")
+        self.img_size = to_pair(img_size)
+        self.config: dict[str, Any] = {
+            "img_size": list(self.img_size),
+            "patch_size": patch_size,
+            "in_chans": in_chans,
+            "width": width,
+            "depth": depth,
+            "heads": heads,
+            "mlp_ratio": mlp_ratio,
+        }
+        self.patch_size, self.width, self.depth = patch_size, width, depth
+        self.grid = grid_size(*self.img_size, patch_size)
+        self.patch_embed = PatchEmbed(self.img_size, patch_size, in_chans, width)
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
+        self.pos_embed = nn.Parameter(sincos_positions(self.grid, width), requires_grad=False)
+        self.blocks = nn.ModuleList(
+            Block(
+                width,
+                heads,
+                mlp_ratio,
+                qkv_bias=True,
+                norm_layer=LayerNorm,
+                drop_path=drop_path * i / max(depth - 1, 1),
+            )
+            for i in range(depth)
+        )
+        self.norm = LayerNorm(width)
+        init_weights(self)
+        nn.init.normal_(self.cls_token, std=0.02)
+
+    def forward(self, images: Tensor, keep: Tensor | None = None) -> Tensor:
+        """Normalised tokens (N, 1 + K, width), class token first.
+
+        Args:
+            images: (N, C, H, W) float; both sides are multiples of the patch.
+            keep: (N, K) int64, the patches to look at; all of them without it.
+        """
+        tokens = self._embed(images, keep)
+        for block in self.blocks:
+            tokens = block(tokens)
+        return self.norm(tokens)
+
+    def feature_maps(self, images: Tensor, layers: Sequence[int]) -> list[Tensor]:
+        """Patch tokens (N, width, h, w) after each block in `layers` (0 to depth - 1).
+
+        The last block's map is normalised; earlier ones are as the block left them.
+        """
+        h, w = grid_size(images.shape[-2], images.shape[-1], self.patch_size)
+        tokens, maps = self._embed(images, None), []
+        for i, block in enumerate(self.blocks):
+            tokens = block(tokens)
+            if i in layers:
+                out = self.norm(tokens) if i == self.depth - 1 else tokens
+                maps.append(out[:, 1:].transpose(1, 2).unflatten(2, (h, w)).contiguous())
+        return maps
+
+    def _embed(self, images: Tensor, keep: Tensor | None) -> Tensor:
+        patches = patchify(images, self.patch_size)  # (N, L, p*p*C)
+        positions = self._positions(grid_size(images.shape[-2], images.shape[-1], self.patch_size))
+        here = positions[:, 1:]
+        if keep is not None:
+            patches = gather_patches(patches, keep)
+            here = gather_patches(here.expand(len(keep), -1, -1), keep)
+        proj = self.patch_embed.proj  # a convolution's weight; applied as a linear layer
+        weight = proj.weight.permute(0, 2, 3, 1).flatten(1)
+        tokens = F.linear(patches, weight, proj.bias) + here
+        cls = (self.cls_token + positions[:, :1]).expand(len(tokens), -1, -1).to(tokens.dtype)
+        return torch.cat([cls, tokens], dim=1)
+
+    def _positions(self, grid: tuple[int, int]) -> Tensor:
+        if grid == self.grid:
+            return self.pos_embed
+        return resample_abs_pos_embed(self.pos_embed, list(grid), list(self.grid))
+
+
+def init_weights(module: nn.Module) -> None:
+    """Xavier-uniform linear layers, the patch embedding as one of them (paper, A.1)."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.xavier_uniform_(layer.weight)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+        elif isinstance(layer, PatchEmbed):
+            nn.init.xavier_uniform_(layer.proj.weight.flatten(1))
+
+
+def to_pair(size: int | Sequence[int]) -> tuple[int, int]:
+    """One number or (H, W) -> (H, W)."""
+    if isinstance(size, int):
+        return size, size
+    height, width = size
+    return int(height), int(width)

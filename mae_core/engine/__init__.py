@@ -1,0 +1,1 @@
+"""One engine for every gradient training: mmengine's Runner, with our hooks."""

@@ -1,0 +1,73 @@
+"""Hooks on mmengine's Runner: reporting and an exact resume."""
+
+import random
+import time
+from typing import Any, cast
+
+import numpy as np
+import torch
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from mae_core.stage import Reporter
+
+
+class ReportHook(Hook):
+    """Tell a reporter the progress, and every `interval` steps the loss, rate and speed."""
+
+    priority = "VERY_LOW"
+
+    def __init__(self, reporter: Reporter, interval: int = 10) -> None:
+        self.reporter = reporter
+        self.interval = interval
+
+    def before_train(self, runner: Runner) -> None:
+        """Start the clock."""
+        self._clock, self._last = time.perf_counter(), runner.iter
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
+        """Report at the interval and at the last step."""
+        step, total = runner.iter + 1, runner.max_iters
+        if step % self.interval and step != total:
+            return
+        now = time.perf_counter()
+        speed = (step - self._last) * runner.train_dataloader.batch_size / (now - self._clock)
+        self._clock, self._last = now, step
+        scalars = runner.message_hub.log_scalars
+        values = {
+            key.removeprefix("train/"): float(buffer.mean(self.interval))
+            for key, buffer in scalars.items()
+            if key.startswith("train/") and "time" not in key
+        }
+        self.reporter.log({**values, "images_per_second": speed}, step)
+        self.reporter.progress(step, total, "step", loss=values["loss"], images_per_s=speed)
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        """Report what an evaluation found."""
+        found = {f"val/{k}": float(v) for k, v in (metrics or {}).items() if np.isscalar(v)}
+        self.reporter.log(found, runner.iter)
+
+
+class RandomStateHook(Hook):
+    """Keep the random states in the checkpoint, so that a resumed run draws what it would have."""
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Add the states of Python, NumPy and torch."""
+        kind, keys, *rest = cast(tuple[Any, ...], np.random.get_state(legacy=True))
+        checkpoint["random_state"] = {
+            "python": random.getstate(),
+            "numpy": (kind, keys.tolist(), *rest),
+            "torch": torch.get_rng_state(),
+            "cuda": torch.cuda.get_rng_state_all(),
+        }
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Restore them."""
+        state = checkpoint["random_state"]
+        random.setstate(state["python"])
+        kind, keys, *rest = state["numpy"]
+        np.random.set_state((kind, np.array(keys, dtype=np.uint32), *rest))
+        torch.set_rng_state(state["torch"].cpu())
+        torch.cuda.set_rng_state_all([s.cpu() for s in state["cuda"]])

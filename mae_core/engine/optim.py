@@ -1,0 +1,48 @@
+"""Layer-wise learning-rate decay (Clark et al. 2020; paper, A.1 "End-to-end fine-tuning")."""
+
+import re
+from typing import Any
+
+from mmengine.model import is_model_wrapper
+from mmengine.optim import DefaultOptimWrapperConstructor
+from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
+from torch import nn
+
+from mae_core.encoder import ViTEncoder
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class LayerDecayConstructor(DefaultOptimWrapperConstructor):
+    """One parameter group for each layer, and no weight decay on vectors.
+
+    `paramwise_cfg.layer_decay` is the factor between neighbouring layers, 0 to 1. The embedding is
+    layer 0, block i is layer i + 1, everything outside the encoder is the last layer.
+    """
+
+    def add_params(self, params: list[dict[str, Any]], module: nn.Module, **_: Any) -> None:
+        """Append the groups of `module` to `params`."""
+        model: Any = module.module if is_model_wrapper(module) else module
+        prefix, encoder = next(
+            (name, m) for name, m in model.named_modules() if isinstance(m, ViTEncoder)
+        )
+        last = encoder.depth + 1
+        groups: dict[tuple[int, bool], dict[str, Any]] = {}
+        for name, parameter in model.named_parameters():
+            if not parameter.requires_grad:
+                continue
+            inside = name.startswith(f"{prefix}.")
+            layer = layer_id(name.removeprefix(f"{prefix}."), last) if inside else last
+            decays = parameter.ndim > 1 and not name.endswith("cls_token")
+            group = groups.setdefault((layer, decays), {"params": []})
+            group["params"].append(parameter)
+            group["lr"] = self.base_lr * self.paramwise_cfg["layer_decay"] ** (last - layer)
+            group["weight_decay"] = self.base_wd if decays else 0.0
+        params.extend(groups.values())
+
+
+def layer_id(name: str, last: int) -> int:
+    """The layer of an encoder's parameter: 0 for the embedding, `last` for the final norm."""
+    block = re.match(r"blocks\.(\d+)\.", name)
+    if block:
+        return int(block[1]) + 1
+    return last if name.startswith("norm.") else 0

@@ -1,0 +1,36 @@
+"""From stored pixels to what the model sees, on the device."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from mmengine.model import BaseDataPreprocessor
+
+
+class Normalize(BaseDataPreprocessor):
+    """Move a batch to the device and normalise its images there.
+
+    Args:
+        mean, std: per channel, in units of uint8 pixels (0 to 255).
+    """
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
+
+    def forward(self, data: dict[str, Any], training: bool = False) -> dict[str, Any]:
+        """uint8 `inputs` (N, C, H, W) become float32; other entries only move."""
+        data = self.cast_data(data)
+        return {**data, "inputs": self.images(data["inputs"])}
+
+    def images(self, pixels: torch.Tensor) -> torch.Tensor:
+        """(N, C, H, W) uint8 -> normalised float32."""
+        return (pixels.float() - self.mean) / self.std
+
+    def restore(self, images: torch.Tensor) -> torch.Tensor:
+        """The inverse of :meth:`images`: (N, C, H, W) uint8."""
+        return (images * self.std + self.mean).round().clamp(0, 255).byte()

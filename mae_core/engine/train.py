@@ -1,0 +1,107 @@
+"""Run one training on mmengine's Runner, resumed where it stopped."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.logging.history_buffer import HistoryBuffer
+from mmengine.runner import Runner, find_latest_checkpoint
+from torch import nn
+from torch.utils.data import Dataset
+
+from mae_core.engine import optim  # noqa: F401  registers the constructor
+from mae_core.engine.hooks import RandomStateHook, ReportHook
+from mae_core.engine.schedule import warmup_cosine
+from mae_core.errors import UserError
+from mae_core.stage import Reporter
+
+RUNNER_KEYS = (
+    "train_dataloader",
+    "train_cfg",
+    "optim_wrapper",
+    "param_scheduler",
+    "auto_scale_lr",
+    "val_dataloader",
+    "val_cfg",
+    "val_evaluator",
+    "test_dataloader",
+    "test_cfg",
+    "test_evaluator",
+    "default_hooks",
+    "env_cfg",
+    "default_scope",
+    "log_level",
+    "custom_hooks",
+)
+
+
+def build_runner(
+    config: Config,
+    model: nn.Module | dict[str, Any],
+    work_dir: Path,
+    reporter: Reporter,
+    datasets: dict[str, Dataset[Any]] | None = None,
+) -> Runner:
+    """A Runner that reports, and that continues from the last checkpoint in `work_dir`.
+
+    Args:
+        config: the Runner's own keys at top level, `seed`, and either `param_scheduler` or
+            `schedule`, the arguments of :func:`warmup_cosine`.
+        model: a built model, or its config.
+        work_dir: gets checkpoints and mmengine's log.
+        reporter: gets progress and metrics.
+        datasets: built data sets by loader, such as `{"train_dataloader": ...}`; loaders without
+            one build theirs from the config.
+
+    Raises:
+        UserError: if the last checkpoint holds more than weights and plain state.
+    """
+    latest = find_latest_checkpoint(str(work_dir))
+    if latest is not None:
+        check_plain(latest)
+    fields = {key: config[key] for key in RUNNER_KEYS if key in config}
+    if "schedule" in config:
+        fields["param_scheduler"] = warmup_cosine(config.train_cfg.max_epochs, **config.schedule)
+    for loader, dataset in (datasets or {}).items():
+        fields[loader] = {**fields[loader], "dataset": dataset}
+    runner = Runner(
+        model=model,
+        work_dir=str(work_dir),
+        resume=latest is not None,
+        load_from=latest,
+        randomness={"seed": config.seed},
+        experiment_name=work_dir.name,
+        visualizer={"type": "Visualizer", "name": f"{work_dir}"},
+        cfg=config,
+        **fields,
+    )
+    runner.register_hook(ReportHook(reporter))
+    runner.register_hook(RandomStateHook())
+    return runner
+
+
+def check_plain(path: str) -> None:
+    """Raise UserError unless torch reads `path` without executing code.
+
+    mmengine itself would only warn and then unpickle anything.
+    """
+    allow_history()
+    try:
+        torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise UserError(
+            f"{path} is damaged or holds code, so training cannot resume from it "
+            f"({str(error).splitlines()[0]}): delete it and run the same command again"
+        ) from error
+
+
+def allow_history() -> None:
+    """Let `weights_only` read mmengine's own message hub."""
+    reconstruct: Any = np.array([]).__reduce__()[0]
+    dtypes = [type(np.dtype(t)) for t in (np.float64, np.float32, np.int64, np.int32)]
+    torch.serialization.add_safe_globals(
+        [HistoryBuffer, reconstruct, np.ndarray, np.dtype, *dtypes]
+    )

@@ -1,0 +1,68 @@
+"""The pretraining stage: a MAE on unlabelled images."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.model import BaseModel
+
+from mae_core.checkpoints import save_weights
+from mae_core.data.images import ImageDataset
+from mae_core.engine.preprocess import Normalize
+from mae_core.engine.train import build_runner
+from mae_core.figures import draw_reconstructions
+from mae_core.mae import MAE
+from mae_core.models import create_model
+from mae_core.stage import Metric, Reporter, StageResult
+
+
+class MAEPretrainer(BaseModel):
+    """A MAE as the Runner wants it."""
+
+    def __init__(self, mae: MAE, preprocessor: Normalize) -> None:
+        super().__init__(data_preprocessor=preprocessor)
+        self.mae = mae
+
+    def forward(
+        self, inputs: torch.Tensor, label: torch.Tensor, mode: str = "loss"
+    ) -> dict[str, torch.Tensor]:
+        """Images (N, C, H, W) normalised -> `{"loss": ()}`; labels are ignored."""
+        return {"loss": self.mae(inputs).loss}
+
+
+def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> StageResult:
+    """Pretrain from random weights.
+
+    Returns the encoder as checkpoint, and `mae.safetensors` (with decoder) and the reconstruction
+    picture as artifacts. `encoder` is unused: pretraining makes it.
+    """
+    model = MAEPretrainer(create_model(**config.encoder, **config.mae), Normalize(**config.pixels))
+    images = ImageDataset(**config.train_dataloader.dataset)
+    runner = build_runner(config, model, work_dir, reporter, {"train_dataloader": images})
+    runner.train()
+    return export(model, config, work_dir, runner.message_hub.get_scalar("train/loss").mean(100))
+
+
+def export(model: MAEPretrainer, config: Config, work_dir: Path, loss: float) -> StageResult:
+    """Write weights and picture of a trained model."""
+    mae = model.mae
+    encoder_file, mae_file = work_dir / "encoder.safetensors", work_dir / "mae.safetensors"
+    about: dict[str, Any] = {"encoder": mae.encoder.config, "pixels": dict(config.pixels)}
+    save_weights(encoder_file, mae.encoder, **about)
+    save_weights(mae_file, mae, mae=dict(config.mae), **about)
+    picture = work_dir / "reconstruction.png"
+    images = held_out_images(config)
+    draw_reconstructions(mae, model.data_preprocessor, images, picture, seed=config.seed)
+    return StageResult(
+        metrics={"pretrain/loss": Metric(loss)},
+        checkpoint=str(encoder_file),
+        artifacts={"reconstruction": str(picture), "mae": str(mae_file)},
+    )
+
+
+def held_out_images(config: Config, count: int = 8) -> torch.Tensor:
+    """(count, C, H, W) uint8: images that pretraining did not see, spread over the classes."""
+    dataset = ImageDataset(**config.preview)
+    step = max(len(dataset) // count, 1)
+    return torch.stack([dataset[i * step]["inputs"] for i in range(min(count, len(dataset)))])

@@ -1,0 +1,73 @@
+"""The contract of a stage: config + encoder + work_dir -> StageResult."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A result.
+
+    Attributes:
+        value: in 0 to 1, except losses.
+        ci95: half width of the 95 % confidence interval; None where it has no meaning.
+    """
+
+    value: float
+    ci95: float | None = None
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What a finished stage hands back.
+
+    Attributes:
+        metrics: by name, such as `linear-probe/top1`.
+        checkpoint: weights worth keeping, an absolute path.
+        artifacts: files by name: figures, logs, configs.
+    """
+
+    metrics: dict[str, Metric] = field(default_factory=dict)
+    checkpoint: str | None = None
+    artifacts: dict[str, str] = field(default_factory=dict)
+
+    def save(self, path: Path) -> None:
+        """Write as JSON, atomically."""
+        temporary = path.with_suffix(".part")
+        temporary.write_text(json.dumps(asdict(self), indent=2))
+        temporary.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> "StageResult":
+        """Read what :meth:`save` wrote."""
+        content = json.loads(path.read_text())
+        metrics = {name: Metric(**value) for name, value in content.pop("metrics").items()}
+        return cls(metrics=metrics, **content)
+
+    def files_exist(self) -> bool:
+        """Whether everything that the result names is still on disk."""
+        names = [*self.artifacts.values(), *([self.checkpoint] if self.checkpoint else [])]
+        return all(Path(name).exists() for name in names)
+
+
+class Reporter(Protocol):
+    """Where a stage tells how far it is and what it measured."""
+
+    def progress(self, done: int, total: int, unit: str, **shown: float) -> None:
+        """`done` of `total` units; `shown` are numbers worth seeing beside the bar."""
+
+    def log(self, values: Mapping[str, float], step: int) -> None:
+        """Metrics at a step of training."""
+
+
+class SilentReporter:
+    """A reporter for use as a library: says nothing."""
+
+    def progress(self, done: int, total: int, unit: str, **shown: float) -> None:
+        """Say nothing."""
+
+    def log(self, values: Mapping[str, float], step: int) -> None:
+        """Say nothing."""

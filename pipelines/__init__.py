@@ -1,0 +1,1 @@
+"""Orchestration: command line, Prefect flow, stage processes, MLflow tracking, reports."""

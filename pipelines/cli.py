@@ -1,0 +1,104 @@
+"""The command line: `mae-bench run RECIPE` and every single stage."""
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from mae_core.errors import UserError
+
+ENVIRONMENT = {
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    # Progress is shown by us; a Prefect worker logs it (see prefect.yaml).
+    "PREFECT_LOGGING_LEVEL": "ERROR",
+    "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
+}
+DONE, FAILURE, USER_MISTAKE, INTERRUPTED = 0, 1, 2, 75
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Is this masked-autoencoder pretraining worth it, and where does it transfer?",
+)
+
+Overrides = Annotated[
+    list[str] | None, typer.Option("-o", "--override", metavar="KEY=VALUE", help="Override a key.")
+]
+WorkDir = Annotated[Path | None, typer.Option(help="Where to keep everything.")]
+
+
+@app.command()
+def run(
+    recipe: Annotated[str, typer.Argument(help="A name under configs/benchmarks, or a path.")],
+    work_dir: WorkDir = None,
+    override: Overrides = None,
+) -> None:
+    """Run a whole benchmark: pretrain, every task for every encoder, report."""
+    from pipelines.recipe import load_recipe
+
+    load_recipe(recipe, override or [])
+    from pipelines.flow import mae_full_benchmark
+
+    mae_full_benchmark(recipe, str(work_dir) if work_dir else None, override or [])
+
+
+def stage_command(stage: str) -> None:
+    """Add the command of one stage."""
+
+    def command(
+        config: Annotated[str, typer.Argument(help="A name under configs/, or a path.")],
+        encoder: Annotated[
+            str, typer.Option(help="'random', or the path of an encoder.safetensors.")
+        ] = "random",
+        work_dir: WorkDir = None,
+        override: Overrides = None,
+    ) -> None:
+        from pipelines.single import run_single
+
+        run_single(stage, config, encoder, work_dir, override or [])
+
+    command.__doc__ = f"Run the stage '{stage}' alone."
+    app.command(stage)(command)
+
+
+@app.command()
+def report(
+    run_id: Annotated[str, typer.Argument(help="MLflow run id of a benchmark.")],
+    out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("report"),
+) -> None:
+    """Write the report of a benchmark from MLflow alone."""
+    from pipelines.report.write import write_report
+    from pipelines.tracking import Tracker
+
+    write_report(run_id, Tracker(), out)
+    print(out / "report.html")
+
+
+def main() -> None:
+    """Entry point: turn outcomes into exit codes."""
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    try:
+        app(standalone_mode=True)
+    except UserError as error:
+        Console(stderr=True).print(f"[bold red]error:[/] {error}", highlight=False, soft_wrap=True)
+        sys.exit(USER_MISTAKE)
+    except KeyboardInterrupt:
+        print("interrupted; run the same command again to resume", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+
+
+for _stage in ("pretrain", "finetune", "linear-probe", "knn", "few-shot", "detect", "segment"):
+    stage_command(_stage)
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""Progress for people: bars in a terminal, plain lines at a readable rate in a log."""
+
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+LINE_EVERY = 15.0  # seconds between two plain lines of one stage
+
+
+class Display(AbstractContextManager["Display"]):
+    """Shows several stages at once; safe to call from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._started: dict[str, tuple[float, int]] = {}
+        self._printed: dict[str, float] = {}
+        self._bars: dict[str, Any] = {}
+        self._live = sys.stderr.isatty()
+        self._progress = Progress(
+            TextColumn("[bold]{task.description:>22}"),
+            BarColumn(bar_width=28),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[unit]} {task.fields[shown]}"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+        )
+
+    def __enter__(self) -> "Display":
+        if self._live:
+            self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            self._progress.stop()
+
+    def say(self, text: str) -> None:
+        """One line above the bars."""
+        if self._live:
+            self._progress.console.print(text, highlight=False)
+        else:
+            print(text, flush=True)
+
+    def update(
+        self, name: str, done: int, total: int, unit: str, shown: Mapping[str, float]
+    ) -> None:
+        """`done` of `total` units of the stage `name`; `shown` are numbers beside the bar."""
+        text = ", ".join(f"{key.replace('_per_', '/')} {value:.4g}" for key, value in shown.items())
+        with self._lock:
+            if self._live:
+                self._draw(name, done, total, unit, text)
+            else:
+                self._print(name, done, total, unit, text)
+
+    def finish(self, name: str, text: str) -> None:
+        """The stage is over: take its bar away and say how it ended."""
+        with self._lock:
+            if name in self._bars:
+                self._progress.remove_task(self._bars.pop(name))
+        self.say(f"{name}: {text}")
+
+    def _draw(self, name: str, done: int, total: int, unit: str, text: str) -> None:
+        if name not in self._bars:
+            self._bars[name] = self._progress.add_task(name, unit=unit, shown=text)
+        self._progress.update(self._bars[name], completed=done, total=total, unit=unit, shown=text)
+
+    def _print(self, name: str, done: int, total: int, unit: str, text: str) -> None:
+        now = time.monotonic()
+        begun, first = self._started.setdefault(name, (now, done))
+        if now - self._printed.get(name, begun) < LINE_EVERY:
+            return
+        self._printed[name] = now
+        left = (now - begun) * (total - done) / max(done - first, 1)
+        share, minutes, seconds = done / total, int(left // 60), int(left % 60)
+        print(
+            f"{name}: {share:4.0%} ({done}/{total} {unit}s) {text}, {minutes}:{seconds:02d} left",
+            flush=True,
+        )

@@ -1,0 +1,132 @@
+"""The Prefect flow: pretrain, then the tasks for every encoder, then the report."""
+
+import json
+import os
+import threading
+from pathlib import Path
+from typing import Any, cast
+
+from prefect import flow, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.futures import PrefectFuture
+from prefect.states import Completed, State
+
+from pipelines.cell import Cell, Outcome, Setting, run_cell
+from pipelines.display import Display
+from pipelines.launch import stop_all
+from pipelines.recipe import Recipe, load_recipe
+from pipelines.report.write import write_report
+from pipelines.tracking import Tracker
+
+FLOW_NAME = "mae-full-benchmark"
+
+
+@flow(name=FLOW_NAME, flow_run_name="{recipe}")
+def mae_full_benchmark(
+    recipe: str = "demo", work_dir: str | None = None, overrides: list[str] | None = None
+) -> str:
+    """Run a benchmark and return the report's folder.
+
+    Args:
+        recipe: a name under `configs/benchmarks`, or a path.
+        work_dir: where everything is kept; `runs/<recipe>` without it.
+        overrides: `key=value` for the recipe, `<stage>.<key>=value` for a stage.
+    """
+    plan = load_recipe(recipe, overrides or [])
+    folder = Path(work_dir or f"runs/{plan.name}").absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    tracker = Tracker()
+    parent = start_parent(plan, folder, tracker)
+    status = "FAILED"
+    with Display() as display:
+        threads = max((os.cpu_count() or 1) // plan.slots, 1)
+        setting = Setting(folder, tracker, display, plan.name, parent, threads)
+        try:
+            failed = run_matrix(plan, setting)
+            report = report_task(plan, setting)
+            status = "FAILED" if failed else "FINISHED"
+        except BaseException as error:
+            status = "FAILED" if isinstance(error, Exception) else "KILLED"
+            stop_all()
+            raise
+        finally:
+            tracker.end(parent, status)
+    if failed:
+        raise RuntimeError(f"failed: {', '.join(failed)}; the rest is in {report}")
+    return str(report)
+
+
+def start_parent(plan: Recipe, folder: Path, tracker: Tracker) -> str:
+    """The benchmark's MLflow run: the earlier one if the recipe has not changed since."""
+    record = folder / "benchmark.json"
+    known = json.loads(record.read_text()) if record.exists() else {}
+    earlier = known.get("run_id", "") if known.get("recipe") == plan.key else ""
+    tags = {"recipe": plan.name, "stage": "benchmark"}
+    run_id = tracker.start(plan.name, tags, resumed=earlier)
+    record.write_text(json.dumps({"recipe": plan.key, "run_id": run_id}))
+    tracker.params(run_id, {"encoders": ",".join(plan.encoders), "tasks": ",".join(plan.tasks)})
+    return run_id
+
+
+def run_matrix(plan: Recipe, setting: Setting) -> list[str]:
+    """Run all cells and note their MLflow runs; the names of those that failed."""
+    assert setting.parent is not None
+    slots = threading.Semaphore(plan.slots)
+    futures: dict[str, PrefectFuture[Any]] = {}
+    pretrained = None
+    if "mae" in plan.encoders:
+        cell = Cell("pretrain", "mae", "random", plan.configs["pretrain"])
+        pretrained = futures[cell.name] = submit(cell, setting, slots)
+    for encoder in sorted(plan.encoders, key=lambda name: name == "mae"):
+        for stage in plan.tasks:
+            cell = Cell(stage, encoder, encoder, plan.configs[stage])
+            upstream = pretrained if encoder == "mae" else None
+            futures[cell.name] = submit(cell, setting, slots, upstream)
+    done, failed = {}, {}
+    for name, future in futures.items():
+        future.wait()
+        if future.state.is_completed():
+            done[name] = future.result().run_id
+        else:
+            failed[name] = future.state.message or "no message"
+    tags = {"cells": json.dumps(done), "failed": json.dumps(failed)}
+    setting.tracker.tag(setting.parent, **tags)
+    return list(failed)
+
+
+def submit(
+    cell: Cell,
+    setting: Setting,
+    slots: threading.Semaphore,
+    pretrained: PrefectFuture[Any] | None = None,
+) -> PrefectFuture[Any]:
+    """Start a cell as a Prefect task named after it; it waits for `pretrained`."""
+    named = run_stage.with_options(name=cell.stage, task_run_name=cell.name)
+    return named.submit(cell, setting, slots, cast(Any, pretrained))
+
+
+@task(persist_result=False)
+def run_stage(
+    cell: Cell, setting: Setting, slots: threading.Semaphore, pretrained: Outcome | None
+) -> State[Outcome]:
+    """One cell, as soon as a slot is free; `pretrained` gives the encoder of the row 'mae'."""
+    if pretrained is not None:
+        assert pretrained.result.checkpoint is not None
+        cell = Cell(cell.stage, cell.encoder, pretrained.result.checkpoint, cell.config)
+    with slots:
+        outcome = run_cell(cell, setting)
+    name = "Cached" if outcome.status == "reused" else "Completed"
+    return Completed(name=name, message=f"MLflow run {outcome.run_id}", data=outcome)
+
+
+@task(name="report", persist_result=False)
+def report_task(plan: Recipe, setting: Setting) -> Path:
+    """Write the report from MLflow; also an MLflow and a Prefect artifact."""
+    assert setting.parent is not None
+    folder = setting.work_dir / "report"
+    table = write_report(setting.parent, setting.tracker, folder)
+    for file in sorted(folder.iterdir()):
+        setting.tracker.artifact(setting.parent, file, "report")
+    create_markdown_artifact(table, key="mae-bench-report")
+    setting.display.say(f"report: {folder / 'report.html'}")
+    return folder

@@ -1,0 +1,1 @@
+"""The report: everything in it is read back from MLflow."""

@@ -1,0 +1,86 @@
+"""The stages by name, and the fingerprint that identifies a stage's work."""
+
+import hashlib
+import importlib
+import json
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from mae_core.checkpoints import digest
+from mae_core.data.roots import folder_digest, resolve_root
+from mae_core.stage import Reporter, StageResult
+
+StageFunction = Callable[[Config, str, Path, Reporter], StageResult]
+
+STAGES = {
+    "pretrain": "mae_core.pretrain",
+    "finetune": "downstream.classification.finetune",
+    "linear-probe": "downstream.classification.linear_probe",
+    "knn": "downstream.classification.knn",
+    "few-shot": "downstream.few_shot",
+    "detect": "downstream.detection.stage",
+    "segment": "downstream.segmentation.stage",
+}
+TASKS = tuple(name for name in STAGES if name != "pretrain")
+SOURCE = Path(__file__).resolve().parents[1]
+
+
+def stage_function(name: str) -> StageFunction:
+    """The function behind a stage's name; imports its libraries."""
+    return importlib.import_module(STAGES[name]).run
+
+
+def fingerprint(config: Config, encoder: str) -> str:
+    """Hash of everything that a stage's result depends on.
+
+    That is the resolved config, the encoder file's content, the data's digest and our own code.
+
+    Raises:
+        UserError: if a data folder or the encoder's file is missing.
+    """
+    content = {
+        "config": config.to_dict(),
+        "encoder": encoder if encoder == "random" else digest(encoder),
+        "data": data_digests(config),
+        "code": code_version(),
+    }
+    text = json.dumps(content, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def data_digests(config: Config) -> dict[str, str]:
+    """Digest of each data folder that the config names."""
+    return {root: folder_digest(resolve_root(root)) for root in data_roots(config)}
+
+
+def data_roots(config: Config) -> list[str]:
+    """The data folders that the config names, sorted."""
+    return sorted(set(_roots(config)))
+
+
+@lru_cache
+def code_version() -> str:
+    """Hash of the code that computes results: `mae_core` and `downstream`."""
+    sha = hashlib.sha256()
+    for package in ("mae_core", "downstream"):
+        for path in sorted((SOURCE / package).rglob("*.py")):
+            sha.update(f"{path.relative_to(SOURCE)}\0".encode() + path.read_bytes())
+    return sha.hexdigest()[:16]
+
+
+def _roots(node: Any) -> Iterator[str]:
+    if isinstance(node, Config):
+        node = node._cfg_dict
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key in ("root", "data_root") and isinstance(value, str):
+                yield value
+            else:
+                yield from _roots(value)
+    elif isinstance(node, list | tuple):
+        for value in node:
+            yield from _roots(value)

@@ -1,0 +1,145 @@
+"""MLflow: one parent run for a benchmark, one child run for each stage and encoder."""
+
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric as Point
+from mlflow.entities import Param, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
+
+from mae_core.errors import UserError
+from mae_core.stage import StageResult
+
+EXPERIMENT = "mae-bench"
+PARAM_LIMIT = 500  # characters of a value; the whole config is an artifact
+
+
+def tracking_uri() -> str:
+    """`MLFLOW_TRACKING_URI`, else SQLite in `runs/` under the current folder."""
+    default = f"sqlite:///{Path('runs').absolute() / 'mlflow.db'}"
+    return os.environ.get("MLFLOW_TRACKING_URI", default)
+
+
+class Tracker:
+    """The project's use of MLflow.
+
+    Raises:
+        UserError: if the server does not answer.
+    """
+
+    def __init__(self, uri: str | None = None) -> None:
+        self.uri = uri or tracking_uri()
+        location = None
+        if self.uri.startswith("sqlite:///"):
+            folder = Path(self.uri.removeprefix("sqlite:///")).parent
+            folder.mkdir(parents=True, exist_ok=True)
+            location = (folder / "mlartifacts").as_uri()
+        try:
+            self.client = MlflowClient(self.uri)
+            found = self.client.get_experiment_by_name(EXPERIMENT)
+            self.experiment = (
+                found.experiment_id
+                if found
+                else self.client.create_experiment(EXPERIMENT, artifact_location=location)
+            )
+        except MlflowException as error:
+            first = str(error).splitlines()[0]
+            raise UserError(
+                f"no MLflow tracking at {self.uri} ({first}): start the server or change "
+                "MLFLOW_TRACKING_URI"
+            ) from error
+
+    def start(
+        self, name: str, tags: Mapping[str, str], parent: str | None = None, resumed: str = ""
+    ) -> str:
+        """Id of a new running run, or of `resumed`, set to running again."""
+        if resumed and self.exists(resumed):
+            self.client.update_run(resumed, status="RUNNING")
+            return resumed
+        lineage = {MLFLOW_PARENT_RUN_ID: parent} if parent else {}
+        run = self.client.create_run(
+            self.experiment, tags={MLFLOW_RUN_NAME: name, **lineage, **tags}
+        )
+        return run.info.run_id
+
+    def exists(self, run_id: str) -> bool:
+        """Whether the run is there and not deleted."""
+        try:
+            return self.client.get_run(run_id).info.lifecycle_stage == "active"
+        except MlflowException:
+            return False
+
+    def finished(self, run_id: str) -> bool:
+        """Whether the run is there and closed as finished."""
+        return self.exists(run_id) and self.client.get_run(run_id).info.status == "FINISHED"
+
+    def adopt(self, run_id: str, name: str, parent: str | None) -> None:
+        """Show a finished run under another parent too: a short run that points to it."""
+        run = self.client.get_run(run_id)
+        if parent in (None, run.data.tags.get(MLFLOW_PARENT_RUN_ID)):
+            return
+        tags = {k: v for k, v in run.data.tags.items() if not k.startswith("mlflow.")}
+        copy = self.start(name, {**tags, "reused_from": run_id}, parent)
+        self.points(copy, run.data.metrics, step=0)
+        self.end(copy, "FINISHED")
+
+    def params(self, run_id: str, values: Mapping[str, Any]) -> None:
+        """Log parameters, flattened with dots; known ones stay as they are."""
+        known = self.client.get_run(run_id).data.params
+        flat = {key: str(value)[:PARAM_LIMIT] for key, value in flatten(values).items()}
+        new = [Param(key, value) for key, value in flat.items() if key not in known]
+        for start in range(0, len(new), 100):
+            self.client.log_batch(run_id, params=new[start : start + 100])
+
+    def last_step(self, run_id: str) -> int:
+        """The last step logged so far, -1 if none."""
+        known = self.client.get_run(run_id).data.metrics
+        histories = (self.client.get_metric_history(run_id, key) for key in known)
+        return max((point.step for history in histories for point in history), default=-1)
+
+    def points(self, run_id: str, values: Mapping[str, float], step: int) -> None:
+        """Log metrics at a step."""
+        now = int(time.time() * 1000)
+        self.client.log_batch(run_id, [Point(k, v, now, step) for k, v in values.items()])
+
+    def finish(self, run_id: str, result: StageResult) -> None:
+        """Log a stage's metrics, checkpoint and artifacts, then mark the run as finished."""
+        values = {}
+        for name, metric in result.metrics.items():
+            values[name] = metric.value
+            if metric.ci95 is not None:
+                values[f"{name}_ci95"] = metric.ci95
+        self.points(run_id, values, step=0)
+        for path in result.artifacts.values():
+            self.client.log_artifact(run_id, path)
+        if result.checkpoint:
+            self.client.log_artifact(run_id, result.checkpoint, "checkpoint")
+        self.end(run_id, "FINISHED")
+
+    def end(self, run_id: str, status: str) -> None:
+        """Close a run as FINISHED, FAILED or KILLED."""
+        self.client.set_terminated(run_id, status)
+
+    def artifact(self, run_id: str, path: Path, folder: str | None = None) -> None:
+        """Store a file with a run."""
+        self.client.log_artifact(run_id, str(path), folder)
+
+    def tag(self, run_id: str, **tags: str) -> None:
+        """Set tags of a run."""
+        self.client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{'a': {'b': 1}} -> {'a.b': 1}."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat.update(flatten(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

@@ -1,0 +1,107 @@
+import argparse
+from pathlib import Path
+
+import pytest
+import torch
+
+from mae_core import UserError, create_encoder, create_model
+from mae_core.checkpoints import (
+    build_encoder,
+    digest,
+    load_encoder,
+    load_weights,
+    read_metadata,
+    save_weights,
+)
+
+FIELDS = {"arch": "vit-micro-p6", "img_size": 24, "depth": 2}
+
+
+@pytest.fixture
+def encoder_file(tmp_path: Path) -> Path:
+    torch.manual_seed(1)
+    encoder = create_encoder(**FIELDS)
+    save_weights(tmp_path / "encoder.safetensors", encoder, encoder=encoder.config)
+    return tmp_path / "encoder.safetensors"
+
+
+def test_a_round_trip_is_bit_exact_and_says_so(encoder_file: Path) -> None:
+    stored, fresh = load_encoder(encoder_file), create_encoder(**FIELDS)
+    report = load_weights(fresh, encoder_file)
+    assert (report.missing, report.unexpected, report.resized) == ((), (), ())
+    assert len(report.loaded) == len(fresh.state_dict())
+    for key, value in fresh.state_dict().items():
+        assert torch.equal(value, stored.state_dict()[key])
+
+
+def test_positions_are_resampled_to_another_grid(encoder_file: Path) -> None:
+    larger = create_encoder(**{**FIELDS, "img_size": 48})
+    assert load_weights(larger, encoder_file).resized == ("pos_embed",)
+
+
+def test_a_whole_mae_fills_an_encoder_and_names_the_rest(tmp_path: Path) -> None:
+    mae = create_model(**FIELDS, decoder_width=16, decoder_depth=1, decoder_heads=2)
+    save_weights(tmp_path / "mae.safetensors", mae)
+    encoder = create_encoder(**FIELDS)
+    report = load_weights(encoder, tmp_path / "mae.safetensors")
+    assert report.missing == ()
+    assert all(key.startswith("decoder.") for key in report.unexpected)
+    assert torch.equal(encoder.blocks[1].mlp.fc1.weight, mae.encoder.blocks[1].mlp.fc1.weight)
+
+
+def test_an_official_checkpoint_with_its_arguments_loads(tmp_path: Path) -> None:
+    encoder = create_encoder(**FIELDS)
+    content = {"model": encoder.state_dict(), "args": argparse.Namespace(lr=1e-3), "epoch": 3}
+    torch.save(content, tmp_path / "official.pth")
+    fresh = create_encoder(**FIELDS)
+    assert load_weights(fresh, tmp_path / "official.pth").missing == ()
+    assert torch.equal(fresh.cls_token, encoder.cls_token)
+
+
+class Evil:
+    def __reduce__(self) -> tuple[object, ...]:
+        return (print, ("code was executed",))
+
+
+def test_a_pickle_with_code_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.save({"model": Evil()}, tmp_path / "evil.pth")
+    with pytest.raises(UserError, match=r"evil\.pth cannot be read"):
+        load_weights(create_encoder(**FIELDS), tmp_path / "evil.pth")
+    assert "code was executed" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["cut.safetensors", "cut.pth"])
+def test_a_truncated_file_is_named(tmp_path: Path, encoder_file: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(encoder_file.read_bytes()[:1000])
+    with pytest.raises(UserError, match=name.replace(".", r"\.")):
+        load_weights(create_encoder(**FIELDS), tmp_path / name)
+
+
+def test_weights_of_something_else_are_refused(tmp_path: Path) -> None:
+    torch.save({"conv1.weight": torch.zeros(3)}, tmp_path / "resnet.pth")
+    with pytest.raises(UserError, match="holds none of the"):
+        load_weights(create_encoder(**FIELDS), tmp_path / "resnet.pth")
+
+
+def test_another_width_or_a_missing_file_is_explained(encoder_file: Path) -> None:
+    with pytest.raises(UserError, match="width=128, the config asks for width=64"):
+        build_encoder({**FIELDS, "width": 64}, str(encoder_file))
+    with pytest.raises(UserError, match="no checkpoint at nowhere"):
+        build_encoder(FIELDS, "nowhere")
+
+
+def test_a_missing_weight_is_an_error_not_a_random_one(tmp_path: Path) -> None:
+    encoder = create_encoder(**FIELDS)
+    del encoder.norm
+    save_weights(tmp_path / "part.safetensors", encoder, encoder=encoder.config)
+    with pytest.raises(UserError, match=r"lacks weights.*norm\.bias"):
+        build_encoder(FIELDS, str(tmp_path / "part.safetensors"))
+
+
+def test_the_file_says_what_it_is_and_its_digest_follows_the_content(
+    tmp_path: Path, encoder_file: Path
+) -> None:
+    assert read_metadata(encoder_file)["encoder"]["img_size"] == [24, 24]
+    before = digest(encoder_file)
+    save_weights(encoder_file, create_encoder(**FIELDS))
+    assert digest(encoder_file) != before

@@ -1,0 +1,57 @@
+import torch
+
+from mae_core import create_encoder
+from mae_core.encoder import ViTEncoder
+
+
+def encoder(**fields: object) -> ViTEncoder:
+    return create_encoder("vit-micro-p6", img_size=24, depth=2, **fields).eval()
+
+
+def test_tokens_of_visible_patches_do_not_depend_on_hidden_ones() -> None:
+    model, images = encoder(), torch.randn(1, 3, 24, 24)
+    keep = torch.tensor([[0, 5]])
+    changed = images.clone()
+    changed[..., 12:, 12:] = 9.0  # patches 10, 11, 14, 15
+    assert torch.equal(model(images, keep), model(changed, keep))
+    assert model(images, keep).shape == (1, 3, 128)
+
+
+def test_keeping_every_patch_in_another_order_only_reorders_the_tokens() -> None:
+    model, images = encoder(), torch.randn(2, 3, 24, 24)
+    order = torch.randperm(16).expand(2, -1)
+    tokens, reordered = model(images), model(images, order)
+    torch.testing.assert_close(reordered[:, 1:], tokens[:, 1:][:, order[0]], atol=1e-5, rtol=1e-5)
+
+
+def test_the_linear_embedding_is_the_convolution() -> None:
+    model, images = encoder(), torch.randn(2, 3, 24, 24)
+    positions = model.pos_embed
+    expected = model.patch_embed(images) + positions[:, 1:]
+    embedded = model._embed(images, None)
+    torch.testing.assert_close(embedded[:, 1:], expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        embedded[:, :1], (model.cls_token + positions[:, :1]).expand(2, -1, -1)
+    )
+
+
+def test_the_last_feature_map_holds_the_tokens() -> None:
+    model, images = encoder(), torch.randn(2, 3, 24, 24)
+    (last,) = model.feature_maps(images, [1])
+    assert last.shape == (2, 128, 4, 4)
+    torch.testing.assert_close(last.flatten(2).transpose(1, 2), model(images)[:, 1:])
+
+
+def test_another_image_size_resamples_the_positions() -> None:
+    model = encoder()
+    maps = model.feature_maps(torch.randn(1, 3, 48, 36), [0, 1])
+    assert [m.shape for m in maps] == [(1, 128, 8, 6)] * 2
+
+
+def test_drop_path_grows_with_depth_and_the_sizes_of_the_paper_hold() -> None:
+    base = create_encoder("vit-base-p16", drop_path=0.1)
+    rates = [getattr(block.drop_path1, "drop_prob", 0.0) for block in base.blocks]
+    assert rates == sorted(rates)
+    assert rates[0] == 0.0
+    assert abs(rates[-1] - 0.1) < 1e-9
+    assert sum(p.numel() for p in base.parameters()) == 85_798_656  # ViT-B/16 without a head
