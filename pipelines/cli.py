@@ -2,14 +2,19 @@
 
 import logging
 import os
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from mae_core.errors import UserError
+from pipelines.launch import BenchmarkFailed, StageFailed, StageInterrupted
 
 ENVIRONMENT = {
     "DO_NOT_TRACK": "true",
@@ -20,7 +25,7 @@ ENVIRONMENT = {
     "PREFECT_LOGGING_LEVEL": "ERROR",
     "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
 }
-DONE, FAILURE, USER_MISTAKE, INTERRUPTED = 0, 1, 2, 75
+FAILURE, USER_MISTAKE, INTERRUPTED = 1, 2, 75
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -47,7 +52,8 @@ def run(
     load_recipe(recipe, override or [])
     from pipelines.flow import mae_full_benchmark
 
-    mae_full_benchmark(recipe, str(work_dir) if work_dir else None, override or [])
+    with interruptible():
+        mae_full_benchmark(recipe, str(work_dir) if work_dir else None, override or [])
 
 
 def stage_command(stage: str) -> None:
@@ -63,7 +69,8 @@ def stage_command(stage: str) -> None:
     ) -> None:
         from pipelines.single import run_single
 
-        run_single(stage, config, encoder, work_dir, override or [])
+        with interruptible():
+            run_single(stage, config, encoder, work_dir, override or [])
 
     command.__doc__ = f"Run the stage '{stage}' alone."
     app.command(stage)(command)
@@ -82,18 +89,32 @@ def report(
     print(out / "report.html")
 
 
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Make Ctrl-C an outcome of ours: typer would take it for an abort with exit code 1."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise StageInterrupted("on request") from error
+
+
 def main() -> None:
     """Entry point: turn outcomes into exit codes."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
-        app(standalone_mode=True)
+        app()
     except UserError as error:
-        Console(stderr=True).print(f"[bold red]error:[/] {error}", highlight=False, soft_wrap=True)
+        console.print("[bold red]error:[/]", escape(str(error)))
         sys.exit(USER_MISTAKE)
-    except KeyboardInterrupt:
-        print("interrupted; run the same command again to resume", file=sys.stderr)
+    except (StageFailed, BenchmarkFailed) as error:
+        console.print("[bold red]failed:[/]", escape(str(error)))
+        sys.exit(FAILURE)
+    except StageInterrupted:
+        console.print("interrupted; run the same command again to continue")
         sys.exit(INTERRUPTED)
 
 

@@ -13,7 +13,7 @@ from prefect.states import Completed, State
 
 from pipelines.cell import Cell, Outcome, Setting, run_cell
 from pipelines.display import Display
-from pipelines.launch import stop_all
+from pipelines.launch import BenchmarkFailed, stop_all
 from pipelines.recipe import Recipe, load_recipe
 from pipelines.report.write import write_report
 from pipelines.tracking import Tracker
@@ -52,7 +52,7 @@ def mae_full_benchmark(
         finally:
             tracker.end(parent, status)
     if failed:
-        raise RuntimeError(f"failed: {', '.join(failed)}; the rest is in {report}")
+        raise BenchmarkFailed(f"{', '.join(failed)}; the rest is in {report}")
     return str(report)
 
 
