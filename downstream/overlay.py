@@ -1,0 +1,53 @@
+"""Colours and grids for pictures of dense predictions."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+# Okabe and Ito's palette, which colour-blind readers can tell apart, and further tones.
+PALETTE = np.array(
+    [
+        [0, 114, 178], [230, 159, 0], [0, 158, 115], [204, 121, 167], [86, 180, 233],
+        [213, 94, 0], [240, 228, 66], [120, 94, 240], [170, 68, 101], [153, 153, 51],
+    ],
+    dtype=np.uint8,
+)  # fmt: skip
+
+
+def colour(label: int) -> np.ndarray:
+    """RGB, uint8 (3,), of class `label`, counted from 0."""
+    return PALETTE[label % len(PALETTE)]
+
+
+def paint(image: np.ndarray, mask: np.ndarray, label: int, strength: float = 0.6) -> np.ndarray:
+    """A copy of `image` (H, W, 3) uint8, tinted in the class's colour where `mask` (H, W) is."""
+    tinted = image.astype(float)
+    tinted[mask] = (1 - strength) * tinted[mask] + strength * colour(label)
+    return tinted.astype(np.uint8)
+
+
+def figure_grid(rows: Sequence[str], columns: int, cell: float = 2.1) -> tuple[Figure, Any]:
+    """A figure and its axes (len(rows), columns) without ticks, the rows labelled."""
+    figure = Figure(figsize=(cell * columns, cell * len(rows) + 0.4), layout="constrained")
+    axes = figure.subplots(len(rows), columns, squeeze=False)
+    for axis in axes.flat:
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set_visible(False)
+    for axis, name in zip(axes[:, 0], rows, strict=True):
+        axis.set_ylabel(name)
+    return figure, axes
+
+
+def legend(figure: Figure, labels: Mapping[str, int]) -> None:
+    """Name the colours of `labels` (name -> class) below the grid."""
+    patches = [Patch(color=colour(label) / 255, label=name) for name, label in labels.items()]
+    figure.legend(handles=patches, loc="outside lower center", ncols=6, frameon=False)
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write the figure as PNG."""
+    figure.savefig(path, dpi=110)
