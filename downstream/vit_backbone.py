@@ -52,8 +52,11 @@ class SimpleFeaturePyramid(BaseModule):
         self.levels = nn.ModuleList(_level(in_channels, out_channels, scale) for scale in scales)
 
     def forward(self, maps: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """The last of `maps` (N, D, h, w) -> a map (N, out, s*h, s*w) for each scale s."""
-        return tuple(level(maps[-1]) for level in self.levels)
+        """The last of `maps` (N, D, h, w) -> a map (N, out, s*h, s*w) for each scale s.
+
+        The maps are contiguous: mmcv's RoIAlign on CPUs reads any other layout wrongly.
+        """
+        return tuple(level(maps[-1]).contiguous() for level in self.levels)
 
 
 def _level(width: int, out: int, scale: float) -> nn.Sequential:

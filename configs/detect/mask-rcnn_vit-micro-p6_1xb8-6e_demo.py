@@ -32,7 +32,7 @@ model = dict(
         type="StandardRoIHead",
         bbox_roi_extractor=dict(
             type="SingleRoIExtractor",
-            roi_layer=dict(type="RoIAlign", output_size=7, sampling_ratio=2),
+            roi_layer=dict(type="RoIAlign", output_size=7, sampling_ratio=1),
             out_channels=channels,
             featmap_strides=[3, 6],
             finest_scale=28,
@@ -49,7 +49,7 @@ model = dict(
         ),
         mask_roi_extractor=dict(
             type="SingleRoIExtractor",
-            roi_layer=dict(type="RoIAlign", output_size=14, sampling_ratio=2),
+            roi_layer=dict(type="RoIAlign", output_size=14, sampling_ratio=1),
             out_channels=channels,
             featmap_strides=[3, 6],
             finest_scale=28,
@@ -94,8 +94,8 @@ model = dict(
             ),
             sampler=dict(
                 type="RandomSampler",
-                num=48,
-                pos_fraction=0.33,
+                num=32,
+                pos_fraction=0.25,
                 neg_pos_ub=-1,
                 add_gt_as_proposals=True,
             ),
