@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from PIL import Image
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart, and further tones.
 PALETTE = np.array(
@@ -28,6 +29,12 @@ def paint(image: np.ndarray, mask: np.ndarray, label: int, strength: float = 0.6
     tinted = image.astype(float)
     tinted[mask] = (1 - strength) * tinted[mask] + strength * colour(label)
     return tinted.astype(np.uint8)
+
+
+def read_image(path: str | Path) -> np.ndarray:
+    """RGB, uint8 (H, W, 3)."""
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
 
 
 def figure_grid(rows: Sequence[str], columns: int, cell: float = 2.1) -> tuple[Figure, Any]:

@@ -41,7 +41,8 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     images = ImageDataset(**config.train_dataloader.dataset)
     runner = build_runner(config, model, work_dir, reporter, {"train_dataloader": images})
     runner.train()
-    return export(model, config, work_dir, runner.message_hub.get_scalar("train/loss").mean(100))
+    loss = runner.message_hub.get_scalar("train/loss").mean(100)
+    return export(model, config, work_dir, float(loss))
 
 
 def export(model: MAEPretrainer, config: Config, work_dir: Path, loss: float) -> StageResult:

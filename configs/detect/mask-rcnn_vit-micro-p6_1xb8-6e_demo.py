@@ -115,11 +115,10 @@ model = dict(
         ),
     ),
 )
-load = [
-    dict(type="LoadImageFromFile"),
-    dict(type="LoadAnnotations", with_bbox=True, with_mask=True),
-    dict(type="Resize", scale=(96, 96), keep_ratio=True),
-]
+load = dict(type="LoadImageFromFile")
+annotations = dict(type="LoadAnnotations", with_bbox=True, with_mask=True)
+resize = dict(type="Resize", scale=(96, 96), keep_ratio=True)
+pack = dict(type="PackDetInputs")
 train_dataloader = dict(
     batch_size=8,
     num_workers=0,
@@ -127,14 +126,14 @@ train_dataloader = dict(
     dataset=dict(
         type="CocoDataset",
         filter_cfg=dict(filter_empty_gt=True),
-        pipeline=[*load, dict(type="RandomFlip", prob=0.5), dict(type="PackDetInputs")],
+        pipeline=[load, annotations, resize, dict(type="RandomFlip", prob=0.5), pack],
     ),
 )
 test_dataloader = dict(
     batch_size=8,
     num_workers=0,
     sampler=dict(type="DefaultSampler", shuffle=False),
-    dataset=dict(type="CocoDataset", test_mode=True, pipeline=[*load, dict(type="PackDetInputs")]),
+    dataset=dict(type="CocoDataset", test_mode=True, pipeline=[load, resize, annotations, pack]),
 )
 test_cfg = dict()
 test_evaluator = dict(type="CocoMetric", metric=["bbox", "segm"])

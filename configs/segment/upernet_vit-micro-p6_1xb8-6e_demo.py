@@ -28,25 +28,24 @@ model = dict(
     train_cfg=dict(),
     test_cfg=dict(mode="whole"),
 )
-load = [
-    dict(type="LoadImageFromFile"),
-    dict(type="LoadAnnotations"),
-    dict(type="Resize", scale=(96, 96), keep_ratio=True),
-]
+load = dict(type="LoadImageFromFile")
+annotations = dict(type="LoadAnnotations")
+resize = dict(type="Resize", scale=(96, 96), keep_ratio=True)
+pack = dict(type="PackSegInputs")
 train_dataloader = dict(
     batch_size=8,
     num_workers=0,
     sampler=dict(type="DefaultSampler", shuffle=True),
     dataset=dict(
         type="BaseSegDataset",
-        pipeline=[*load, dict(type="RandomFlip", prob=0.5), dict(type="PackSegInputs")],
+        pipeline=[load, annotations, resize, dict(type="RandomFlip", prob=0.5), pack],
     ),
 )
 test_dataloader = dict(
     batch_size=8,
     num_workers=0,
     sampler=dict(type="DefaultSampler", shuffle=False),
-    dataset=dict(type="BaseSegDataset", pipeline=[*load, dict(type="PackSegInputs")]),
+    dataset=dict(type="BaseSegDataset", pipeline=[load, resize, annotations, pack]),
 )
 test_cfg = dict()
 test_evaluator = dict(type="IoUMetric", iou_metrics=["mIoU"])

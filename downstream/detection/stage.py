@@ -7,12 +7,13 @@ import mmdet.models  # noqa: F401  registers mmdet's models
 import numpy as np
 import torch
 from matplotlib.patches import Rectangle
+from mmdet.structures.bbox import get_box_tensor
 from mmengine.config import Config
 from mmengine.runner import Runner, set_random_seed
 
 import downstream.vit_backbone  # noqa: F401  registers the backbone
 from downstream.coco_folder import instance_classes
-from downstream.overlay import colour, figure_grid, legend, paint, save
+from downstream.overlay import colour, figure_grid, legend, paint, read_image, save
 from mae_core.checkpoints import save_weights
 from mae_core.data.roots import resolve_root
 from mae_core.engine.train import build_runner
@@ -73,8 +74,8 @@ def draw(runner: Runner, classes: tuple[str, ...], path: Path) -> None:
         predicted = runner.model.test_step(batch)[0].cpu().pred_instances
         predicted = predicted[predicted.scores > CONFIDENT]
         truth = item["data_samples"].gt_instances
-        image = item["inputs"].permute(1, 2, 0).numpy()[..., ::-1]
-        show(axes[0, column], image, truth.bboxes, truth.labels, truth.masks.masks)
+        image = read_image(item["data_samples"].img_path)
+        show(axes[0, column], image, get_box_tensor(truth.bboxes), truth.labels, truth.masks.masks)
         show(axes[1, column], image, predicted.bboxes, predicted.labels, predicted.masks)
         shown |= {*truth.labels.tolist(), *predicted.labels.tolist()}
     legend(figure, {classes[label]: label for label in sorted(shown)})
@@ -86,6 +87,6 @@ def show(axis: Any, image: np.ndarray, boxes: Any, labels: Any, masks: Any) -> N
     for label, mask in zip(labels.tolist(), masks, strict=True):
         image = paint(image, np.asarray(mask, dtype=bool), label)
     axis.imshow(image, interpolation="nearest")
-    for label, (left, top, right, bottom) in zip(labels.tolist(), np.asarray(boxes), strict=True):
+    for label, (left, top, right, bottom) in zip(labels.tolist(), boxes, strict=True):
         corner, size = (left - 0.5, top - 0.5), (right - left, bottom - top)
         axis.add_patch(Rectangle(corner, *size, fill=False, color=colour(label) / 255))

@@ -12,7 +12,7 @@ from mmengine.runner import Runner, set_random_seed
 
 import downstream.vit_backbone  # noqa: F401  registers the backbone
 from downstream.coco_folder import IGNORED, image_suffix, semantic_classes
-from downstream.overlay import PALETTE, figure_grid, legend, paint, save
+from downstream.overlay import PALETTE, figure_grid, legend, paint, read_image, save
 from mae_core.checkpoints import save_weights
 from mae_core.data.roots import resolve_root
 from mae_core.engine.train import build_runner
@@ -67,7 +67,7 @@ def draw(runner: Runner, classes: tuple[str, ...], path: Path) -> None:
         batch = {"inputs": [item["inputs"]], "data_samples": [item["data_samples"]]}
         predicted = runner.model.test_step(batch)[0].pred_sem_seg.data[0].cpu().numpy()
         truth = item["data_samples"].gt_sem_seg.data[0].numpy()
-        image = item["inputs"].permute(1, 2, 0).numpy()[..., ::-1]
+        image = read_image(item["data_samples"].img_path)
         for axis, labels in zip(axes[:, column], (None, truth, predicted), strict=True):
             axis.imshow(image if labels is None else tint(image, labels), interpolation="nearest")
         shown |= {*np.unique(truth), *np.unique(predicted)} - {0, IGNORED}

@@ -1,0 +1,82 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+from PIL import Image
+
+import downstream.vit_backbone  # noqa: F401
+from downstream.detection.stage import complete, run
+from mae_core import UserError
+from mae_core.checkpoints import read_metadata, read_state
+from mae_core.engine.config import load_config
+from mae_core.engine.train import build_runner
+from mae_core.stage import SilentReporter
+from tests.downstream.conftest import TINY
+
+NAME = "detect/mask-rcnn_vit-micro-p6_1xb8-6e_demo"
+
+
+@pytest.fixture
+def config(scenes: Path) -> Config:
+    config = load_config(NAME)
+    config.data_root = str(scenes)
+    config.encoder.update(TINY)
+    config.model.neck.in_channels = TINY["width"]
+    config.model.backbone.layers = [1]
+    config.train_cfg.max_epochs = 2
+    config.train_dataloader.batch_size = 4
+    return config
+
+
+def test_the_stage_yields_four_metrics_weights_and_a_picture(
+    config: Config, tmp_path: Path
+) -> None:
+    result = run(config, "random", tmp_path / "work", SilentReporter())
+    names = ("box_AP", "box_AP50", "mask_AP", "mask_AP50")
+    assert list(result.metrics) == [f"detect/{name}" for name in names]
+    assert all(-1 <= metric.value <= 1 for metric in result.metrics.values())
+    assert result.checkpoint is not None
+    assert read_metadata(result.checkpoint)["classes"] == ["small", "large"]
+    assert any(key.startswith("backbone.encoder.") for key in read_state(result.checkpoint))
+    picture = np.asarray(Image.open(result.artifacts["overlay"]).convert("RGB"))
+    assert picture.std() > 10
+
+
+def test_the_same_seed_gives_the_same_weights(config: Config, tmp_path: Path) -> None:
+    results = [
+        run(Config(config.to_dict()), "random", tmp_path / name, SilentReporter())
+        for name in ("a", "b")
+    ]
+    first, second = (read_state(str(result.checkpoint)) for result in results)
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_the_detector_learns_what_it_sees(config: Config, tmp_path: Path) -> None:
+    losses = [float(sum(map(total, step(config, tmp_path / "w", count)))) for count in (1, 25)]
+    assert losses[1] < 0.75 * losses[0]
+
+
+def test_missing_annotations_are_the_users_mistake(config: Config, tmp_path: Path) -> None:
+    Path(config.data_root, "instances_train.json").unlink()
+    with pytest.raises(UserError, match=r"instances_train\.json"):
+        run(config, "random", tmp_path / "work", SilentReporter())
+
+
+def step(config: Config, folder: Path, count: int) -> list[dict[str, torch.Tensor]]:
+    """Losses of the last of `count` steps on one batch."""
+    torch.manual_seed(0)
+    config = Config(config.to_dict())
+    complete(config, ("small", "large"), "random")
+    runner: Runner = build_runner(config, config.model, folder, SilentReporter())
+    wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+    batch = next(iter(runner.build_dataloader(config.train_dataloader, seed=0)))
+    runner.model.train()
+    return [runner.model.train_step(batch, wrapper) for _ in range(count)][-1:]
+
+
+def total(losses: dict[str, torch.Tensor]) -> torch.Tensor:
+    return losses["loss"]
