@@ -8,7 +8,6 @@ import argparse
 import hashlib
 import json
 import os
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -148,12 +147,15 @@ def read_state(path: str | os.PathLike[str]) -> StateDict:
             return load_file(path)
         with torch.serialization.safe_globals([argparse.Namespace]):  # official MAE stores its args
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        first = str(error).splitlines()[0]
-        raise UserError(f"{path} cannot be read as a checkpoint: {first}") from error
+    except Exception as error:  # a damaged pickle raises anything
+        raise UserError(
+            f"{path} cannot be read as a checkpoint: it is damaged or holds more than weights"
+        ) from error
     for key in ("model", "state_dict"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
+    if not isinstance(content, dict):
+        raise UserError(f"{path} holds no weights by name but a {type(content).__name__}")
     return {key: value for key, value in content.items() if isinstance(value, Tensor)}
 
 

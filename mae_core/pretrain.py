@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.model import BaseModel
+from mmengine.runner import set_random_seed
 
 from mae_core.checkpoints import save_weights
 from mae_core.data.images import ImageDataset
@@ -37,6 +38,7 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     Returns the encoder as checkpoint, and `mae.safetensors` (with decoder) and the reconstruction
     picture as artifacts. `encoder` is unused: pretraining makes it.
     """
+    set_random_seed(config.seed)
     model = MAEPretrainer(create_model(**config.encoder, **config.mae), Normalize(**config.pixels))
     images = ImageDataset(**config.train_dataloader.dataset)
     runner = build_runner(config, model, work_dir, reporter, {"train_dataloader": images})

@@ -124,7 +124,8 @@ def _train(cell: Cell, setting: Setting, folder: Path, run_id: str, status: Stat
         )
     )
     tracker.params(run_id, {"source": cell.source, **loggable(cell.config)})
-    tracker.tag(run_id, **{f"data/{k}": v[:16] for k, v in data_digests(cell.config).items()})
+    digests = {root: value[:16] for root, value in data_digests(cell.config).items()}
+    tracker.tag(run_id, data=json.dumps(digests))
     tracker.artifact(run_id, config_file)
     display.say(
         f"{cell.name}: {'resumes from its last checkpoint' if status == 'resumed' else 'starts'}"

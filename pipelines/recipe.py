@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from mae_core.checkpoints import read_metadata
+from mae_core.checkpoints import read_metadata, read_state
 from mae_core.data.roots import resolve_root
 from mae_core.engine.config import find_config, load_config
 from mae_core.errors import UserError
@@ -114,4 +114,5 @@ def check_encoder(encoder: str) -> None:
             f"no encoder at '{encoder}'{suggest(encoder, ['mae', 'random'])}, or the path of an "
             "encoder.safetensors"
         )
-    read_metadata(encoder)
+    if not read_metadata(encoder):
+        read_state(encoder)

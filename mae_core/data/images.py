@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 from timm.data import create_transform
 from timm.data.readers import create_reader
@@ -11,6 +12,8 @@ from torch.utils.data import Dataset
 
 from mae_core.data.roots import resolve_root
 from mae_core.errors import UserError
+
+MODES = {1: "L", 3: "RGB"}  # of Pillow, by channels
 
 
 class ImageDataset(Dataset[dict[str, Any]]):
@@ -23,11 +26,12 @@ class ImageDataset(Dataset[dict[str, Any]]):
         transform: arguments of timm's `create_transform`; pixels stay uint8 and are normalised on
             the device.
         per_class: keep only the first n images of each class in a seeded order; all without it.
-        in_chans: 1 reads as grey, 3 as RGB.
+        in_chans: 1 reads as grey, 3 as RGB; transparency is dropped.
         seed: of the choice that `per_class` makes.
 
     Raises:
-        UserError: if the folder is missing, holds no images, or has too few for `per_class`.
+        UserError: if the folder is missing, holds no images, or has too few for `per_class`;
+            on access, if a file cannot be read as 8-bit image.
     """
 
     def __init__(
@@ -50,15 +54,36 @@ class ImageDataset(Dataset[dict[str, Any]]):
         self.transform: Callable[[Image.Image], Any] = create_transform(
             **transform, normalize=False
         )
-        self.mode = {1: "L", 3: "RGB"}[in_chans]
+        if in_chans not in MODES:
+            raise UserError(f"in_chans={in_chans}: images are read as 1 (grey) or 3 (RGB) channels")
+        self.mode = MODES[in_chans]
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         path, label = self.samples[index]
+        return {"inputs": self.transform(read_image(path, self.mode)), "label": label}
+
+
+def read_image(path: str, mode: str) -> Image.Image:
+    """The image in `mode`, 'L' or 'RGB'.
+
+    Raises:
+        UserError: if the file is damaged, or has more than 8 bits a channel, which Pillow would
+            clip in silence.
+    """
+    try:
         with Image.open(path) as image:
-            return {"inputs": self.transform(image.convert(self.mode)), "label": label}
+            if image.mode.startswith(("I", "F")):
+                raise UserError(
+                    f"{path} has pixels of mode '{image.mode}': convert it to 8 bits a channel"
+                )
+            return image.convert(mode)
+    except (OSError, SyntaxError, ValueError) as error:  # Pillow's readers raise all of these
+        raise UserError(
+            f"{path} cannot be read as an image ({error}): repair it or delete it"
+        ) from error
 
 
 def balanced_subset(
@@ -69,8 +94,6 @@ def balanced_subset(
     Raises:
         UserError: if a class has fewer.
     """
-    import numpy as np
-
     labels = np.array([label for _, label in samples])
     rng = np.random.default_rng(seed)
     chosen: list[int] = []

@@ -1,4 +1,4 @@
-"""Hooks on mmengine's Runner: reporting and an exact resume."""
+"""Hooks on mmengine's Runner: reporting, and an exact resume from plain checkpoints."""
 
 import random
 import time
@@ -7,6 +7,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from mmengine.hooks import Hook
+from mmengine.logging.history_buffer import HistoryBuffer
 from mmengine.runner import Runner
 
 from mae_core.stage import Reporter
@@ -51,23 +52,71 @@ class ReportHook(Hook):
 
 
 class RandomStateHook(Hook):
-    """Keep the random states in the checkpoint, so that a resumed run draws what it would have."""
+    """Keep the random states in the checkpoint, so that a resumed run draws what it would have.
+
+    An evaluation leaves the states as it found them: a run that resumes from the checkpoint before
+    it does not repeat it.
+    """
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Add the states of Python, NumPy and torch."""
-        kind, keys, *rest = cast(tuple[Any, ...], np.random.get_state(legacy=True))
-        checkpoint["random_state"] = {
-            "python": random.getstate(),
-            "numpy": (kind, keys.tolist(), *rest),
-            "torch": torch.get_rng_state(),
-            "cuda": torch.cuda.get_rng_state_all(),
-        }
+        checkpoint["random_state"] = random_state()
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Restore them."""
-        state = checkpoint["random_state"]
-        random.setstate(state["python"])
-        kind, keys, *rest = state["numpy"]
-        np.random.set_state((kind, np.array(keys, dtype=np.uint32), *rest))
-        torch.set_rng_state(state["torch"].cpu())
-        torch.cuda.set_rng_state_all([s.cpu() for s in state["cuda"]])
+        set_random_state(checkpoint["random_state"])
+
+    def before_val(self, runner: Runner) -> None:
+        """Note the states."""
+        self._before_val = random_state()
+
+    def after_val(self, runner: Runner) -> None:
+        """Restore them."""
+        set_random_state(self._before_val)
+
+
+class PlainHistoryHook(Hook):
+    """Keep mmengine's logged values in the checkpoint as lists.
+
+    Its own objects hold methods, which torch's `weights_only` refuses to read.
+    """
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Buffers and NumPy scalars to plain Python."""
+        hub = checkpoint["message_hub"]
+        hub["log_scalars"] = {
+            key: [part.tolist() for part in buffer.data]
+            for key, buffer in hub["log_scalars"].items()
+        }
+        hub["runtime_info"] = {
+            key: value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+            for key, value in hub["runtime_info"].items()
+        }
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Lists to buffers."""
+        hub = checkpoint["message_hub"]
+        hub["log_scalars"] = {
+            key: HistoryBuffer(values, counts)
+            for key, (values, counts) in hub["log_scalars"].items()
+        }
+
+
+def random_state() -> dict[str, Any]:
+    """The states of Python, NumPy and torch, as types that `weights_only` reads."""
+    kind, keys, *rest = cast(tuple[Any, ...], np.random.get_state(legacy=True))
+    return {
+        "python": random.getstate(),
+        "numpy": (kind, keys.tolist(), *rest),
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all(),
+    }
+
+
+def set_random_state(state: dict[str, Any]) -> None:
+    """Restore what :func:`random_state` returned."""
+    random.setstate(state["python"])
+    kind, keys, *rest = state["numpy"]
+    np.random.set_state((kind, np.array(keys, dtype=np.uint32), *rest))
+    torch.set_rng_state(state["torch"].cpu())
+    torch.cuda.set_rng_state_all([s.cpu() for s in state["cuda"]])

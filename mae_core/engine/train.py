@@ -1,19 +1,16 @@
 """Run one training on mmengine's Runner, resumed where it stopped."""
 
-import pickle
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.logging.history_buffer import HistoryBuffer
 from mmengine.runner import Runner, find_latest_checkpoint
 from torch import nn
 from torch.utils.data import Dataset
 
 from mae_core.engine import optim  # noqa: F401  registers the constructor
-from mae_core.engine.hooks import RandomStateHook, ReportHook
+from mae_core.engine.hooks import PlainHistoryHook, RandomStateHook, ReportHook
 from mae_core.engine.schedule import warmup_cosine
 from mae_core.errors import UserError
 from mae_core.stage import Reporter
@@ -59,7 +56,7 @@ def build_runner(
     Raises:
         UserError: if the last checkpoint holds more than weights and plain state.
     """
-    latest = find_latest_checkpoint(str(work_dir))
+    latest = last_checkpoint(work_dir)
     if latest is not None:
         check_plain(latest)
     fields = {key: config[key] for key in RUNNER_KEYS if key in config}
@@ -80,7 +77,21 @@ def build_runner(
     )
     runner.register_hook(ReportHook(reporter))
     runner.register_hook(RandomStateHook())
+    runner.register_hook(PlainHistoryHook())
     return runner
+
+
+def last_checkpoint(work_dir: Path) -> str | None:
+    """The checkpoint that `work_dir` names as its last, else the newest still there, if any.
+
+    mmengine notes an absolute path, which is wrong once the folder has moved.
+    """
+    noted = find_latest_checkpoint(str(work_dir))
+    if noted is None:
+        return None
+    here = work_dir / Path(noted).name
+    left = [here] if here.is_file() else list(work_dir.glob("*.pth"))
+    return str(max(left, key=lambda path: path.stat().st_mtime)) if left else None
 
 
 def check_plain(path: str) -> None:
@@ -88,20 +99,10 @@ def check_plain(path: str) -> None:
 
     mmengine itself would only warn and then unpickle anything.
     """
-    allow_history()
     try:
         torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+    except Exception as error:  # a damaged pickle raises anything
         raise UserError(
-            f"{path} is damaged or holds code, so training cannot resume from it "
-            f"({str(error).splitlines()[0]}): delete it and run the same command again"
+            f"{path} is damaged or holds code, so training cannot resume from it: delete it and "
+            "run the same command again"
         ) from error
-
-
-def allow_history() -> None:
-    """Let `weights_only` read mmengine's own message hub."""
-    reconstruct: Any = np.array([]).__reduce__()[0]
-    dtypes = [type(np.dtype(t)) for t in (np.float64, np.float32, np.int64, np.int32)]
-    torch.serialization.add_safe_globals(
-        [HistoryBuffer, reconstruct, np.ndarray, np.dtype, *dtypes]
-    )

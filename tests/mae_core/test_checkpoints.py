@@ -1,8 +1,11 @@
 import argparse
+import tempfile
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mae_core import UserError, create_encoder, create_model
 from mae_core.checkpoints import (
@@ -11,6 +14,7 @@ from mae_core.checkpoints import (
     load_encoder,
     load_weights,
     read_metadata,
+    read_state,
     save_weights,
 )
 
@@ -70,11 +74,23 @@ def test_a_pickle_with_code_is_refused(tmp_path: Path, capsys: pytest.CaptureFix
     assert "code was executed" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("size", [0, 1000])
 @pytest.mark.parametrize("name", ["cut.safetensors", "cut.pth"])
-def test_a_truncated_file_is_named(tmp_path: Path, encoder_file: Path, name: str) -> None:
-    (tmp_path / name).write_bytes(encoder_file.read_bytes()[:1000])
+def test_a_truncated_file_is_named(
+    tmp_path: Path, encoder_file: Path, name: str, size: int
+) -> None:
+    (tmp_path / name).write_bytes(encoder_file.read_bytes()[:size])
     with pytest.raises(UserError, match=name.replace(".", r"\.")):
         load_weights(create_encoder(**FIELDS), tmp_path / name)
+
+
+@given(content=st.binary(max_size=40))
+def test_any_file_that_is_no_checkpoint_is_named(content: bytes) -> None:
+    with tempfile.NamedTemporaryFile(suffix=".pth") as file:
+        file.write(content)
+        file.flush()
+        with pytest.raises(UserError, match=file.name):
+            read_state(file.name)
 
 
 def test_weights_of_something_else_are_refused(tmp_path: Path) -> None:

@@ -1,0 +1,64 @@
+"""Data, configs and faults that are small enough for a test of a second or two."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+ENCODER = "dict(img_size=12, width=16, depth=1, heads=2)"
+IMAGES = "dict(root='{data}/{split}', transform=dict(input_size=12))"
+
+
+def write_images(folder: Path, classes: int = 2, train: int = 8, val: int = 6) -> Path:
+    """12x12 grey photos in `folder/{train,val}/<class>`; classes differ in where the light is."""
+    rng = np.random.default_rng(0)
+    for split, count in (("train", train), ("val", val)):
+        for label in range(classes):
+            (folder / split / f"class-{label}").mkdir(parents=True)
+            for i in range(count):
+                image = rng.integers(0, 90, (12, 12), dtype=np.uint8)
+                image[:, 6 * (label % 2) :][:, :6] += 120
+                Image.fromarray(image).save(folder / split / f"class-{label}" / f"{i}.png")
+    return folder
+
+
+def write_configs(folder: Path, data: Path) -> Path:
+    """The demo's stage configs, shrunk, on `data`, as `folder/<stage>.py`.
+
+    The two trainings listen to the files `folder/<stage>.fault`, see tests/faults.py.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    train, val = (IMAGES.format(data=data, split=split) for split in ("train", "val"))
+    features = f"train_data = {train}\nval_data = {val}\nbatch_size = 8\n"
+    loaders = (
+        f"train_dataloader = dict(batch_size=4, dataset=dict(**{train}, per_class=None))\n"
+        "auto_scale_lr = dict(enable=False)\n"
+        "custom_imports = dict(imports=['tests.faults'])\n"
+    )
+    contents = {
+        "pretrain": f"{loaders}preview = {val}\ntrain_cfg = dict(max_epochs=6)\n"
+        "mae = dict(decoder_width=16, decoder_depth=1, decoder_heads=2)\n",
+        "finetune": f"{loaders}val_dataloader = dict(dataset={val})\n"
+        "train_cfg = dict(max_epochs=4, val_interval=2)\n",
+        "knn": f"{features}k = 3\n",
+        "few-shot": f"{features}episodes = 5\nqueries = 1\nsettings = [(2, 1), (2, 5)]\n",
+    }
+    for stage, content in contents.items():
+        (base,) = (CONFIGS / stage.replace("-", "_")).glob("*.py")
+        hook = f"custom_hooks = [dict(type='Fault', file='{folder / stage}.fault')]\n"
+        head = f"_base_ = ['{base}']\nencoder = {ENCODER}\n"
+        text = head + content + (hook if "custom_imports" in content else "")
+        (folder / f"{stage}.py").write_text(text)
+    return folder
+
+
+def write_recipe(folder: Path, tasks: tuple[str, ...], encoders: tuple[str, ...]) -> Path:
+    """A recipe over the configs in `folder`."""
+    named = {task: str(folder / f"{task}.py") for task in tasks}
+    path = folder / "tiny.py"
+    path.write_text(
+        f"seed = 0\nslots = 2\npretrain = '{folder / 'pretrain.py'}'\n"
+        f"encoders = {list(encoders)}\ntasks = {named}\n"
+    )
+    return path
