@@ -12,7 +12,6 @@ from mae_core.patches import unpatchify
 MASK_GREY = 0.55
 
 
-@torch.no_grad()
 def draw_reconstructions(
     mae: MAE, preprocessor: Normalize, pixels: torch.Tensor, path: Path, seed: int = 0
 ) -> None:
@@ -24,6 +23,14 @@ def draw_reconstructions(
         pixels: (N, C, H, W) uint8.
         seed: of the masks.
     """
+    _save_grid(reconstruct(mae, preprocessor, pixels, seed), path)
+
+
+@torch.no_grad()
+def reconstruct(
+    mae: MAE, preprocessor: Normalize, pixels: torch.Tensor, seed: int = 0
+) -> dict[str, torch.Tensor]:
+    """The picture's rows by name, each (N, C, H, W) uint8 as `pixels`."""
     mae.eval()
     device = next(mae.parameters()).device
     images = preprocessor.images(pixels.to(device))
@@ -37,7 +44,7 @@ def draw_reconstructions(
     original = pixels.to(device)
     pasted = torch.where(mask.bool(), predicted, original)
     masked = torch.where(mask.bool(), torch.full_like(original, int(255 * MASK_GREY)), original)
-    _save_grid({"original": original, "masked": masked, "reconstruction": pasted}, path)
+    return {"original": original, "masked": masked, "reconstruction": pasted}
 
 
 def _save_grid(rows: dict[str, torch.Tensor], path: Path) -> None:

@@ -1,6 +1,8 @@
 """Models by name: the sizes of the paper and a small one for the demo."""
 
 import difflib
+import inspect
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from mae_core.encoder import ViTEncoder
@@ -16,6 +18,7 @@ ENCODERS: dict[str, dict[str, Any]] = {
     "vit-huge-p14": {"patch_size": 14, "width": 1280, "depth": 32, "heads": 16},
 }
 MAE_FIELDS = ("mask_ratio", "norm_pix_loss", "decoder_width", "decoder_depth", "decoder_heads")
+ENCODER_FIELDS = tuple(inspect.signature(ViTEncoder).parameters)
 
 
 def create_encoder(arch: str, **overrides: Any) -> ViTEncoder:
@@ -26,7 +29,8 @@ def create_encoder(arch: str, **overrides: Any) -> ViTEncoder:
     """
     if arch not in ENCODERS:
         raise UserError(f"no architecture is called '{arch}'{suggest(arch, ENCODERS)}")
-    return _build(ViTEncoder, {**ENCODERS[arch], **overrides})
+    check_fields(overrides, ENCODER_FIELDS, "encoder")
+    return ViTEncoder(**{**ENCODERS[arch], **overrides})
 
 
 def create_model(arch: str, **overrides: Any) -> MAE:
@@ -34,7 +38,11 @@ def create_model(arch: str, **overrides: Any) -> MAE:
 
     Overrides are arguments of :class:`MAE` or :class:`ViTEncoder`. The decoder is 512 wide and
     8 blocks deep (paper, 4.1) unless overridden.
+
+    Raises:
+        UserError: for an unknown name or argument, with the nearest valid one.
     """
+    check_fields(overrides, (*MAE_FIELDS, *ENCODER_FIELDS), "model")
     mae = {key: overrides.pop(key) for key in MAE_FIELDS if key in overrides}
     return MAE(create_encoder(arch, **overrides), **mae)
 
@@ -46,9 +54,8 @@ def suggest(name: str, choices: Any) -> str:
     return f"{hint} Choices: {', '.join(sorted(choices))}"
 
 
-def _build(cls: type[ViTEncoder], fields: dict[str, Any]) -> ViTEncoder:
-    known = cls.__init__.__code__.co_varnames[1 : cls.__init__.__code__.co_argcount]
+def check_fields(fields: Iterable[str], known: Sequence[str], of: str) -> None:
+    """Raise UserError for a field that `of` does not have, with the nearest one."""
     for key in fields:
         if key not in known:
-            raise UserError(f"the encoder has no field '{key}'{suggest(key, known)}")
-    return cls(**fields)
+            raise UserError(f"the {of} has no field '{key}'{suggest(key, known)}")

@@ -1,0 +1,70 @@
+from pathlib import Path
+
+import pytest
+
+from mae_core import UserError
+from mae_core.data import roots
+from mae_core.data.roots import folder_digest, resolve_root
+
+
+def tree(folder: Path, **files: str) -> Path:
+    folder.mkdir(parents=True)
+    for name, content in files.items():
+        (folder / name).write_text(content)
+    return folder.resolve()
+
+
+def test_the_digest_follows_names_and_content_not_the_place(tmp_path: Path) -> None:
+    first = folder_digest(tree(tmp_path / "a", x="1", y="2"))
+    assert folder_digest(tree(tmp_path / "b", x="1", y="2")) == first
+    others = [
+        tree(tmp_path / "c", x="1", y="3"),
+        tree(tmp_path / "d", x="1", z="2"),
+        tree(tmp_path / "e", x="12", y=""),
+        tree(tmp_path / "f", x="1", y="2", z=""),
+        tree(tmp_path / "g", x="1"),
+    ]
+    digests = {first, *map(folder_digest, others)}
+    assert len(digests) == 6
+
+
+def test_a_large_folder_is_known_by_names_and_sizes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(roots, "CONTENT_LIMIT", 3)
+    first = folder_digest(tree(tmp_path / "a", x="12", y="34"))
+    assert folder_digest(tree(tmp_path / "b", x="12", y="35")) == first
+    assert folder_digest(tree(tmp_path / "c", x="12", y="345")) != first
+
+
+def test_a_missing_folder_names_what_is_there_instead(tmp_path: Path) -> None:
+    tree(tmp_path / "images" / "train")
+    tree(tmp_path / "images" / "val")
+    with pytest.raises(UserError) as error:
+        resolve_root(str(tmp_path / "images" / "trian" / "deep"))
+    assert f"no data folder at {tmp_path}/images/trian/deep" in str(error.value)
+    assert f"{tmp_path}/images exists and holds train, val" in str(error.value)
+
+
+def test_a_file_is_no_data_folder(tmp_path: Path) -> None:
+    tree(tmp_path / "a", x="1")
+    with pytest.raises(UserError, match=r"no data folder at .*/a/x"):
+        resolve_root(str(tmp_path / "a" / "x"))
+
+
+def test_home_and_relative_paths_become_absolute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tree(tmp_path / "images")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert resolve_root("~/images") == resolve_root("images") == folder
+
+
+def test_demo_means_the_demos_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tree(tmp_path / "written" / "scenes")
+    monkeypatch.setattr(roots, "prepare_demo", lambda: tmp_path / "written")
+    assert resolve_root("demo/scenes") == folder
+    assert resolve_root("demo") == folder.parent
+    with pytest.raises(UserError, match="holds scenes"):
+        resolve_root("demo/secnes")

@@ -1,0 +1,42 @@
+import pytest
+import timm
+import torch
+
+from mae_core import UserError, create_encoder, create_model
+
+IN_TIMM = {
+    "vit-tiny-p16": "vit_tiny_patch16_224",
+    "vit-small-p16": "vit_small_patch16_224",
+    "vit-base-p16": "vit_base_patch16_224",
+    "vit-large-p16": "vit_large_patch16_224",
+    "vit-huge-p14": "vit_huge_patch14_224",
+}
+
+
+@pytest.mark.parametrize("arch", IN_TIMM)
+def test_the_named_encoders_have_the_sizes_of_timms(arch: str) -> None:
+    with torch.device("meta"):
+        ours = create_encoder(arch)
+        theirs = timm.create_model(IN_TIMM[arch], num_classes=0)
+    shapes = {name: value.shape for name, value in ours.state_dict().items()}
+    assert shapes == {name: value.shape for name, value in theirs.state_dict().items()}
+
+
+def test_overrides_reach_encoder_and_decoder() -> None:
+    mae = create_model("vit-micro-p6", img_size=12, depth=1, mask_ratio=0.5, decoder_width=16)
+    assert mae.encoder.depth == 1
+    assert mae.mask_ratio == 0.5
+    assert mae.decoder.embed.out_features == 16
+
+
+@pytest.mark.parametrize(
+    ("fields", "nearest"), [({"mask_ration": 0.5}, "mask_ratio"), ({"widht": 48}, "width")]
+)
+def test_an_unknown_field_names_the_nearest(fields: dict[str, float], nearest: str) -> None:
+    with pytest.raises(UserError, match=f"did you mean '{nearest}'"):
+        create_model("vit-micro-p6", **fields)
+
+
+def test_an_encoder_has_no_decoder_fields() -> None:
+    with pytest.raises(UserError, match="the encoder has no field 'mask_ratio'"):
+        create_encoder("vit-micro-p6", mask_ratio=0.5)

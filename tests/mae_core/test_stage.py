@@ -1,0 +1,37 @@
+import tempfile
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mae_core.stage import Metric, StageResult
+
+numbers = st.floats(allow_nan=False, allow_infinity=False)
+names = st.text(min_size=1)
+results = st.builds(
+    StageResult,
+    st.dictionaries(names, st.builds(Metric, numbers, st.none() | numbers)),
+    st.none() | names,
+    st.dictionaries(names, names),
+)
+
+
+@given(result=results)
+def test_what_is_saved_is_what_is_read(result: StageResult) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "result.json")
+        result.save(file)
+        assert StageResult.load(file) == result
+        assert list(Path(folder).iterdir()) == [file]
+
+
+def test_a_lost_checkpoint_or_artifact_is_noticed(tmp_path: Path) -> None:
+    checkpoint, picture = tmp_path / "weights", tmp_path / "picture"
+    result = StageResult({}, str(checkpoint), {"picture": str(picture)})
+    checkpoint.touch()
+    assert not result.files_exist()
+    picture.touch()
+    assert result.files_exist()
+    checkpoint.unlink()
+    assert not result.files_exist()
+    assert StageResult().files_exist()
