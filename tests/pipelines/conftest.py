@@ -1,0 +1,63 @@
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from prefect.testing.utilities import prefect_test_harness
+
+from pipelines.cell import Setting
+from pipelines.cli import ENVIRONMENT
+from pipelines.display import Display
+from pipelines.tracking import Tracker
+from tests.tiny import write_configs, write_images
+
+ROOT = Path(__file__).parents[2]
+os.environ.update(ENVIRONMENT)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def environment() -> Iterator[None]:
+    """Stages' processes find `tests.faults` from any current folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(ROOT))
+        yield
+
+
+@pytest.fixture(scope="session")
+def prefect() -> Iterator[None]:
+    with prefect_test_harness():
+        yield
+
+
+@pytest.fixture(scope="session")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five classes; a pretraining epoch has 8 steps."""
+    return write_images(tmp_path_factory.mktemp("images"), classes=5, train=7)
+
+
+@pytest.fixture
+def configs(tmp_path: Path, images: Path) -> Path:
+    return write_configs(tmp_path / "configs", images)
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow's tables without content; making them takes seconds."""
+    path = tmp_path_factory.mktemp("database") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def tracker(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch) -> Tracker:
+    path = shutil.copy(empty_database, tmp_path / "mlflow.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
+    monkeypatch.chdir(tmp_path)
+    return Tracker()
+
+
+@pytest.fixture
+def setting(tmp_path: Path, tracker: Tracker) -> Setting:
+    return Setting(tmp_path / "work", tracker, Display(), "tiny")
