@@ -1,4 +1,4 @@
-"""A hook that breaks a training at a chosen step, once: configs name it, tests arm it."""
+"""What goes wrong: a hook that breaks a training at a chosen step, and a pickle with code."""
 
 import os
 import signal
@@ -36,3 +36,10 @@ class Fault(Hook):
         child = subprocess.Popen(["sh", "-c", "trap '' TERM; sleep 600 & wait; wait"])
         self.file.with_suffix(".hangs").write_text(f"{os.getpid()} {child.pid}")
         time.sleep(600)
+
+
+class Evil:
+    """Runs code when it is unpickled."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (print, ("code was executed",))

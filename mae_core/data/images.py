@@ -46,7 +46,9 @@ class ImageDataset(Dataset[dict[str, Any]]):
         try:
             reader = create_reader("", root=str(self.root))
         except RuntimeError as error:
-            raise UserError(f"{self.root} holds no .png, .jpg or .jpeg images in class folders") from error
+            raise UserError(
+                f"{self.root} holds no .png, .jpg or .jpeg images in class folders"
+            ) from error
         self.classes: list[str] = sorted(reader.class_to_idx, key=reader.class_to_idx.get)
         self.samples: list[tuple[str, int]] = reader.samples
         if per_class is not None:

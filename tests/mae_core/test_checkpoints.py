@@ -17,6 +17,7 @@ from mae_core.checkpoints import (
     read_state,
     save_weights,
 )
+from tests.faults import Evil
 
 FIELDS = {"arch": "vit-micro-p6", "img_size": 24, "depth": 2}
 
@@ -60,11 +61,6 @@ def test_an_official_checkpoint_with_its_arguments_loads(tmp_path: Path) -> None
     fresh = create_encoder(**FIELDS)
     assert load_weights(fresh, tmp_path / "official.pth").missing == ()
     assert torch.equal(fresh.cls_token, encoder.cls_token)
-
-
-class Evil:
-    def __reduce__(self) -> tuple[object, ...]:
-        return (print, ("code was executed",))
 
 
 def test_a_pickle_with_code_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,93 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mmengine.config import Config
+
+from mae_core import UserError
+from mae_core.engine.config import CONFIG_ROOT, apply_overrides, find_config, load_config
+
+KNN = "knn/vit-micro-p6_k20_demo"
+
+
+def test_a_name_works_with_and_without_ending_and_as_a_path() -> None:
+    expected = CONFIG_ROOT / f"{KNN}.py"
+    for name in (KNN, f"{KNN}.py", str(expected)):
+        assert find_config(name) == expected
+    assert find_config("demo", "benchmarks").parent.name == "benchmarks"
+
+
+@pytest.mark.parametrize(
+    ("name", "folder", "message"),
+    [
+        ("dmeo", "benchmarks", "no benchmark is called 'dmeo': did you mean 'demo'?"),
+        ("knn/vit-micro_demo", "", f"did you mean '{KNN}'?"),
+        ("_base_/runtimes", "", "no config is called '_base_/runtimes'"),
+    ],
+)
+def test_a_wrong_name_gets_the_nearest(name: str, folder: str, message: str) -> None:
+    with pytest.raises(UserError) as error:
+        find_config(name, folder)
+    assert message in str(error.value)
+    assert "Choices: " in str(error.value)
+    assert "_base_/runtime," not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "cause"),
+    [("stage = = 1", "SyntaxError"), ("a = 1 / 0", "ZeroDivisionError"), ("_base_ = 'no.py'", "")],
+)
+def test_a_config_that_cannot_run_is_named(tmp_path: Path, content: str, cause: str) -> None:
+    (tmp_path / "own.py").write_text(content)
+    with pytest.raises(UserError, match=rf"own\.py cannot be read: .*{cause}"):
+        load_config(str(tmp_path / "own.py"))
+
+
+def test_overrides_set_nested_keys_and_items_of_lists() -> None:
+    overrides = ["encoder.arch=vit-tiny-p16", "pixels.mean.1=3.5", "k=7", "pool=cls"]
+    config = load_config(KNN, overrides=overrides)
+    assert config.encoder.arch == "vit-tiny-p16"
+    assert config.pixels.mean == [72.9, 3.5, 72.9]
+    assert (config.k, config.pool) == (7, "cls")
+
+
+@given(
+    value=st.recursive(
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.floats(allow_nan=False, allow_infinity=False)
+        | st.text(),
+        st.lists,
+        max_leaves=5,
+    )
+)
+def test_a_literal_keeps_its_type(value: object) -> None:
+    config = Config({"a": {"b": 0}})
+    apply_overrides(config, [f"a.b={value!r}"])
+    assert config.a.b == value
+    assert type(config.a.b) is type(value)
+
+
+def test_text_may_hold_an_equals_sign() -> None:
+    config = Config({"root": ""})
+    apply_overrides(config, ["root=data/size=30"])
+    assert config.root == "data/size=30"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("k", "override 'k' is not key=value"),
+        ("kk=3", "no key 'kk': 'kk' is unknown: did you mean 'k'?"),
+        ("train_dta.root=x", "no key 'train_dta.root': 'train_dta' is unknown: did you mean"),
+        ("train_data.rot=x", "'rot' is unknown: did you mean 'root'? Choices: root, transform"),
+        ("pixels.mean.3=x", "no key 'pixels.mean.3': '3' is unknown"),
+        ("k.a=3", "no key 'k.a': 'a' is unknown"),
+    ],
+)
+def test_a_wrong_override_names_the_nearest_key(override: str, message: str) -> None:
+    with pytest.raises(UserError) as error:
+        load_config(KNN, overrides=[override])
+    assert message in str(error.value)

@@ -1,0 +1,65 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from mmengine.optim import build_optim_wrapper
+from torch import nn
+
+from mae_core.encoder import ViTEncoder
+from mae_core.engine import optim  # noqa: F401  registers the constructor
+
+
+class Model(nn.Module):
+    def __init__(self, depth: int) -> None:
+        super().__init__()
+        sizes = {"img_size": 12, "patch_size": 6, "width": 16, "heads": 2}
+        self.encoder = ViTEncoder(**sizes, depth=depth)
+        self.head = nn.Linear(16, 3)
+
+
+def groups(model: nn.Module, decay: float) -> dict[str, tuple[float, float]]:
+    """Rate and weight decay of each trained parameter by name."""
+    wrapper = build_optim_wrapper(
+        model,
+        {
+            "type": "OptimWrapper",
+            "constructor": "LayerDecayConstructor",
+            "optimizer": {"type": "AdamW", "lr": 1.0, "weight_decay": 0.1},
+            "paramwise_cfg": {"layer_decay": decay},
+        },
+    )
+    found = {
+        id(parameter): (group["lr"], group["weight_decay"])
+        for group in wrapper.param_groups
+        for parameter in group["params"]
+    }
+    assert len(found) == sum(len(group["params"]) for group in wrapper.param_groups)
+    return {n: found[id(p)] for n, p in model.named_parameters() if id(p) in found}
+
+
+def test_rates_and_decays_are_those_computed_by_hand() -> None:
+    found = groups(Model(depth=2), 0.5)
+    assert found["encoder.cls_token"] == (0.125, 0)
+    assert found["encoder.patch_embed.proj.weight"] == (0.125, 0.1)
+    assert found["encoder.patch_embed.proj.bias"] == (0.125, 0)
+    assert found["encoder.blocks.0.attn.qkv.weight"] == (0.25, 0.1)
+    assert found["encoder.blocks.0.norm1.weight"] == (0.25, 0)
+    assert found["encoder.blocks.1.mlp.fc2.weight"] == (0.5, 0.1)
+    assert found["encoder.blocks.1.mlp.fc2.bias"] == (0.5, 0)
+    assert found["encoder.norm.weight"] == (1, 0)
+    assert found["head.weight"] == (1, 0.1)
+    assert found["head.bias"] == (1, 0)
+
+
+@given(depth=st.integers(1, 12), decay=st.floats(0.3, 1))
+def test_every_trained_parameter_is_in_one_group_and_depth_sets_its_rate(
+    depth: int, decay: float
+) -> None:
+    with torch.device("meta"):
+        model = Model(depth)
+    found = groups(model, decay)
+    assert found.keys() == {n for n, p in model.named_parameters() if p.requires_grad}
+    assert "encoder.pos_embed" not in found
+    for i in range(depth):
+        rate, _ = found[f"encoder.blocks.{i}.attn.proj.weight"]
+        assert rate == pytest.approx(decay ** (depth - i))
