@@ -12,6 +12,8 @@ from mae_core.models import suggest
 
 CONFIG_ROOT = Path(__file__).resolve().parents[2] / "configs"
 
+KINDS = {"True or False,": bool, "a number": (int, float), "a dict": dict, "a list": (list, tuple)}
+
 
 def load_config(name: str, folder: str = "", overrides: Iterable[str] = ()) -> Config:
     """Read a config and apply overrides.
@@ -48,7 +50,11 @@ def find_config(name: str, folder: str = "") -> Path:
 
 
 def apply_overrides(config: Config, overrides: Iterable[str]) -> None:
-    """Set `a.b=value` for each override; the key must exist in the config."""
+    """Set `a.b=value` for each override.
+
+    Raises:
+        UserError: if the config has no such key, or its value there is of another kind.
+    """
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals:
@@ -57,8 +63,8 @@ def apply_overrides(config: Config, overrides: Iterable[str]) -> None:
         node: Any = config._cfg_dict
         for part in parents:
             node = _child(node, part, key)
-        _child(node, last, key)
-        node[int(last) if isinstance(node, list) else last] = _literal(text)
+        value = _like(_child(node, last, key), text, override)
+        node[int(last) if isinstance(node, list) else last] = value
 
 
 def _child(node: Any, part: str, key: str) -> Any:
@@ -68,6 +74,19 @@ def _child(node: Any, part: str, key: str) -> Any:
         return node[part]
     choices = list(node) if isinstance(node, dict) else []
     raise UserError(f"the config has no key '{key}': '{part}' is unknown{suggest(part, choices)}")
+
+
+def _like(old: Any, text: str, override: str) -> Any:
+    """The value that `text` means in place of `old`: text stays text, nothing else becomes it."""
+    new = _literal(text)
+    if isinstance(old, str):
+        return new if isinstance(new, str) else text
+    if old is None or new is None:
+        return new
+    if isinstance(new, str) or isinstance(old, dict) != isinstance(new, dict):
+        kind = next(name for name, types in KINDS.items() if isinstance(old, types))
+        raise UserError(f"override '{override}': expected {kind} like {old}")
+    return new
 
 
 def _literal(text: str) -> Any:

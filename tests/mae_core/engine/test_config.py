@@ -64,10 +64,18 @@ def test_overrides_set_nested_keys_and_items_of_lists() -> None:
     )
 )
 def test_a_literal_keeps_its_type(value: object) -> None:
-    config = Config({"a": {"b": 0}})
+    config = Config({"a": {"b": None}})
     apply_overrides(config, [f"a.b={value!r}"])
     assert config.a.b == value
     assert type(config.a.b) is type(value)
+
+
+def test_text_stays_text() -> None:
+    config = Config({"root": "data", "preview": None})
+    apply_overrides(config, ["root=5", "preview=photos"])
+    assert (config.root, config.preview) == ("5", "photos")
+    apply_overrides(config, ["root='5'"])
+    assert config.root == "5"
 
 
 def test_text_may_hold_an_equals_sign() -> None:
@@ -85,6 +93,10 @@ def test_text_may_hold_an_equals_sign() -> None:
         ("train_data.rot=x", "'rot' is unknown: did you mean 'root'? Choices: root, transform"),
         ("pixels.mean.3=x", "no key 'pixels.mean.3': '3' is unknown"),
         ("k.a=3", "no key 'k.a': 'a' is unknown"),
+        ("k=many", "'k=many': expected a number like 20"),
+        ("k={'a': 1}", "expected a number like 20"),
+        ("train_data=here", "'train_data=here': expected a dict like {'root': "),
+        ("pixels.mean=grey", "'pixels.mean=grey': expected a list like [72.9, "),
     ],
 )
 def test_a_wrong_override_names_the_nearest_key(override: str, message: str) -> None:
