@@ -23,10 +23,10 @@ class Display(AbstractContextManager["Display"]):
         self._bars: dict[str, Any] = {}
         self._live = sys.stderr.isatty()
         self._progress = Progress(
-            TextColumn("[bold]{task.description:>22}"),
+            TextColumn("{task.description:>22}", style="bold", markup=False),
             BarColumn(bar_width=28),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[unit]} {task.fields[shown]}"),
+            TextColumn("{task.fields[unit]} {task.fields[shown]}", markup=False),
             TimeRemainingColumn(),
             console=Console(stderr=True),
         )
@@ -43,7 +43,7 @@ class Display(AbstractContextManager["Display"]):
     def say(self, text: str) -> None:
         """One line above the bars."""
         if self._live:
-            self._progress.console.print(text, highlight=False)
+            self._progress.console.print(text, highlight=False, markup=False)
         else:
             print(text, flush=True)
 
@@ -67,7 +67,7 @@ class Display(AbstractContextManager["Display"]):
 
     def _draw(self, name: str, done: int, total: int, unit: str, text: str) -> None:
         if name not in self._bars:
-            self._bars[name] = self._progress.add_task(name, unit=unit, shown=text)
+            self._bars[name] = self._progress.add_task(name, total=total, unit=unit, shown=text)
         self._progress.update(self._bars[name], completed=done, total=total, unit=unit, shown=text)
 
     def _print(self, name: str, done: int, total: int, unit: str, text: str) -> None:

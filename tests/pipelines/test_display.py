@@ -1,0 +1,97 @@
+import io
+import re
+import sys
+import threading
+
+import pytest
+
+from pipelines import display
+from pipelines.display import Display
+
+ROW = "knn[/data/[x]/encoder.safetensors]"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def in_terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """For a test's body: pytest sets `sys.stderr` anew after fixtures."""
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("COLUMNS", "150")
+    monkeypatch.setenv("TERM", "xterm")
+    return terminal
+
+
+def text_of(terminal: Terminal) -> str:
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue())
+
+
+def test_a_terminal_shows_names_with_brackets_as_they_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    terminal = in_terminal(monkeypatch)
+    with Display() as shown:
+        shown.say(f"{ROW}: starts")
+        shown.update(ROW, 3, 7, "step", {})
+        shown.update("detect[mae]", 1, 2, "step", {"loss": 0.25, "images_per_s": 1234.5})
+        shown.finish(ROW, "failed: [/bold] is no tag")
+    text = text_of(terminal)
+    assert f"{ROW}: starts\n" in text
+    assert f"{ROW}: failed: [/bold] is no tag\n" in text
+    assert re.search(r"detect\[mae\].* 1/2 step loss 0.25, images/s 1234", text)
+
+
+def test_a_finished_stage_has_no_bar_any_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    terminal = in_terminal(monkeypatch)
+    with Display() as shown:
+        shown.update("knn[mae]", 1, 2, "step", {})
+        shown.finish("knn[mae]", "done")
+        before = len(terminal.getvalue())
+    assert "1/2" not in terminal.getvalue()[before:]
+
+
+def test_a_log_gets_plain_lines_and_no_bars(capsys: pytest.CaptureFixture[str]) -> None:
+    with Display() as shown:
+        shown.say(f"{ROW}: starts")
+        shown.finish(ROW, "done")
+    captured = capsys.readouterr()
+    assert captured.out == f"{ROW}: starts\n{ROW}: done\n"
+    assert captured.err == ""
+
+
+def test_a_log_gets_a_line_for_each_interval_not_for_each_step(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = Display()
+    for step in range(1, 50):
+        shown.update("knn[mae]", step, 200, "step", {"loss": 0.5})
+    assert capsys.readouterr().out == ""
+    monkeypatch.setattr(display, "LINE_EVERY", 0.0)
+    shown.update("knn[mae]", 50, 200, "step", {"loss": 0.5})
+    line = capsys.readouterr().out
+    assert re.fullmatch(r"knn\[mae\]:  25% \(50/200 steps\) loss 0.5, \d+:\d\d left\n", line)
+
+
+def test_stages_of_several_threads_do_not_lose_each_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    terminal = in_terminal(monkeypatch)
+
+    def work(name: str) -> None:
+        for done in range(20):
+            shown.update(name, done, 20, "step", {})
+        shown.finish(name, "done")
+
+    with Display() as shown:
+        threads = [threading.Thread(target=work, args=(f"t{i}",)) for i in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    text = text_of(terminal)
+    assert all(f"t{i}: done\n" in text for i in range(8))
