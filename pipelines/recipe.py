@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,13 @@ from mae_core.errors import UserError
 from mae_core.models import suggest
 from pipelines.stages import STAGES, TASKS, data_roots
 
-KEYS = ("seed", "slots", "pretrain", "encoders", "tasks")
+KEYS: dict[str, tuple[type, ...]] = {
+    "seed": (int,),
+    "slots": (int,),
+    "pretrain": (str,),
+    "encoders": (list, tuple),
+    "tasks": (dict,),
+}
 
 
 @dataclass(frozen=True)
@@ -57,32 +63,64 @@ def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
     Raises:
         UserError: for anything unknown or missing, before any stage runs.
     """
-    of_stage: dict[str, list[str]] = {stage: [] for stage in STAGES}
-    of_recipe = []
-    for override in overrides:
-        stage, dot, rest = override.partition(".")
-        if dot and stage in STAGES and "=" not in stage:
-            of_stage[stage].append(rest)
-        else:
-            of_recipe.append(override)
+    of_recipe, of_stage = split_overrides(overrides)
     content = load_config(name, "benchmarks", of_recipe)
-    for key in KEYS:
-        if key not in content:
-            raise UserError(f"{content.filename} has no '{key}': a recipe needs {', '.join(KEYS)}")
-    for task in content.tasks:
-        if task not in TASKS:
-            raise UserError(f"no task is called '{task}'{suggest(task, TASKS)}")
-    names = {**({"pretrain": content.pretrain} if "mae" in content.encoders else {})}
-    names.update(content.tasks)
+    check_content(content)
+    pretrain = {"pretrain": content.pretrain} if "mae" in content.encoders else {}
+    names = {**pretrain, **content.tasks}
+    for stage in of_stage:
+        if stage not in names:
+            raise UserError(f"this recipe has no stage '{stage}'{suggest(stage, names)}")
     configs = {
-        stage: load_stage_config(stage, config, of_stage[stage], content.seed)
+        stage: load_stage_config(stage, config, of_stage.get(stage, []), content.seed)
         for stage, config in names.items()
     }
     for encoder in content.encoders:
-        check_encoder(encoder)
+        check_encoder(encoder, ("mae", "random"))
     return Recipe(
         find_config(name, "benchmarks").stem, tuple(content.encoders), content.slots, configs
     )
+
+
+def split_overrides(overrides: Iterable[str]) -> tuple[list[str], dict[str, list[str]]]:
+    """Overrides of the recipe itself, and by stage without the stage's name.
+
+    Raises:
+        UserError: if one begins with neither a key of a recipe nor a stage.
+    """
+    of_recipe: list[str] = []
+    of_stage: dict[str, list[str]] = {}
+    for override in overrides:
+        key, equals, _ = override.partition("=")
+        stage, dot, _ = key.partition(".")
+        if dot and stage in STAGES:
+            of_stage.setdefault(stage, []).append(override.removeprefix(f"{stage}."))
+        elif equals and stage not in KEYS:
+            choices = suggest(stage, [*KEYS, *STAGES])
+            raise UserError(f"override '{override}' is of neither recipe nor stage{choices}")
+        else:
+            of_recipe.append(override)
+    return of_recipe, of_stage
+
+
+def check_content(content: Config) -> None:
+    """Raise UserError unless a recipe has all keys, each of the right kind, and known tasks."""
+    for key, kinds in KEYS.items():
+        if key not in content:
+            raise UserError(f"{content.filename} has no '{key}': a recipe needs {', '.join(KEYS)}")
+        if not isinstance(content[key], kinds):
+            expected = kinds[0].__name__
+            raise UserError(f"{key}={content[key]!r} in a recipe: expected {expected}")
+    if content.slots < 1:
+        raise UserError(f"slots={content.slots}: at least one stage has to run at a time")
+    names = list(content.encoders)
+    if not names or any(not isinstance(n, str) or names.count(n) > 1 for n in names):
+        raise UserError(f"encoders={names}: name at least one, and each once")
+    for task, config in content.tasks.items():
+        if task not in TASKS:
+            raise UserError(f"no task is called '{task}'{suggest(task, TASKS)}")
+        if not isinstance(config, str):
+            raise UserError(f"task '{task}' has {config!r} where its config's name belongs")
 
 
 def load_stage_config(
@@ -105,13 +143,13 @@ def load_stage_config(
     return config
 
 
-def check_encoder(encoder: str) -> None:
-    """Raise UserError unless `encoder` is 'mae', 'random' or a readable checkpoint."""
-    if encoder in ("mae", "random"):
+def check_encoder(encoder: str, names: Sequence[str] = ("random",)) -> None:
+    """Raise UserError unless `encoder` is one of `names` or a readable checkpoint."""
+    if encoder in names:
         return
     if not Path(encoder).is_file():
         raise UserError(
-            f"no encoder at '{encoder}'{suggest(encoder, ['mae', 'random'])}, or the path of an "
+            f"no encoder at '{encoder}'{suggest(encoder, names)}, or the path of an "
             "encoder.safetensors"
         )
     if not read_metadata(encoder):

@@ -1,0 +1,122 @@
+from pathlib import Path
+
+import pytest
+
+from mae_core import UserError, create_encoder
+from mae_core.checkpoints import save_weights
+from mae_core.engine.config import load_config
+from pipelines.recipe import check_content, check_encoder, load_recipe, load_stage_config
+from pipelines.stages import STAGES
+from tests.tiny import write_recipe
+
+
+@pytest.fixture
+def recipe(configs: Path) -> str:
+    return str(write_recipe(configs, ("knn", "few-shot"), ("mae", "random")))
+
+
+def test_a_recipe_holds_a_config_for_pretraining_and_each_task(recipe: str) -> None:
+    plan = load_recipe(recipe)
+    assert (plan.name, plan.encoders, plan.tasks) == (
+        "tiny",
+        ("mae", "random"),
+        ("knn", "few-shot"),
+    )
+    assert {name: config.stage for name, config in plan.configs.items()} == {
+        name: name for name in ("pretrain", "knn", "few-shot")
+    }
+
+
+def test_nothing_is_pretrained_without_the_row_mae(recipe: str) -> None:
+    assert "pretrain" not in load_recipe(recipe, ["encoders=['random']"]).configs
+
+
+def test_the_demo_covers_every_task_and_names_configs_of_it() -> None:
+    demo = load_config("demo", "benchmarks")
+    check_content(demo)
+    named = {**demo.tasks, "pretrain": demo.pretrain}
+    assert {stage: load_config(name).stage for stage, name in named.items()} == {
+        stage: stage for stage in STAGES
+    }
+
+
+def test_overrides_reach_the_recipe_or_their_stage_alone(recipe: str) -> None:
+    plan = load_recipe(recipe, ["slots=1", "knn.k=5", "knn.pool=cls", "few-shot.episodes=7"])
+    assert plan.slots == 1
+    assert (plan.configs["knn"].k, plan.configs["knn"].pool) == (5, "cls")
+    assert plan.configs["few-shot"].episodes == 7
+    assert plan.configs["few-shot"].pool == "avg"
+
+
+def test_the_recipes_seed_is_every_stages_unless_overridden(recipe: str) -> None:
+    configs = load_recipe(recipe, ["seed=3", "knn.seed=4"]).configs
+    assert [config.seed for config in configs.values()] == [3, 4, 3]
+
+
+def test_the_key_follows_the_content(recipe: str) -> None:
+    key = load_recipe(recipe).key
+    assert load_recipe(recipe).key == key
+    others = ["seed=1", "knn.k=4", "encoders=['random', 'mae']"]
+    assert len({key, *(load_recipe(recipe, [other]).key for other in others)}) == 4
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("slots", "'slots' is not key=value"),
+        ("knn.k", "'k' is not key=value"),
+        ("slot=1", "override 'slot=1' is of neither recipe nor stage: did you mean 'slots'?"),
+        ("knnn.k=1", "did you mean 'knn'? Choices: detect, encoders,"),
+        ("segment.seed=1", "this recipe has no stage 'segment'. Choices: few-shot, knn, pretrain"),
+        ("knn.kk=1", "no key 'kk': 'kk' is unknown: did you mean 'k'?"),
+        ("pretrain.trian_cfg.max_epochs=1", "'trian_cfg' is unknown: did you mean 'train_cfg'?"),
+        ("slots=two", "'slots=two': expected a number like 2"),
+        ("slots=0", "slots=0: at least one stage"),
+        ("seed=1.5", "seed=1.5 in a recipe: expected int"),
+        ("encoders=mae", "'encoders=mae': expected a list"),
+        ("encoders=[]", "encoders=[]: name at least one, and each once"),
+        ("encoders=['mae', 'mae']", "name at least one, and each once"),
+        ("encoders=[{'a': 1}]", "name at least one, and each once"),
+        ("encoders=['mea']", "no encoder at 'mea': did you mean 'mae'?"),
+        ("encoders=['no/encoder.safetensors']", "no encoder at 'no/encoder.safetensors'"),
+        ("tasks={'kn': 'a'}", "no task is called 'kn': did you mean 'knn'?"),
+        ("tasks={'knn': 3}", "task 'knn' has 3 where its config's name belongs"),
+        ("tasks.knn=knn/vit-micro_k20", "did you mean 'knn/vit-micro-p6_k20_demo'?"),
+        ("knn.train_data.root=/no/data", "no data folder at /no/data"),
+    ],
+)
+def test_a_mistake_in_an_override_is_named(recipe: str, override: str, message: str) -> None:
+    with pytest.raises(UserError) as error:
+        load_recipe(recipe, [override])
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize("key", ["seed", "slots", "pretrain", "encoders", "tasks"])
+def test_a_missing_key_is_named(recipe: str, key: str) -> None:
+    lines = Path(recipe).read_text().splitlines(keepends=True)
+    Path(recipe).write_text("".join(line for line in lines if not line.startswith(key)))
+    with pytest.raises(UserError, match=rf"tiny\.py has no '{key}': a recipe needs seed, slots"):
+        load_recipe(recipe)
+
+
+def test_a_wrong_recipe_gets_the_nearest_name() -> None:
+    with pytest.raises(UserError, match="no benchmark is called 'dmeo': did you mean 'demo'"):
+        load_recipe("dmeo")
+
+
+def test_a_config_of_another_stage_is_refused(configs: Path) -> None:
+    with pytest.raises(UserError, match=r"knn\.py is a config for 'knn', expected 'few-shot'"):
+        load_stage_config("few-shot", str(configs / "knn.py"))
+
+
+def test_an_encoder_is_random_or_a_readable_file(tmp_path: Path) -> None:
+    encoder = create_encoder("vit-micro-p6", img_size=12, width=16, depth=1, heads=2)
+    good, damaged = tmp_path / "good.safetensors", tmp_path / "damaged.safetensors"
+    save_weights(good, encoder, encoder=encoder.config)
+    damaged.write_bytes(good.read_bytes()[:-100])
+    check_encoder("random")
+    check_encoder(str(good))
+    with pytest.raises(UserError, match=r"damaged\.safetensors cannot be read"):
+        check_encoder(str(damaged))
+    with pytest.raises(UserError, match="no encoder at 'mae'"):
+        check_encoder("mae")  # only a benchmark pretrains one
