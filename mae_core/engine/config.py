@@ -12,7 +12,12 @@ from mae_core.models import suggest
 
 CONFIG_ROOT = Path(__file__).resolve().parents[2] / "configs"
 
-KINDS = {"True or False,": bool, "a number": (int, float), "a dict": dict, "a list": (list, tuple)}
+KINDS: dict[str, tuple[type, ...]] = {
+    "True or False,": (bool,),
+    "a number": (int, float),
+    "a dict": (dict,),
+    "a list": (list, tuple),
+}
 
 
 def load_config(name: str, folder: str = "", overrides: Iterable[str] = ()) -> Config:
@@ -84,7 +89,7 @@ def _like(old: Any, text: str, override: str) -> Any:
     if old is None or new is None:
         return new
     if isinstance(new, str) or isinstance(old, dict) != isinstance(new, dict):
-        kind = next(name for name, types in KINDS.items() if isinstance(old, types))
+        kind = next((name for name, kinds in KINDS.items() if isinstance(old, kinds)), "a value")
         raise UserError(f"override '{override}': expected {kind} like {old}")
     return new
 
