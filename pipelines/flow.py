@@ -13,7 +13,7 @@ from prefect.states import Completed, State
 
 from pipelines.cell import Cell, Outcome, Setting, run_cell
 from pipelines.display import Display
-from pipelines.launch import BenchmarkFailed, stop_all
+from pipelines.launch import BenchmarkFailed, stopping_on_error
 from pipelines.recipe import Recipe, load_recipe
 from pipelines.report.write import write_report
 from pipelines.tracking import Tracker
@@ -42,12 +42,12 @@ def mae_full_benchmark(
         threads = max((os.cpu_count() or 1) // plan.slots, 1)
         setting = Setting(folder, tracker, display, plan.name, parent, threads)
         try:
-            failed = run_matrix(plan, setting)
-            report = report_task(plan, setting)
+            with stopping_on_error():
+                failed = run_matrix(plan, setting)
+                report = report_task(plan, setting)
             status = "FAILED" if failed else "FINISHED"
         except BaseException as error:
             status = "FAILED" if isinstance(error, Exception) else "KILLED"
-            stop_all()
             raise
         finally:
             tracker.end(parent, status)

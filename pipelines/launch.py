@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,8 @@ def launch(job: Path, log: Path, threads: int, on_event: Callable[[dict[str, Any
         StageInterrupted: after :func:`stop_all`.
         StageFailed: if the process failed otherwise.
     """
+    if _stopping.is_set():
+        raise StageInterrupted("stopped before its start")
     read_end, write_end = os.pipe()
     mistakes: list[str] = []
     with open(log, "ab") as output:
@@ -59,6 +62,8 @@ def launch(job: Path, log: Path, threads: int, on_event: Callable[[dict[str, Any
         )
     os.close(write_end)
     _running.add(process)
+    if _stopping.is_set():  # asked for since the start of this function
+        stop([process])
     try:
         with os.fdopen(read_end) as events:
             for line in events:
@@ -80,21 +85,30 @@ def launch(job: Path, log: Path, threads: int, on_event: Callable[[dict[str, Any
         raise StageFailed(f"the stage's process ended with code {code}; the end of {log}:\n{tail}")
 
 
+@contextmanager
+def stopping_on_error() -> Iterator[None]:
+    """Within the block stages may start; if it raises, all are stopped and no other starts."""
+    _stopping.clear()
+    try:
+        yield
+    except BaseException:
+        stop_all()
+        raise
+
+
 def stop_all() -> None:
-    """Stop every stage's process with all its children."""
+    """Stop every stage's process with all its children; those still to come do not start."""
     _stopping.set()
     stop(list(_running))
 
 
 def stop(processes: Iterable[subprocess.Popen[bytes]]) -> None:
-    """SIGTERM, a grace period, SIGKILL, each to the process's whole group."""
-    alive = [process for process in processes if process.poll() is None]
+    """SIGTERM, at most a grace period, SIGKILL, each to the process's whole group."""
+    processes = list(processes)
     for number in (signal.SIGTERM, signal.SIGKILL):
-        for process in alive:
-            if process.poll() is None:
+        for process in processes:
+            with suppress(ProcessLookupError):  # children may outlive their process
                 os.killpg(process.pid, number)
-        for process in alive:
-            try:
+        for process in processes:
+            with suppress(subprocess.TimeoutExpired):
                 process.wait(GRACE)
-            except subprocess.TimeoutExpired:
-                continue

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipelines.cell import Cell, Outcome, Setting, run_cell
 from pipelines.display import Display
-from pipelines.launch import stop_all
+from pipelines.launch import stopping_on_error
 from pipelines.recipe import check_encoder, load_stage_config
 from pipelines.tracking import Tracker
 
@@ -23,14 +23,10 @@ def run_single(
     check_encoder(encoder)
     folder = (work_dir or Path("runs") / Path(config).stem).absolute()
     cell = Cell(stage, encoder, encoder, settings)
-    with Display() as display:
+    with Display() as display, stopping_on_error():
         setting = Setting(
             folder, Tracker(), display, recipe=Path(config).stem, threads=os.cpu_count() or 1
         )
-        try:
-            outcome = run_cell(cell, setting)
-        except BaseException:
-            stop_all()
-            raise
+        outcome = run_cell(cell, setting)
         display.say(f"MLflow run {outcome.run_id} in {setting.tracker.uri}")
     return outcome

@@ -1,0 +1,135 @@
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mae_core import UserError
+from mae_core.engine.config import load_config
+from mae_core.stage import StageResult
+from pipelines.launch import (
+    StageFailed,
+    StageInterrupted,
+    launch,
+    stop_all,
+    stopping_on_error,
+)
+from tests.faults import arm
+
+
+@pytest.fixture(autouse=True)
+def may_start() -> Iterator[None]:
+    with stopping_on_error():
+        yield
+
+
+def job_of(folder: Path, config: Path, *overrides: str) -> Path:
+    folder.mkdir()
+    load_config(str(config), overrides=overrides).dump(str(folder / "config.py"))
+    (folder / "job.json").write_text(
+        json.dumps(
+            {
+                "stage": config.stem,
+                "encoder": "random",
+                "config": str(folder / "config.py"),
+                "work_dir": str(folder),
+            }
+        )
+    )
+    return folder / "job.json"
+
+
+def start(job: Path) -> list[dict[str, Any]]:
+    events: list[dict[str, Any]] = []
+    launch(job, job.with_name("log.txt"), 1, events.append)
+    return events
+
+
+def wait_for(happened: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def gone(pid: int) -> bool:
+    """Whether the process has ended; one that nobody waited for counts as ended."""
+    try:
+        return "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return True
+
+
+def test_a_stage_reports_in_order_and_leaves_its_result(configs: Path, tmp_path: Path) -> None:
+    job = job_of(tmp_path / "job", configs / "pretrain.py", "train_cfg.max_epochs=3")
+    events = start(job)
+    assert [e["step"] for e in events if e["event"] == "log"] == [10, 20, 24]
+    assert [e["done"] for e in events if e["event"] == "progress"] == [10, 20, 24]
+    result = StageResult.load(job.with_name("result.json"))
+    assert result.files_exist()
+    assert "Saving checkpoint at 3 epochs" in job.with_name("log.txt").read_text()
+
+
+def test_a_users_mistake_comes_back_as_one_message(configs: Path, tmp_path: Path) -> None:
+    job = job_of(tmp_path / "job", configs / "knn.py", "k=99")
+    with pytest.raises(UserError, match=r"^knn k=99 needs as many train images, found 35$"):
+        start(job)
+    assert not job.with_name("result.json").exists()
+
+
+def test_a_failure_shows_the_end_of_its_log(configs: Path, tmp_path: Path) -> None:
+    job = job_of(tmp_path / "job", configs / "pretrain.py")
+    arm(configs / "pretrain.fault", "raise", 1)
+    with pytest.raises(StageFailed) as error:
+        start(job)
+    assert "ended with code 1; the end of" in str(error.value)
+    assert str(error.value).splitlines()[-1] == "RuntimeError: the device is gone"
+
+
+def test_stopping_leaves_no_process_behind_and_lets_no_other_start(
+    configs: Path, tmp_path: Path
+) -> None:
+    job, later = (job_of(tmp_path / name, configs / "pretrain.py") for name in ("a", "b"))
+    arm(configs / "pretrain.fault", "hang", 1)
+    hangs = configs / "pretrain.hangs"
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(start, job)
+        wait_for(lambda: hangs.exists() and bool(hangs.read_text()))
+        stop_all()
+        with pytest.raises(StageInterrupted):
+            running.result()
+    stage, child_deaf_to_sigterm = map(int, hangs.read_text().split())
+    wait_for(lambda: gone(stage) and gone(child_deaf_to_sigterm))
+    with pytest.raises(StageInterrupted):
+        start(later)
+    assert not later.with_name("log.txt").exists()
+
+
+def test_a_consumer_that_fails_stops_the_stage(configs: Path, tmp_path: Path) -> None:
+    job = job_of(tmp_path / "job", configs / "pretrain.py", "train_cfg.max_epochs=10000")
+
+    def fail(event: dict[str, Any]) -> None:
+        raise ConnectionError("tracking is gone")
+
+    with pytest.raises(ConnectionError, match="tracking is gone"):
+        launch(job, job.with_name("log.txt"), 1, fail)
+    assert not job.with_name("result.json").exists()
+    assert not children()
+
+
+def children() -> list[int]:
+    """Stage processes of this one that are still there."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (folder / "cmdline").read_bytes()
+            parent = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
+        except OSError:
+            continue
+        if parent == os.getpid() and b"pipelines.stage_process" in command:
+            found.append(int(folder.name))
+    return found
