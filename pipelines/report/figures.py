@@ -1,6 +1,7 @@
 """The report's plots."""
 
 from io import BytesIO
+from itertools import cycle
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -13,9 +14,14 @@ SHOTS = (1, 5)
 
 
 def loss_curve(benchmark: Benchmark) -> bytes:
-    """Pretraining loss by step: every point, and their running mean."""
-    steps, values = np.array(benchmark.losses).T
+    """Pretraining loss by step: every finite point, and their running mean."""
+    points = np.array(benchmark.losses)
+    # MLflow keeps an infinite value as the largest float.
+    steps, values = points[np.abs(points[:, 1]) < np.finfo(float).max].T
     figure, axis = _axis("Pretraining", "step", "loss on masked patches")
+    if not len(values):
+        axis.set_title("Pretraining: the loss was never finite", loc="left", fontweight="bold")
+        return _png(figure)
     axis.plot(steps, values, color=COLOURS[0], alpha=0.3, linewidth=1)
     window = max(len(values) // 25, 1)
     smooth = np.convolve(values, np.ones(window) / window, mode="valid")
@@ -27,7 +33,7 @@ def loss_curve(benchmark: Benchmark) -> bytes:
 def few_shot_curve(benchmark: Benchmark) -> bytes:
     """Accuracy against shots, one line an encoder, solid 5-way and dashed 10-way."""
     figure, axis = _axis("Few-shot", "images a class (shots)", "accuracy")
-    for encoder, colour in zip(benchmark.encoders, COLOURS, strict=False):
+    for encoder, colour in zip(benchmark.encoders, cycle(COLOURS), strict=False):
         for ways, style in ((5, "-"), (10, "--")):
             found = [benchmark.value(encoder, f"few-shot/{ways}way{shot}shot") for shot in SHOTS]
             rows = [row for row in found if row is not None]
@@ -46,7 +52,8 @@ def few_shot_curve(benchmark: Benchmark) -> bytes:
     axis.set_xticks(SHOTS)
     axis.set_xlim(SHOTS[0] - 0.6, SHOTS[-1] + 0.6)
     axis.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-    axis.legend(frameon=False)
+    if axis.get_legend_handles_labels()[0]:
+        axis.legend(frameon=False)
     return _png(figure)
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -105,18 +106,27 @@ def verdict(first: Row | None, other: Row | None) -> str:
 
 def pictures(benchmark: Benchmark) -> list[Picture]:
     """The figures in reading order."""
-    found = []
+    found, names = [], file_names(benchmark.encoders)
     if benchmark.losses:
         found.append(Picture("loss.png", "Pretraining loss", loss_curve(benchmark)))
     for kind, caption in CAPTIONS.items():
         for encoder in benchmark.encoders:
             png = benchmark.pictures.get((kind, encoder))
             if png is not None:
-                name = Path(encoder).stem
-                found.append(Picture(f"{kind}-{name}.png", f"{caption}: {encoder}", png))
+                file = f"{kind}-{names[encoder]}.png"
+                found.append(Picture(file, f"{caption}: {encoder}", png))
     if any(row.task == "few-shot" for row in benchmark.rows):
         figure = Picture(
             "few-shot.png", "Few-shot accuracy against shots", few_shot_curve(benchmark)
         )
         found.insert(2, figure)
     return found
+
+
+def file_names(encoders: Sequence[str]) -> dict[str, str]:
+    """A name without folders for each encoder, numbered where two would be the same."""
+    stems = [Path(encoder).stem for encoder in encoders]
+    return {
+        encoder: stem if stems.count(stem) == 1 else f"{stem}-{number}"
+        for number, (encoder, stem) in enumerate(zip(encoders, stems, strict=True), start=1)
+    }

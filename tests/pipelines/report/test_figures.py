@@ -1,0 +1,73 @@
+import warnings
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image, ImageColor
+
+from pipelines.report.collect import Benchmark, Row
+from pipelines.report.figures import COLOURS, few_shot_curve, loss_curve
+
+LARGEST = float(np.finfo(float).max)
+
+
+def benchmark(
+    losses: tuple[tuple[int, float], ...] = (),
+    rows: tuple[Row, ...] = (),
+    encoders: tuple[str, ...] = ("mae", "random"),
+) -> Benchmark:
+    return Benchmark("tiny", "id", encoders, rows, {}, losses, {}, {})
+
+
+def share(png: bytes, colour: str) -> float:
+    """Share of pixels in exactly this colour."""
+    pixels = np.asarray(Image.open(BytesIO(png)).convert("RGB"))
+    return float((pixels == ImageColor.getrgb(colour)).all(axis=-1).mean())
+
+
+def few_shot(encoder: str, ways: int, values: tuple[float, ...]) -> tuple[Row, ...]:
+    return tuple(
+        Row(encoder, "few-shot", f"{ways}way{shots}shot", value, 0.01, "id")
+        for shots, value in zip((1, 5), values, strict=False)
+    )
+
+
+def test_the_loss_is_drawn() -> None:
+    losses = tuple((step, 1 / (1 + step)) for step in range(100))
+    assert share(loss_curve(benchmark(losses)), COLOURS[0]) > 1e-3
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), LARGEST])
+def test_a_loss_that_diverged_does_not_cost_the_report(value: float) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        drawn = loss_curve(benchmark(tuple((i, 1.0 - i / 9 if i < 6 else value) for i in range(9))))
+        empty = loss_curve(benchmark(((1, value),)))
+    assert share(drawn, COLOURS[0]) > 1e-3
+    assert share(empty, COLOURS[0]) == 0
+
+
+def test_a_single_point_can_be_drawn() -> None:
+    assert Image.open(BytesIO(loss_curve(benchmark(((1, 0.5),))))).size == (840, 540)
+
+
+def test_each_encoder_has_a_line_in_its_own_colour() -> None:
+    rows = few_shot("mae", 5, (0.5, 0.7)) + few_shot("random", 10, (0.2, 0.3))
+    png = few_shot_curve(benchmark(rows=rows))
+    assert share(png, COLOURS[0]) > 1e-4
+    assert share(png, COLOURS[1]) > 1e-4
+    assert share(png, COLOURS[2]) == 0
+
+
+def test_no_encoder_of_many_is_left_out() -> None:
+    names = tuple(f"encoder-{i}" for i in range(len(COLOURS) + 1))
+    last = few_shot(names[-1], 5, (0.5, 0.7))
+    with_last = few_shot_curve(benchmark(rows=last, encoders=names))
+    assert share(with_last, COLOURS[0]) > 1e-4
+
+
+def test_a_curve_of_one_shot_alone_is_left_out_without_a_warning() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        png = few_shot_curve(benchmark(rows=few_shot("mae", 5, (0.5,))))
+    assert share(png, COLOURS[0]) == 0
