@@ -3,25 +3,29 @@
 import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import requests
 from mlflow import MlflowClient
 from mlflow.entities import Metric as Point
 from mlflow.entities import Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
+from sqlalchemy.exc import SQLAlchemyError
 
 from mae_core.errors import UserError
 from mae_core.stage import StageResult
 
 EXPERIMENT = "mae-bench"
+SQLITE = "sqlite:///"
 PARAM_LIMIT = 500  # characters of a value; the whole config is an artifact
 
 
 def tracking_uri() -> str:
     """`MLFLOW_TRACKING_URI`, else SQLite in `runs/` under the current folder."""
-    default = f"sqlite:///{Path('runs').absolute() / 'mlflow.db'}"
+    default = f"{SQLITE}{Path('runs').absolute() / 'mlflow.db'}"
     return os.environ.get("MLFLOW_TRACKING_URI", default)
 
 
@@ -29,30 +33,36 @@ class Tracker:
     """The project's use of MLflow.
 
     Raises:
-        UserError: if the server does not answer.
+        UserError: if the server does not answer, or the experiment was deleted.
     """
 
     def __init__(self, uri: str | None = None) -> None:
         self.uri = uri or tracking_uri()
-        location = None
-        if self.uri.startswith("sqlite:///"):
-            folder = Path(self.uri.removeprefix("sqlite:///")).parent
-            folder.mkdir(parents=True, exist_ok=True)
-            location = (folder / "mlartifacts").as_uri()
         try:
+            if self.uri.startswith(SQLITE):
+                Path(self.uri.removeprefix(SQLITE)).parent.mkdir(parents=True, exist_ok=True)
             self.client = MlflowClient(self.uri)
             found = self.client.get_experiment_by_name(EXPERIMENT)
-            self.experiment = (
-                found.experiment_id
-                if found
-                else self.client.create_experiment(EXPERIMENT, artifact_location=location)
-            )
-        except MlflowException as error:
+            self.experiment = found.experiment_id if found else self._create()
+        except (MlflowException, SQLAlchemyError, OSError) as error:
             first = str(error).splitlines()[0]
             raise UserError(
                 f"no MLflow tracking at {self.uri} ({first}): start the server or change "
                 "MLFLOW_TRACKING_URI"
             ) from error
+        if found and found.lifecycle_stage != "active":
+            raise UserError(
+                f"the MLflow experiment '{EXPERIMENT}' in {self.uri} was deleted: bring it back "
+                f"with `mlflow experiments restore -x {self.experiment}`"
+            )
+
+    def _create(self) -> str:
+        """Id of the new experiment; a local database keeps its artifacts beside it."""
+        location = None
+        if self.uri.startswith(SQLITE):
+            folder = Path(self.uri.removeprefix(SQLITE)).absolute().parent
+            location = (folder / "mlartifacts").as_uri()
+        return self.client.create_experiment(EXPERIMENT, artifact_location=location)
 
     def start(
         self, name: str, tags: Mapping[str, str], parent: str | None = None, resumed: str = ""
@@ -60,6 +70,8 @@ class Tracker:
         """Id of a new running run, or of `resumed`, set to running again."""
         if resumed and self.exists(resumed):
             self.client.update_run(resumed, status="RUNNING")
+            if "error" in self.client.get_run(resumed).data.tags:
+                self.client.delete_tag(resumed, "error")
             return resumed
         lineage = {MLFLOW_PARENT_RUN_ID: parent} if parent else {}
         run = self.client.create_run(
@@ -83,6 +95,9 @@ class Tracker:
         run = self.client.get_run(run_id)
         if parent in (None, run.data.tags.get(MLFLOW_PARENT_RUN_ID)):
             return
+        there = f"tags.reused_from = '{run_id}' AND tags.{MLFLOW_PARENT_RUN_ID} = '{parent}'"
+        if self.client.search_runs([self.experiment], there, max_results=1):
+            return
         tags = {k: v for k, v in run.data.tags.items() if not k.startswith("mlflow.")}
         copy = self.start(name, {**tags, "reused_from": run_id}, parent)
         self.points(copy, run.data.metrics, step=0)
@@ -96,11 +111,13 @@ class Tracker:
         for start in range(0, len(new), 100):
             self.client.log_batch(run_id, params=new[start : start + 100])
 
-    def last_step(self, run_id: str) -> int:
-        """The last step logged so far, -1 if none."""
+    def last_steps(self, run_id: str) -> dict[str, int]:
+        """The last step logged so far of each metric."""
         known = self.client.get_run(run_id).data.metrics
-        histories = (self.client.get_metric_history(run_id, key) for key in known)
-        return max((point.step for history in histories for point in history), default=-1)
+        return {
+            key: max(point.step for point in self.client.get_metric_history(run_id, key))
+            for key in known
+        }
 
     def points(self, run_id: str, values: Mapping[str, float], step: int) -> None:
         """Log metrics at a step."""
@@ -108,13 +125,17 @@ class Tracker:
         self.client.log_batch(run_id, [Point(k, v, now, step) for k, v in values.items()])
 
     def finish(self, run_id: str, result: StageResult) -> None:
-        """Log a stage's metrics, checkpoint and artifacts, then mark the run as finished."""
+        """Log a stage's metrics, checkpoint and artifacts, then mark the run as finished.
+
+        Metrics that the run has already are not logged again.
+        """
         values = {}
         for name, metric in result.metrics.items():
             values[name] = metric.value
             if metric.ci95 is not None:
                 values[f"{name}_ci95"] = metric.ci95
-        self.points(run_id, values, step=0)
+        known = self.client.get_run(run_id).data.metrics
+        self.points(run_id, {k: v for k, v in values.items() if known.get(k) != v}, step=0)
         for path in result.artifacts.values():
             self.client.log_artifact(run_id, path)
         if result.checkpoint:
@@ -132,6 +153,12 @@ class Tracker:
     def tag(self, run_id: str, **tags: str) -> None:
         """Set tags of a run."""
         self.client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+
+
+def check_answers(url: str) -> None:
+    """Raise OSError at once if nothing answers at `url`; MLflow itself tries for minutes."""
+    with suppress(requests.exceptions.SSLError):  # MLflow has its own settings for certificates
+        requests.head(url, timeout=10)
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,0 +1,172 @@
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mae_core import UserError
+from mae_core.stage import Metric, StageResult
+from pipelines.tracking import PARAM_LIMIT, Tracker, flatten, tracking_uri
+
+TAGS = {"stage": "knn", "encoder": "random", "recipe": "tiny", "fingerprint": "f"}
+TREES = st.recursive(
+    st.integers(),
+    lambda leaf: st.dictionaries(st.text("abc", min_size=1, max_size=2), leaf, min_size=1),
+)
+
+
+def history(tracker: Tracker, run_id: str, key: str) -> list[tuple[int, float]]:
+    return [(p.step, p.value) for p in tracker.client.get_metric_history(run_id, key)]
+
+
+def test_everything_lies_beside_the_database_and_not_in_the_current_folder(
+    tracker: Tracker, tmp_path: Path
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    shutil.move(tmp_path / "mlflow.db", tmp_path / "elsewhere" / "mlflow.db")
+    moved = Tracker(f"sqlite:///{tmp_path / 'elsewhere' / 'mlflow.db'}")
+    (tmp_path / "note.txt").write_text("kept")
+    moved.artifact(moved.start("a", TAGS), tmp_path / "note.txt")
+    (stored,) = (tmp_path / "elsewhere" / "mlartifacts").rglob("note.txt")
+    assert stored.read_text() == "kept"
+    assert not (tmp_path / "mlruns").exists()
+
+
+def test_the_environment_decides_the_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert tracking_uri() == f"sqlite:///{tmp_path}/runs/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracking:5000")
+    assert tracking_uri() == "http://tracking:5000"
+
+
+def test_a_second_tracker_finds_the_same_experiment(tracker: Tracker) -> None:
+    assert Tracker().experiment == tracker.experiment
+
+
+def test_a_run_carries_its_tags_and_its_parent(tracker: Tracker) -> None:
+    parent = tracker.start("benchmark", {})
+    tags = tracker.client.get_run(tracker.start("knn[random]", TAGS, parent)).data.tags
+    assert tags.items() >= TAGS.items()
+    assert (tags["mlflow.runName"], tags["mlflow.parentRunId"]) == ("knn[random]", parent)
+
+
+def test_a_resumed_run_is_the_same_and_a_deleted_one_is_replaced(tracker: Tracker) -> None:
+    first = tracker.start("a", TAGS)
+    tracker.end(first, "KILLED")
+    assert tracker.start("a", TAGS, resumed=first) == first
+    assert tracker.client.get_run(first).info.status == "RUNNING"
+    tracker.client.delete_run(first)
+    assert tracker.start("a", TAGS, resumed=first) != first
+    assert tracker.start("a", TAGS, resumed="never was") != first
+
+
+def test_only_a_closed_run_that_is_still_there_is_finished(tracker: Tracker) -> None:
+    run_id = tracker.start("a", TAGS)
+    assert not tracker.finished(run_id)
+    tracker.finish(run_id, StageResult())
+    assert tracker.finished(run_id)
+    tracker.client.delete_run(run_id)
+    assert not tracker.finished(run_id)
+    assert not tracker.finished("never was")
+
+
+def test_params_stay_as_first_logged(tracker: Tracker) -> None:
+    run_id = tracker.start("a", TAGS)
+    tracker.params(run_id, {"optimizer": {"lr": 0.1}, "text": "x" * 9999})
+    tracker.params(run_id, {"optimizer": {"lr": 0.2}, "new": 1})
+    params = tracker.client.get_run(run_id).data.params
+    assert params == {"optimizer.lr": "0.1", "text": "x" * PARAM_LIMIT, "new": "1"}
+
+
+def test_any_number_of_params_fits(tracker: Tracker) -> None:
+    run_id = tracker.start("a", TAGS)
+    tracker.params(run_id, {f"p{i}": i for i in range(205)})
+    assert len(tracker.client.get_run(run_id).data.params) == 205
+
+
+def test_the_last_step_of_each_metric_is_known(tracker: Tracker) -> None:
+    run_id = tracker.start("a", TAGS)
+    assert tracker.last_steps(run_id) == {}
+    for step in (10, 20):
+        tracker.points(run_id, {"loss": 1.0, "lr": 0.1}, step)
+    tracker.points(run_id, {"val/top1": 0.5}, 16)
+    assert tracker.last_steps(run_id) == {"loss": 20, "lr": 20, "val/top1": 16}
+
+
+def test_a_finished_run_holds_the_whole_result(tracker: Tracker, tmp_path: Path) -> None:
+    for name in ("encoder.safetensors", "picture.png"):
+        (tmp_path / name).write_text(name)
+    result = StageResult(
+        {"knn/top1": Metric(0.5, 0.1), "loss": Metric(2.0)},
+        str(tmp_path / "encoder.safetensors"),
+        {"picture": str(tmp_path / "picture.png")},
+    )
+    run_id = tracker.start("a", TAGS)
+    tracker.finish(run_id, result)
+    run = tracker.client.get_run(run_id)
+    assert run.data.metrics == {"knn/top1": 0.5, "knn/top1_ci95": 0.1, "loss": 2.0}
+    assert run.info.status == "FINISHED"
+    stored = [f.path for f in tracker.client.list_artifacts(run_id, "checkpoint")]
+    assert stored == ["checkpoint/encoder.safetensors"]
+    assert "picture.png" in [f.path for f in tracker.client.list_artifacts(run_id)]
+
+
+def test_finishing_again_repeats_no_number(tracker: Tracker) -> None:
+    run_id = tracker.start("a", TAGS)
+    for value in (0.5, 0.5, 0.6):
+        tracker.finish(run_id, StageResult({"knn/top1": Metric(value)}))
+    assert history(tracker, run_id, "knn/top1") == [(0, 0.5), (0, 0.6)]
+    assert tracker.client.get_run(run_id).data.metrics == {"knn/top1": 0.6}
+
+
+def test_a_reused_run_shows_under_the_new_parent_too(tracker: Tracker) -> None:
+    old, new = tracker.start("old", {}), tracker.start("new", {})
+    run_id = tracker.start("knn[random]", TAGS, old)
+    tracker.finish(run_id, StageResult({"knn/top1": Metric(0.5)}))
+    tracker.adopt(run_id, "knn[random]", old)  # is there already
+    tracker.adopt(run_id, "knn[random]", None)  # a stage on its own
+    tracker.adopt(run_id, "knn[random]", new)
+    found = tracker.client.search_runs([tracker.experiment], f"tags.mlflow.parentRunId = '{new}'")
+    (copy,) = found
+    assert copy.data.tags.items() >= {**TAGS, "reused_from": run_id}.items()
+    assert copy.data.metrics == {"knn/top1": 0.5}
+    assert copy.info.status == "FINISHED"
+    assert len(tracker.client.search_runs([tracker.experiment])) == 4
+
+
+@pytest.mark.parametrize(
+    ("uri", "cause"),
+    [
+        ("http://127.0.0.1:9", "Connection refused"),
+        ("sqlite:///{tmp}/damaged.db", "file is not a database"),
+        ("sqlite:///{tmp}/damaged.db/mlflow.db", "File exists"),
+        ("htpp://localhost", "unsupported URI"),
+    ],
+)
+def test_a_place_without_tracking_is_named(tmp_path: Path, uri: str, cause: str) -> None:
+    (tmp_path / "damaged.db").write_text("this is no database " * 100)
+    uri = uri.format(tmp=tmp_path)
+    with pytest.raises(UserError) as error:
+        Tracker(uri)
+    message = str(error.value)
+    assert f"no MLflow tracking at {uri}" in message
+    assert cause in message
+    assert "change MLFLOW_TRACKING_URI" in message
+
+
+@given(tree=st.dictionaries(st.text("abc", min_size=1, max_size=2), TREES))
+def test_flattening_keeps_every_leaf_under_its_path(tree: dict[str, object]) -> None:
+    flat = flatten(tree)
+    for path, leaf in flat.items():
+        node: object = tree
+        for part in path.split("."):
+            assert isinstance(node, dict)
+            node = node[part]
+        assert node == leaf
+    assert len(flat) == count_leaves(tree)
+
+
+def count_leaves(node: object) -> int:
+    return sum(map(count_leaves, node.values())) if isinstance(node, dict) else 1
