@@ -130,13 +130,15 @@ def _train(cell: Cell, setting: Setting, folder: Path, run_id: str, status: Stat
     display.say(
         f"{cell.name}: {'resumes from its last checkpoint' if status == 'resumed' else 'starts'}"
     )
-    seen = tracker.last_step(run_id)
+    seen = tracker.last_steps(run_id)
 
     def on_event(event: dict[str, Any]) -> None:
         if event["event"] == "progress":
             display.update(cell.name, event["done"], event["total"], event["unit"], event["shown"])
-        elif event["step"] > seen:
-            tracker.points(run_id, event["values"], event["step"])
+        else:
+            step, values = event["step"], event["values"]
+            new = {key: value for key, value in values.items() if step > seen.get(key, -1)}
+            tracker.points(run_id, new, step)
 
     try:
         launch(job, log, setting.threads, on_event)

@@ -41,11 +41,13 @@ class Tracker:
         try:
             if self.uri.startswith(SQLITE):
                 Path(self.uri.removeprefix(SQLITE)).parent.mkdir(parents=True, exist_ok=True)
+            elif self.uri.startswith("http"):
+                check_answers(self.uri)
             self.client = MlflowClient(self.uri)
             found = self.client.get_experiment_by_name(EXPERIMENT)
             self.experiment = found.experiment_id if found else self._create()
         except (MlflowException, SQLAlchemyError, OSError) as error:
-            first = str(error).splitlines()[0]
+            first = str(error).strip().splitlines()[0]
             raise UserError(
                 f"no MLflow tracking at {self.uri} ({first}): start the server or change "
                 "MLFLOW_TRACKING_URI"

@@ -13,6 +13,7 @@ TAGS = {"stage": "knn", "encoder": "random", "recipe": "tiny", "fingerprint": "f
 TREES = st.recursive(
     st.integers(),
     lambda leaf: st.dictionaries(st.text("abc", min_size=1, max_size=2), leaf, min_size=1),
+    max_leaves=5,
 )
 
 
@@ -21,13 +22,14 @@ def history(tracker: Tracker, run_id: str, key: str) -> list[tuple[int, float]]:
 
 
 def test_everything_lies_beside_the_database_and_not_in_the_current_folder(
-    tracker: Tracker, tmp_path: Path
+    empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "elsewhere").mkdir()
-    shutil.move(tmp_path / "mlflow.db", tmp_path / "elsewhere" / "mlflow.db")
-    moved = Tracker(f"sqlite:///{tmp_path / 'elsewhere' / 'mlflow.db'}")
+    database = shutil.copy(empty_database, tmp_path / "elsewhere" / "mlflow.db")
+    tracker = Tracker(f"sqlite:///{database}")
     (tmp_path / "note.txt").write_text("kept")
-    moved.artifact(moved.start("a", TAGS), tmp_path / "note.txt")
+    tracker.artifact(tracker.start("a", TAGS), tmp_path / "note.txt")
     (stored,) = (tmp_path / "elsewhere" / "mlartifacts").rglob("note.txt")
     assert stored.read_text() == "kept"
     assert not (tmp_path / "mlruns").exists()
@@ -54,9 +56,12 @@ def test_a_run_carries_its_tags_and_its_parent(tracker: Tracker) -> None:
 
 def test_a_resumed_run_is_the_same_and_a_deleted_one_is_replaced(tracker: Tracker) -> None:
     first = tracker.start("a", TAGS)
+    tracker.tag(first, error="the device is gone")
     tracker.end(first, "KILLED")
     assert tracker.start("a", TAGS, resumed=first) == first
-    assert tracker.client.get_run(first).info.status == "RUNNING"
+    resumed = tracker.client.get_run(first)
+    assert resumed.info.status == "RUNNING"
+    assert "error" not in resumed.data.tags
     tracker.client.delete_run(first)
     assert tracker.start("a", TAGS, resumed=first) != first
     assert tracker.start("a", TAGS, resumed="never was") != first
@@ -127,7 +132,8 @@ def test_a_reused_run_shows_under_the_new_parent_too(tracker: Tracker) -> None:
     tracker.finish(run_id, StageResult({"knn/top1": Metric(0.5)}))
     tracker.adopt(run_id, "knn[random]", old)  # is there already
     tracker.adopt(run_id, "knn[random]", None)  # a stage on its own
-    tracker.adopt(run_id, "knn[random]", new)
+    for _ in range(2):
+        tracker.adopt(run_id, "knn[random]", new)
     found = tracker.client.search_runs([tracker.experiment], f"tags.mlflow.parentRunId = '{new}'")
     (copy,) = found
     assert copy.data.tags.items() >= {**TAGS, "reused_from": run_id}.items()
@@ -154,6 +160,14 @@ def test_a_place_without_tracking_is_named(tmp_path: Path, uri: str, cause: str)
     assert f"no MLflow tracking at {uri}" in message
     assert cause in message
     assert "change MLFLOW_TRACKING_URI" in message
+
+
+def test_a_deleted_experiment_is_explained(tracker: Tracker) -> None:
+    tracker.client.delete_experiment(tracker.experiment)
+    with pytest.raises(
+        UserError, match=f"was deleted.* experiments restore -x {tracker.experiment}"
+    ):
+        Tracker()
 
 
 @given(tree=st.dictionaries(st.text("abc", min_size=1, max_size=2), TREES))
