@@ -1,0 +1,72 @@
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from PIL import Image
+
+from downstream.classification.features import pool_tokens, train_and_val_features
+from mae_core import UserError, create_encoder
+from mae_core.checkpoints import save_weights
+from mae_core.stage import SilentReporter
+from tests.downstream.conftest import TINY
+
+
+@pytest.fixture
+def work_dir(tmp_path: Path) -> Path:
+    folder = tmp_path / "stages" / "one"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def stored(work_dir: Path) -> int:
+    return len(list((work_dir.parent / "features").glob("*.npz")))
+
+
+def test_features_are_the_encoders_on_every_image(features_config: Config, work_dir: Path) -> None:
+    train, val = train_and_val_features(features_config, "random", work_dir, SilentReporter())
+    assert train.x.shape == (120, TINY["width"])
+    assert val.y.tolist() == [label for label in range(4) for _ in range(20)]
+    assert train.classes == val.classes == tuple(f"class-{i}" for i in range(4))
+
+
+def test_the_second_call_reads_the_cache(features_config: Config, work_dir: Path) -> None:
+    first, _ = train_and_val_features(features_config, "random", work_dir, SilentReporter())
+    assert stored(work_dir) == 2
+    second, _ = train_and_val_features(features_config, "random", work_dir, SilentReporter())
+    assert stored(work_dir) == 2
+    assert torch.equal(first.x, second.x)
+
+
+@pytest.mark.parametrize("key", ["seed", "pool", "encoder"])
+def test_whatever_changes_the_features_misses_the_cache(
+    features_config: Config, work_dir: Path, tmp_path: Path, key: str
+) -> None:
+    first, _ = train_and_val_features(features_config, "random", work_dir, SilentReporter())
+    source = "random"
+    if key == "seed":
+        features_config.seed = 1
+    elif key == "pool":
+        features_config.pool = "cls"
+    else:
+        encoder = create_encoder(**features_config.encoder)
+        source = str(tmp_path / "encoder.safetensors")
+        save_weights(source, encoder, encoder=encoder.config)
+    second, _ = train_and_val_features(features_config, source, work_dir, SilentReporter())
+    assert stored(work_dir) == 4
+    assert not torch.equal(first.x, second.x)
+
+
+def test_other_classes_in_val_are_the_users_mistake(
+    features_config: Config, work_dir: Path, garments: Path
+) -> None:
+    (garments / "val" / "hat").mkdir()
+    Image.new("L", (30, 30)).save(garments / "val" / "hat" / "0.png")
+    with pytest.raises(UserError, match="hat"):
+        train_and_val_features(features_config, "random", work_dir, SilentReporter())
+
+
+def test_pooling_takes_the_patches_or_the_class_token() -> None:
+    tokens = torch.randn(2, 5, 3)
+    torch.testing.assert_close(pool_tokens(tokens, "avg"), tokens[:, 1:].sum(1) / 4)
+    assert torch.equal(pool_tokens(tokens, "cls"), tokens[:, 0])
