@@ -1,7 +1,6 @@
 import json
 import os
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from pipelines.launch import (
     stopping_on_error,
 )
 from tests.faults import arm
+from tests.processes import children, gone, wait_for
 
 
 @pytest.fixture(autouse=True)
@@ -47,21 +47,6 @@ def start(job: Path) -> list[dict[str, Any]]:
     events: list[dict[str, Any]] = []
     launch(job, job.with_name("log.txt"), 1, events.append)
     return events
-
-
-def wait_for(happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
-def gone(pid: int) -> bool:
-    """Whether the process has ended; one that nobody waited for counts as ended."""
-    try:
-        return "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return True
 
 
 def test_a_stage_reports_in_order_and_leaves_its_result(configs: Path, tmp_path: Path) -> None:
@@ -118,18 +103,4 @@ def test_a_consumer_that_fails_stops_the_stage(configs: Path, tmp_path: Path) ->
     with pytest.raises(ConnectionError, match="tracking is gone"):
         launch(job, job.with_name("log.txt"), 1, fail)
     assert not job.with_name("result.json").exists()
-    assert not children()
-
-
-def children() -> list[int]:
-    """Stage processes of this one that are still there."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (folder / "cmdline").read_bytes()
-            parent = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
-        except OSError:
-            continue
-        if parent == os.getpid() and b"pipelines.stage_process" in command:
-            found.append(int(folder.name))
-    return found
+    assert not children(os.getpid())

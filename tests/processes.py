@@ -1,0 +1,34 @@
+"""Watching processes from outside."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+
+def wait_for(happened: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def gone(pid: int) -> bool:
+    """Whether the process has ended; one that nobody waited for counts as ended."""
+    try:
+        return "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return True
+
+
+def children(of: int) -> list[int]:
+    """Stage processes of the process `of` that are still there."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (folder / "cmdline").read_bytes()
+            parent = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
+        except OSError:
+            continue
+        if parent == of and b"pipelines.stage_process" in command:
+            found.append(int(folder.name))
+    return found
