@@ -72,7 +72,7 @@ def run_cell(cell: Cell, setting: Setting) -> Outcome:
     folder = setting.work_dir / "stages" / f"{cell.stage}-{Path(cell.encoder).stem}-{key}"
     folder.mkdir(parents=True, exist_ok=True)
     tracker, record = setting.tracker, folder / "run.json"
-    earlier = json.loads(record.read_text())["run_id"] if record.exists() else ""
+    earlier = read_record(record).get("run_id", "")
     result = finished_result(folder)
     if result and earlier and tracker.finished(earlier):
         tracker.adopt(earlier, cell.name, setting.parent)
@@ -95,9 +95,19 @@ def run_cell(cell: Cell, setting: Setting) -> Outcome:
 
 def finished_result(folder: Path) -> StageResult | None:
     """The result in a stage's folder, if all its files are still there."""
-    file = folder / "result.json"
-    result = StageResult.load(file) if file.exists() else None
-    return result if result and result.files_exist() else None
+    try:
+        result = StageResult.load(folder / "result.json")
+    except (OSError, ValueError, TypeError, AttributeError, KeyError):  # missing or damaged
+        return None
+    return result if result.files_exist() else None
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """A JSON file's dict; empty if it is missing, or cut short by a crash."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
 
 
 def summary(result: StageResult) -> str:

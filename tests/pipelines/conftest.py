@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from mlflow import MlflowClient
 from prefect.testing.utilities import prefect_test_harness
 
@@ -19,7 +20,8 @@ os.environ.update(ENVIRONMENT)
 
 @pytest.fixture(scope="session", autouse=True)
 def environment() -> Iterator[None]:
-    """Stages' processes find `tests.faults` from any current folder."""
+    """Stages' processes find `tests.faults` from any current folder, and compute on one thread."""
+    torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(ROOT))
         yield
@@ -58,6 +60,12 @@ def tracker(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatc
     return Tracker()
 
 
-@pytest.fixture
-def setting(tmp_path: Path, tracker: Tracker) -> Setting:
-    return Setting(tmp_path / "work", tracker, Display(), "tiny")
+@pytest.fixture(scope="module")
+def shared(
+    tmp_path_factory: pytest.TempPathFactory, empty_database: Path, images: Path
+) -> tuple[Setting, Path]:
+    """A place to run cells in, and configs, for all tests of a file."""
+    folder = tmp_path_factory.mktemp("shared")
+    tracker = Tracker(f"sqlite:///{shutil.copy(empty_database, folder / 'mlflow.db')}")
+    configs = write_configs(folder / "configs", images)
+    return Setting(folder / "work", tracker, Display(), "tiny"), configs
