@@ -14,7 +14,7 @@ from pipelines.launch import StageInterrupted, launch
 from pipelines.stages import data_digests, fingerprint
 from pipelines.tracking import Tracker
 
-ERROR_LIMIT = 2000  # characters of a tag
+ERROR_LIMIT = 2000  # characters of a tag, from the end, where the cause is
 Status = Literal["reused", "resumed", "run"]
 
 
@@ -155,7 +155,7 @@ def _train(cell: Cell, setting: Setting, folder: Path, run_id: str, status: Stat
     except BaseException as error:
         killed = isinstance(error, StageInterrupted | KeyboardInterrupt)
         tracker.end(run_id, "KILLED" if killed else "FAILED")
-        tracker.tag(run_id, error=str(error)[:ERROR_LIMIT])
+        tracker.tag(run_id, error=str(error)[-ERROR_LIMIT:])
         display.finish(
             cell.name, "interrupted, its checkpoints are kept" if killed else f"failed: {error}"
         )

@@ -11,7 +11,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.futures import PrefectFuture
 from prefect.states import Completed, State
 
-from pipelines.cell import Cell, Outcome, Setting, run_cell
+from pipelines.cell import Cell, Outcome, Setting, read_record, run_cell
 from pipelines.display import Display
 from pipelines.launch import BenchmarkFailed, stopping_on_error
 from pipelines.recipe import Recipe, load_recipe
@@ -19,6 +19,7 @@ from pipelines.report.write import write_report
 from pipelines.tracking import Tracker
 
 FLOW_NAME = "mae-full-benchmark"
+CAUSES_LIMIT = 4000  # characters in all; MLflow cuts a tag after 8000, and JSON escapes some
 
 
 @flow(name=FLOW_NAME, flow_run_name="{recipe}")
@@ -52,24 +53,26 @@ def mae_full_benchmark(
         finally:
             tracker.end(parent, status)
     if failed:
-        raise BenchmarkFailed(f"{', '.join(failed)}; the rest is in {report}")
+        causes = (f"{name}: {cause.splitlines()[-1]}" for name, cause in failed.items())
+        raise BenchmarkFailed("\n".join([f"the rest is in {report}", *causes]))
     return str(report)
 
 
 def start_parent(plan: Recipe, folder: Path, tracker: Tracker) -> str:
     """The benchmark's MLflow run: the earlier one if the recipe has not changed since."""
     record = folder / "benchmark.json"
-    known = json.loads(record.read_text()) if record.exists() else {}
+    known = read_record(record)
     earlier = known.get("run_id", "") if known.get("recipe") == plan.key else ""
-    tags = {"recipe": plan.name, "stage": "benchmark"}
+    encoders = json.dumps(plan.encoders)
+    tags = {"recipe": plan.name, "stage": "benchmark", "encoders": encoders}
     run_id = tracker.start(plan.name, tags, resumed=earlier)
     record.write_text(json.dumps({"recipe": plan.key, "run_id": run_id}))
     tracker.params(run_id, {"encoders": ",".join(plan.encoders), "tasks": ",".join(plan.tasks)})
     return run_id
 
 
-def run_matrix(plan: Recipe, setting: Setting) -> list[str]:
-    """Run all cells and note their MLflow runs; the names of those that failed."""
+def run_matrix(plan: Recipe, setting: Setting) -> dict[str, str]:
+    """Run all cells and note their MLflow runs; the causes of those that failed, by name."""
     assert setting.parent is not None
     slots = threading.Semaphore(plan.slots)
     futures: dict[str, PrefectFuture[Any]] = {}
@@ -89,9 +92,11 @@ def run_matrix(plan: Recipe, setting: Setting) -> list[str]:
             done[name] = future.result().run_id
         else:
             failed[name] = future.state.message or "no message"
-    tags = {"cells": json.dumps(done), "failed": json.dumps(failed)}
+    limit = CAUSES_LIMIT // max(len(failed), 1)
+    causes = {name: cause[-limit:] for name, cause in failed.items()}  # the cause is at the end
+    tags = {"cells": json.dumps(done), "failed": json.dumps(causes)}
     setting.tracker.tag(setting.parent, **tags)
-    return list(failed)
+    return failed
 
 
 def submit(

@@ -101,7 +101,7 @@ def collect(run_id: str, tracker: Tracker) -> Benchmark:
                 picture = _download(tracker, run.info.run_id, artifact.path)
                 pictures[_kind(run.data.tags["stage"], artifact.path), encoder] = picture
     order = list(COLUMNS)
-    encoders = tuple(parent.data.params["encoders"].split(","))
+    encoders = tuple(json.loads(tags["encoders"]))
     rows.sort(key=lambda r: (encoders.index(r.encoder), order.index(f"{r.task}/{r.metric}")))
     return Benchmark(
         recipe=tags["recipe"],

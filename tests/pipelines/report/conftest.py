@@ -33,7 +33,7 @@ class Written(NamedTuple):
 def written(tracker: Tracker, tmp_path: Path) -> Written:
     """A benchmark in MLflow as the flow leaves it; each cell's picture has its own colour."""
     parent = tracker.start("tiny", {"recipe": "tiny", "stage": "benchmark"})
-    tracker.params(parent, {"encoders": f"mae,{FIRST},{SECOND}", "tasks": "knn,detect"})
+    tracker.tag(parent, encoders=json.dumps(["mae", FIRST, SECOND]))
     runs, colours = {}, {}
     for number, (name, metrics) in enumerate(RESULTS.items()):
         stage, encoder = name.rstrip("]").split("[")
