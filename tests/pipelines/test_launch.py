@@ -7,11 +7,9 @@ from typing import Any
 
 import pytest
 
-from mae_core import UserError
 from mae_core.engine.config import load_config
 from mae_core.stage import StageResult
 from pipelines.launch import (
-    StageFailed,
     StageInterrupted,
     launch,
     stop_all,
@@ -57,22 +55,6 @@ def test_a_stage_reports_in_order_and_leaves_its_result(configs: Path, tmp_path:
     result = StageResult.load(job.with_name("result.json"))
     assert result.files_exist()
     assert "Saving checkpoint at 3 epochs" in job.with_name("log.txt").read_text()
-
-
-def test_a_users_mistake_comes_back_as_one_message(configs: Path, tmp_path: Path) -> None:
-    job = job_of(tmp_path / "job", configs / "knn.py", "k=99")
-    with pytest.raises(UserError, match=r"^knn k=99 needs as many train images, found 35$"):
-        start(job)
-    assert not job.with_name("result.json").exists()
-
-
-def test_a_failure_shows_the_end_of_its_log(configs: Path, tmp_path: Path) -> None:
-    job = job_of(tmp_path / "job", configs / "pretrain.py")
-    arm(configs / "pretrain.fault", "raise", 1)
-    with pytest.raises(StageFailed) as error:
-        start(job)
-    assert "ended with code 1; the end of" in str(error.value)
-    assert str(error.value).splitlines()[-1] == "RuntimeError: the device is gone"
 
 
 def test_stopping_leaves_no_process_behind_and_lets_no_other_start(

@@ -1,0 +1,124 @@
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from mlflow.entities import Run
+from prefect.client.orchestration import get_client
+
+from pipelines.flow import FLOW_NAME, mae_full_benchmark
+from pipelines.launch import BenchmarkFailed
+from pipelines.tracking import Tracker
+from tests.faults import arm
+from tests.tiny import write_configs, write_recipe
+
+CELLS = ["finetune[mae]", "finetune[random]", "pretrain[mae]"]
+
+
+class Done(NamedTuple):
+    """A benchmark whose fine-tuning of the first encoder broke, and what a second call made."""
+
+    folder: Path
+    tracker: Tracker
+    error: str
+    first: dict[str, Run]
+    first_report: dict[str, object]
+    second: dict[str, Run]
+
+
+@pytest.fixture(scope="module")
+def done(prefect: None, images: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Done]:
+    folder = tmp_path_factory.mktemp("flow")
+    configs = write_configs(folder, images)
+    recipe = str(write_recipe(configs, ("finetune",), ("mae", "random")))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+        patch.chdir(folder)
+        tracker = Tracker()
+        arm(folder / "finetune.fault", "raise", 20)
+        with pytest.raises(BenchmarkFailed) as error:
+            mae_full_benchmark(recipe, str(folder / "work"))
+        first, report = cells(tracker), report_of(folder)
+        mae_full_benchmark(recipe, str(folder / "work"))
+        yield Done(folder, tracker, str(error.value), first, report, cells(tracker))
+
+
+def report_of(folder: Path) -> dict[str, object]:
+    return json.loads((folder / "work" / "report" / "report.json").read_text())
+
+
+def cells(tracker: Tracker) -> dict[str, Run]:
+    """The MLflow runs by name."""
+    found = tracker.client.search_runs([tracker.experiment])
+    assert len({run.info.run_name for run in found}) == len(found)
+    return {run.info.run_name: run for run in found}
+
+
+def names(report: dict[str, object]) -> list[tuple[str, str]]:
+    return [(row["encoder"], row["task"]) for row in report["rows"]]
+
+
+def test_a_failing_cell_leaves_the_others_and_the_report(done: Done) -> None:
+    states = {name: run.info.status for name, run in done.first.items()}
+    (broken,) = (name for name in CELLS if states[name] == "FAILED")
+    assert broken.startswith("finetune")
+    assert all(states[name] == "FINISHED" for name in CELLS if name != broken)
+    assert states["tiny"] == "FAILED"
+    assert len(names(done.first_report)) == 1
+    assert done.error.splitlines()[-1] == f"{broken}: RuntimeError: the device is gone"
+
+
+def test_the_same_call_again_finishes_what_is_missing_and_reuses_the_rest(done: Done) -> None:
+    assert {run.info.status for run in done.second.values()} == {"FINISHED"}
+    ids = [{name: run.info.run_id for name, run in r.items()} for r in (done.first, done.second)]
+    assert ids[0] == ids[1]
+    for name, run in done.first.items():
+        if run.info.status == "FINISHED":
+            assert done.second[name].info.end_time == run.info.end_time
+
+
+def test_the_report_shows_the_numbers_of_mlflow(done: Done) -> None:
+    report = report_of(done.folder)
+    assert names(report) == [("mae", "fine-tune"), ("random", "fine-tune")]
+    for row in report["rows"]:
+        run = done.tracker.client.get_run(row["mlflow_run_id"])
+        key = f"{row['task']}/{row['metric']}"
+        assert row["value"] == run.data.metrics[key]
+        assert row["ci95"] == run.data.metrics[f"{key}_ci95"]
+        assert run.data.tags["encoder"] == row["encoder"]
+    stored = done.tracker.client.list_artifacts(done.second["tiny"].info.run_id, "report")
+    assert {"report/report.html", "report/report.json"} <= {file.path for file in stored}
+
+
+def test_every_cell_is_tagged_and_lies_under_the_benchmark(done: Done) -> None:
+    parent = done.second["tiny"]
+    assert sorted(json.loads(parent.data.tags["cells"])) == CELLS
+    for name in CELLS:
+        tags = done.second[name].data.tags
+        assert f"{tags['stage']}[{tags['encoder']}]" == name
+        assert tags["recipe"] == "tiny"
+        assert len(tags["fingerprint"]) == 16
+        assert tags["mlflow.parentRunId"] == parent.info.run_id
+
+
+def test_the_pretrained_row_starts_from_the_pretrained_encoder(done: Done) -> None:
+    (checkpoint,) = (done.folder / "work" / "stages").glob("pretrain-*/encoder.safetensors")
+    assert done.second["finetune[mae]"].data.params["source"] == str(checkpoint)
+    assert done.second["finetune[random]"].data.params["source"] == "random"
+
+
+def test_prefect_shows_each_cell_and_which_were_reused(done: Done) -> None:
+    with get_client(sync_client=True) as client:
+        runs = {run.id: run for run in client.read_flow_runs()}
+        tasks = client.read_task_runs()
+        flows = {flow.id: flow.name for flow in client.read_flows()}
+    assert {flows[run.flow_id] for run in runs.values()} >= {FLOW_NAME}
+    states = [
+        {task.name: task.state.name for task in tasks if task.flow_run_id == run_id}
+        for run_id, run in sorted(runs.items(), key=lambda item: item[1].start_time)
+        if flows[run.flow_id] == FLOW_NAME and run.name.endswith("tiny.py")
+    ]
+    assert len(states) == 2
+    assert all(sorted(s.keys() - {"report-0"})[: len(CELLS)] == CELLS for s in states)
+    assert sorted(states[1][name] for name in CELLS) == ["Cached"] * 2 + ["Completed"]
