@@ -9,10 +9,12 @@ from pathlib import Path
 from mmengine.config import Config
 
 from mae_core.checkpoints import read_metadata, read_state
-from mae_core.data.roots import resolve_root
+from mae_core.data.demo import prepare_demo
+from mae_core.data.roots import DEMO, resolve_root
 from mae_core.engine.config import find_config, load_config
 from mae_core.errors import UserError
 from mae_core.models import suggest
+from pipelines.display import Display
 from pipelines.stages import STAGES, TASKS, data_roots
 
 KEYS: dict[str, tuple[type, ...]] = {
@@ -138,9 +140,24 @@ def load_stage_config(
         )
     if seed is not None and not any(o.startswith("seed=") for o in overrides):
         config.seed = seed
-    for root in data_roots(config):
+    roots = data_roots(config)
+    if any(Path(root).parts[:1] == (DEMO,) for root in roots):
+        prepare_demo_visibly()
+    for root in roots:
         resolve_root(root)
     return config
+
+
+def prepare_demo_visibly() -> None:
+    """Prepare the demo's data, with progress where there is something to do."""
+    with Display() as display:
+
+        def show(done: int, total: int) -> None:
+            if done == 1:
+                display.say("demo data: composing it from Fashion-MNIST, once")
+            display.update("demo data", done, total, "picture", {})
+
+        prepare_demo(progress=show)
 
 
 def check_encoder(encoder: str, names: Sequence[str] = ("random",)) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from mae_core.data.demo import prepare_demo
 from mae_core.errors import UserError
 
+DEMO = "demo"  # first part of a data folder's name
 CONTENT_LIMIT = 1 << 30  # bytes; a larger folder's digest covers names and sizes only
 
 
@@ -17,7 +18,7 @@ def resolve_root(root: str) -> Path:
         UserError: if it does not exist, with the nearest existing parent.
     """
     first, _, rest = root.partition("/")
-    path = prepare_demo() / rest if first == "demo" else Path(root).expanduser()
+    path = prepare_demo() / rest if first == DEMO else Path(root).expanduser()
     if not path.is_dir():
         parent = next(p for p in path.absolute().parents if p.is_dir())
         inside = ", ".join(sorted(p.name for p in parent.iterdir())[:8]) or "nothing"
