@@ -6,13 +6,14 @@ Reads the job's JSON, writes events as JSON lines to the file descriptor, and le
 
 import json
 import os
+import signal
 import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
-USER_MISTAKE = 2
+USER_MISTAKE, INTERRUPTED = 2, 75
 
 
 class PipeReporter:
@@ -39,12 +40,14 @@ class PipeReporter:
 
 
 def end_with_parent() -> None:
-    """Leave as soon as standard input closes, which happens when the parent dies."""
+    """Leave, with all children, when standard input closes, as it does when the parent dies."""
 
     def watch() -> None:
         while os.read(0, 1024):
             pass
-        os._exit(75)
+        if os.getpgrp() == os.getpid():
+            os.killpg(0, signal.SIGKILL)
+        os._exit(INTERRUPTED)
 
     threading.Thread(target=watch, daemon=True).start()
 

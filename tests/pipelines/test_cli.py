@@ -1,4 +1,3 @@
-import os
 import signal
 import subprocess
 import sys
@@ -7,7 +6,10 @@ from pathlib import Path
 
 import pytest
 from mlflow.entities import Run
+from prefect.settings import PREFECT_API_URL
 
+from mae_core import create_encoder
+from mae_core.checkpoints import save_weights
 from pipelines.cli import main
 from pipelines.stages import STAGES
 from pipelines.tracking import Tracker
@@ -141,7 +143,9 @@ def test_an_interrupted_command_says_how_to_go_on_and_leaves_nothing_running(
     assert run.info.status == "KILLED"
 
 
-def test_a_stage_ends_with_a_command_that_was_killed(configs: Path, tracker: Tracker) -> None:
+def test_a_stage_and_its_children_end_with_a_command_that_was_killed(
+    configs: Path, tracker: Tracker
+) -> None:
     arm(configs / "pretrain.fault", "hang", 1)
     hangs = configs / "pretrain.hangs"
     command = start("pretrain", str(configs / "pretrain.py"))
@@ -150,5 +154,24 @@ def test_a_stage_ends_with_a_command_that_was_killed(configs: Path, tracker: Tra
     assert children(command.pid) == [stage]
     command.kill()
     command.communicate()
-    wait_for(lambda: gone(stage))
-    os.kill(child, signal.SIGKILL)
+    wait_for(lambda: gone(stage) and gone(child))
+
+
+def test_an_interrupted_benchmark_starts_no_further_stage(
+    configs: Path, tracker: Tracker, prefect: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = create_encoder("vit-micro-p6", img_size=12, width=16, depth=1, heads=2)
+    save_weights(tmp_path / "own.safetensors", encoder, encoder=encoder.config)
+    recipe = write_recipe(configs, ("finetune",), ("random", str(tmp_path / "own.safetensors")))
+    monkeypatch.setenv("PREFECT_API_URL", str(PREFECT_API_URL.value()))
+    arm(configs / "finetune.fault", "hang", 1)
+    hangs = configs / "finetune.hangs"
+    command = start("run", str(recipe), "-o", "slots=1", "--work-dir", str(tmp_path / "work"))
+    wait_for(lambda: hangs.exists() and bool(hangs.read_text()))
+    command.send_signal(signal.SIGTERM)
+    output, _ = command.communicate()
+    assert command.returncode == 75, output
+    assert output.strip().endswith("interrupted; run the same command again to continue")
+    assert all(gone(int(pid)) for pid in hangs.read_text().split())
+    assert {run.info.status for run in runs(tracker)} == {"KILLED"}
+    assert len(list((tmp_path / "work" / "stages").glob("*/log.txt"))) == 1

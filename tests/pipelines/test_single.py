@@ -1,0 +1,41 @@
+from pathlib import Path
+
+import pytest
+
+from mae_core import UserError, create_encoder
+from mae_core.checkpoints import save_weights
+from pipelines.single import run_single
+from pipelines.tracking import Tracker
+
+
+@pytest.fixture
+def encoder(tmp_path: Path) -> str:
+    """The path of an encoder of the configs' size."""
+    made = create_encoder("vit-micro-p6", img_size=12, width=16, depth=1, heads=2)
+    save_weights(tmp_path / "own.safetensors", made, encoder=made.config)
+    return str(tmp_path / "own.safetensors")
+
+
+def test_a_stage_runs_alone_after_one_that_failed_and_is_reused(
+    configs: Path, encoder: str, tracker: Tracker, tmp_path: Path
+) -> None:
+    call = ("knn", str(configs / "knn.py"), encoder, None)
+    with pytest.raises(UserError, match="has width=16, the config asks for width=32"):
+        run_single(*call, ["encoder.width=32"])
+    outcome = run_single(*call, [])
+    assert outcome.status == "run"
+    (_,) = (tmp_path / "runs" / "knn" / "stages").glob("knn-own-*/result.json")
+    tags = tracker.client.get_run(outcome.run_id).data.tags
+    assert (tags["recipe"], tags["encoder"]) == ("knn", encoder)
+    assert run_single(*call, []).status == "reused"
+    statuses = [run.info.status for run in tracker.client.search_runs([tracker.experiment])]
+    assert sorted(statuses) == ["FAILED", "FINISHED"]
+
+
+def test_a_mistake_is_told_before_anything_is_tracked(
+    configs: Path, tracker: Tracker, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match="no encoder at 'mae'"):
+        run_single("knn", str(configs / "knn.py"), "mae", None, [])
+    assert tracker.client.search_runs([tracker.experiment]) == []
+    assert not (tmp_path / "runs").exists()
