@@ -91,12 +91,19 @@ def run_matrix(plan: Recipe, setting: Setting) -> dict[str, str]:
         if future.state.is_completed():
             done[name] = future.result().run_id
         else:
-            failed[name] = future.state.message or "no message"
+            failed[name] = cause_of(future.state)
     limit = CAUSES_LIMIT // max(len(failed), 1)
     causes = {name: cause[-limit:] for name, cause in failed.items()}  # the cause is at the end
     tags = {"cells": json.dumps(done), "failed": json.dumps(causes)}
     setting.tracker.tag(setting.parent, **tags)
     return failed
+
+
+def cause_of(state: State[Any]) -> str:
+    """Why a cell has no result."""
+    if state.name == "NotReady":
+        return "not run, as it needs the encoder of pretrain[mae]"
+    return (state.message or "no message").removeprefix("Task run encountered an exception ")
 
 
 def submit(

@@ -122,3 +122,21 @@ def test_prefect_shows_each_cell_and_which_were_reused(done: Done) -> None:
     assert len(states) == 2
     assert all(sorted(s.keys() - {"report-0"})[: len(CELLS)] == CELLS for s in states)
     assert sorted(states[1][name] for name in CELLS) == ["Cached"] * 2 + ["Completed"]
+
+
+def test_a_failed_pretraining_costs_its_own_row_alone(
+    prefect: None, configs: Path, tracker: Tracker, tmp_path: Path
+) -> None:
+    recipe = write_recipe(configs, ("knn",), ("mae", "random"))
+    arm(configs / "pretrain.fault", "raise", 1)
+    with pytest.raises(BenchmarkFailed) as error:
+        mae_full_benchmark(str(recipe), str(tmp_path / "work"))
+    states = {name: run.info.status for name, run in cells(tracker).items()}
+    assert states == {"tiny": "FAILED", "pretrain[mae]": "FAILED", "knn[random]": "FINISHED"}
+    assert names(report_of(tmp_path)) == [("random", "knn")]
+    assert str(error.value).endswith(
+        "pretrain[mae]: RuntimeError: the device is gone\n"
+        "knn[mae]: not run, as it needs the encoder of pretrain[mae]"
+    )
+    page = (tmp_path / "work" / "report" / "report.md").read_text()
+    assert "pretrain[mae] failed:** StageFailed: the stage's process ended with code 1" in page
