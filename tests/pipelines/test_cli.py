@@ -120,6 +120,7 @@ def test_a_failure_exits_with_1_and_ends_with_its_cause(
     arm(configs / "pretrain.fault", "raise", 1)
     assert call(monkeypatch, "pretrain", str(configs / "pretrain.py")) == 1
     error = capsys.readouterr().err
+    assert "ended with code 1; the end of " in error
     assert error.strip().endswith("RuntimeError: the device is gone")
     (run,) = runs(tracker)
     assert run.info.status == "FAILED"
