@@ -10,7 +10,7 @@ from mae_core.errors import UserError
 from mae_core.mae import MAE
 
 ENCODERS: dict[str, dict[str, Any]] = {
-    "vit-micro-p6": {"patch_size": 6, "width": 128, "depth": 6, "heads": 4},
+    "vit-micro-p6": {"patch_size": 6, "width": 96, "depth": 6, "heads": 3},
     "vit-tiny-p16": {"patch_size": 16, "width": 192, "depth": 12, "heads": 3},
     "vit-small-p16": {"patch_size": 16, "width": 384, "depth": 12, "heads": 6},
     "vit-base-p16": {"patch_size": 16, "width": 768, "depth": 12, "heads": 12},

@@ -15,7 +15,7 @@ model = dict(
     ),
     backbone=dict(type="MAEViT", layers=[5]),
     neck=dict(
-        type="SimpleFeaturePyramid", in_channels=128, out_channels=channels, scales=[2, 1, 0.5]
+        type="SimpleFeaturePyramid", in_channels=96, out_channels=channels, scales=[2, 1, 0.5]
     ),
     rpn_head=dict(
         type="RPNHead",

@@ -45,6 +45,8 @@ def complete(config: Config, classes: tuple[str, ...], encoder: str) -> None:
     model.backbone.update(encoder=config.encoder, source=encoder)
     model.data_preprocessor.update(config.pixels)
     model.decode_head.num_classes = len(classes)
+    weight = [config.background_weight] + [1.0] * (len(classes) - 1)
+    model.decode_head.loss_decode.class_weight = weight
     palette = [[0, 0, 0], *PALETTE[np.arange(len(classes) - 1) % len(PALETTE)].tolist()]
     for split, loader in (("train", config.train_dataloader), ("val", config.test_dataloader)):
         loader.dataset.update(

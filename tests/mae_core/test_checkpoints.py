@@ -96,7 +96,7 @@ def test_weights_of_something_else_are_refused(tmp_path: Path) -> None:
 
 
 def test_another_width_or_a_missing_file_is_explained(encoder_file: Path) -> None:
-    with pytest.raises(UserError, match="width=128, the config asks for width=64"):
+    with pytest.raises(UserError, match="width=96, the config asks for width=64"):
         build_encoder({**FIELDS, "width": 64}, str(encoder_file))
     with pytest.raises(UserError, match="no checkpoint at nowhere"):
         build_encoder(FIELDS, "nowhere")

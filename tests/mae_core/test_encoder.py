@@ -14,7 +14,7 @@ def test_tokens_of_visible_patches_do_not_depend_on_hidden_ones() -> None:
     changed = images.clone()
     changed[..., 12:, 12:] = 9.0  # patches 10, 11, 14, 15
     assert torch.equal(model(images, keep), model(changed, keep))
-    assert model(images, keep).shape == (1, 3, 128)
+    assert model(images, keep).shape == (1, 3, 96)
 
 
 def test_keeping_every_patch_in_another_order_only_reorders_the_tokens() -> None:
@@ -38,14 +38,14 @@ def test_the_linear_embedding_is_the_convolution() -> None:
 def test_the_last_feature_map_holds_the_tokens() -> None:
     model, images = encoder(), torch.randn(2, 3, 24, 24)
     (last,) = model.feature_maps(images, [1])
-    assert last.shape == (2, 128, 4, 4)
+    assert last.shape == (2, 96, 4, 4)
     torch.testing.assert_close(last.flatten(2).transpose(1, 2), model(images)[:, 1:])
 
 
 def test_another_image_size_resamples_the_positions() -> None:
     model = encoder()
     maps = model.feature_maps(torch.randn(1, 3, 48, 36), [0, 1])
-    assert [m.shape for m in maps] == [(1, 128, 8, 6)] * 2
+    assert [m.shape for m in maps] == [(1, 96, 8, 6)] * 2
 
 
 def test_drop_path_grows_with_depth_and_the_sizes_of_the_paper_hold() -> None:

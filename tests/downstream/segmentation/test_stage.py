@@ -13,7 +13,7 @@ from mae_core.engine.config import load_config
 from mae_core.stage import SilentReporter
 from tests.downstream.conftest import TINY
 
-NAME = "segment/upernet_vit-micro-p6_1xb8-6e_demo"
+NAME = "segment/upernet_vit-micro-p6_1xb8-18e_demo"
 
 
 @pytest.fixture

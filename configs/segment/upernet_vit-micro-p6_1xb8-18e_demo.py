@@ -1,32 +1,32 @@
 # UperNet with slim heads on the composed scenes of 96×96 pixels, 2 CPU cores.
-# As in the MAE paper (arXiv 2111.06377, A.4): maps after four blocks, resampled to a pyramid.
+# Maps after four blocks, resampled to a pyramid (MAE paper, arXiv 2111.06377, A.4: the same for its
+# sizes). It trains on crops and looks at whole scenes through overlapping windows of their size.
 _base_ = ["../_base_/demo.py", "../_base_/runtime.py"]
 stage = "segment"
 default_scope = "mmseg"
 data_root = "demo/scenes"
-encoder = dict(drop_path=0.1)
 
-channels = 64
+background_weight = 0.3  # in the loss, where classes have 1
+crop = (60, 60)
+width, channels = 96, 64
 model = dict(
     type="EncoderDecoder",
-    data_preprocessor=dict(
-        type="SegDataPreProcessor", bgr_to_rgb=True, size=(96, 96), seg_pad_val=255
-    ),
-    backbone=dict(type="MAEViT", layers=[1, 2, 3, 5]),
-    neck=dict(type="Feature2Pyramid", embed_dim=128, rescales=[2, 1, 0.5, 0.25]),
+    data_preprocessor=dict(type="SegDataPreProcessor", bgr_to_rgb=True, size=crop, seg_pad_val=255),
+    backbone=dict(type="MAEViT", layers=[2, 3, 4, 5]),
+    neck=dict(type="Feature2Pyramid", embed_dim=width, rescales=[2, 1, 0.5, 0.25]),
     decode_head=dict(
         type="UPerHead",
-        in_channels=[128] * 4,
+        in_channels=[width] * 4,
         in_index=[0, 1, 2, 3],
         channels=channels,
         pool_scales=(1, 2, 4),
-        dropout_ratio=0.1,
+        dropout_ratio=0.0,
         norm_cfg=dict(type="BN"),
         align_corners=False,
         loss_decode=dict(type="CrossEntropyLoss"),
     ),
     train_cfg=dict(),
-    test_cfg=dict(mode="whole"),
+    test_cfg=dict(mode="slide", crop_size=crop, stride=(36, 36)),
 )
 load = dict(type="LoadImageFromFile")
 annotations = dict(type="LoadAnnotations")
@@ -38,7 +38,14 @@ train_dataloader = dict(
     sampler=dict(type="DefaultSampler", shuffle=True),
     dataset=dict(
         type="BaseSegDataset",
-        pipeline=[load, annotations, resize, dict(type="RandomFlip", prob=0.5), pack],
+        pipeline=[
+            load,
+            annotations,
+            resize,
+            dict(type="RandomCrop", crop_size=crop, cat_max_ratio=0.75),
+            dict(type="RandomFlip", prob=0.5),
+            pack,
+        ],
     ),
 )
 test_dataloader = dict(
@@ -52,9 +59,10 @@ test_evaluator = dict(type="IoUMetric", iou_metrics=["mIoU"])
 optim_wrapper = dict(
     type="OptimWrapper",
     constructor="LayerDecayConstructor",
-    optimizer=dict(type="AdamW", lr=2e-3, betas=(0.9, 0.999), weight_decay=0.05),
+    optimizer=dict(type="AdamW", lr=4e-3, betas=(0.9, 0.999), weight_decay=0.05),
     paramwise_cfg=dict(layer_decay=0.8),
     clip_grad=dict(max_norm=5.0),
 )
-train_cfg = dict(by_epoch=True, max_epochs=6)
-schedule = dict(warmup_epochs=0.5)
+train_cfg = dict(by_epoch=True, max_epochs=18)
+schedule = dict(warmup_epochs=1)
+default_hooks = dict(checkpoint=dict(interval=3))
