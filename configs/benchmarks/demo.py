@@ -7,7 +7,7 @@ pretrain = "pretrain/vit-micro-p6_1xb128-30e_demo"
 encoders = ["mae", "random"]
 tasks = {
     "detect": "detect/mask-rcnn_vit-micro-p6_1xb8-6e_demo",
-    "segment": "segment/upernet_vit-micro-p6_1xb8-18e_demo",
+    "segment": "segment/upernet_vit-micro-p6_1xb40-90e_demo",
     "finetune": "finetune/vit-micro-p6_1xb64-40e_demo-5pct",
     "linear-probe": "linear_probe/vit-micro-p6_1xb500-60e_demo",
     "knn": "knn/vit-micro-p6_k20_demo",

@@ -25,7 +25,7 @@ METRICS = {
     "mask_AP": "coco/segm_mAP",
     "mask_AP50": "coco/segm_mAP_50",
 }
-SHOWN, CONFIDENT = 5, 0.5  # images in the picture, score from which a box is drawn
+SHOWN, CONFIDENT = 5, 0.3  # images in the picture, score from which a box is drawn
 
 
 def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> StageResult:

@@ -13,17 +13,16 @@ from mae_core.engine.config import load_config
 from mae_core.stage import SilentReporter
 from tests.downstream.conftest import TINY
 
-NAME = "segment/upernet_vit-micro-p6_1xb8-18e_demo"
+NAME = "segment/upernet_vit-micro-p6_1xb40-90e_demo"
 
 
 @pytest.fixture
 def config(scenes: Path) -> Config:
     config = load_config(NAME)
     config.data_root = str(scenes)
-    config.encoder.update(TINY, depth=4)
-    config.model.neck.embed_dim = TINY["width"]
-    config.model.decode_head.in_channels = [TINY["width"]] * 4
-    config.model.backbone.layers = [0, 1, 2, 3]
+    config.encoder.update(TINY)
+    config.model.neck.in_channels = TINY["width"]
+    config.model.backbone.layers = [TINY["depth"] - 1]
     config.train_cfg.max_epochs = 1
     config.train_dataloader.batch_size = 4
     return config
