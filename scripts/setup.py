@@ -264,7 +264,7 @@ def build_mmcv(version: str, folder: Path) -> Path:
         environment |= {"CUDA_VISIBLE_DEVICES": "", "FORCE_CUDA": "0"}
     print(
         f"      compiling C++ with {environment['MAX_JOBS']} jobs: "
-        "about 10 minutes on 2 cores, once for this machine",
+        "10 to 20 minutes on 2 cores, once for this machine",
         flush=True,
     )
     folder.mkdir(parents=True, exist_ok=True)
