@@ -1,28 +1,34 @@
 """Reading and writing weights, so that nothing fails to load in silence.
 
 Our own files are safetensors whose metadata holds the encoder's fields: a file says by itself
-what it is. Foreign files are read with `weights_only=True`.
+what it is. Foreign files are read with `weights_only=True`, in any of the known layouts.
 """
 
 import argparse
 import hashlib
 import json
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
-from timm.layers import resample_abs_pos_embed
 from torch import Tensor, nn
 
 from mae_core.encoder import ViTEncoder
 from mae_core.errors import UserError
+from mae_core.fitting import fit_channels, fit_positions
+from mae_core.layouts import StateDict, detect, from_layout
 from mae_core.models import create_encoder
 
-StateDict = dict[str, Tensor]
+log = logging.getLogger(__name__)
+
+IN_FOLDER = ("model.safetensors", "pytorch_model.bin")  # what transformers writes
+NOT_ENCODER = ("decoder.", "head.", "fc_norm.")  # keys that an encoder may leave out
+SIZES = ("patch_size", "width", "depth", "heads")
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,7 @@ class LoadReport:
         loaded: keys taken over.
         missing: keys of the model that the checkpoint does not have.
         unexpected: keys of the checkpoint that the model does not have.
-        resized: position tables resampled to the model's grid.
+        resized: tensors fitted to the model's grid or channels.
     """
 
     loaded: tuple[str, ...]
@@ -49,34 +55,54 @@ class LoadReport:
 
 
 def load_weights(model: nn.Module, path: str | os.PathLike[str]) -> LoadReport:
-    """Load a checkpoint into an encoder or a MAE and say what became of every key.
+    """Load a checkpoint of any known layout into an encoder or a MAE; say what became of each key.
+
+    Positions are resampled to the model's grid, RGB weights adapted to its channels (both are in
+    the report's `resized`).
 
     Raises:
         UserError: if the file cannot be read, if a tensor has another shape, or if the checkpoint
             has none of the model's keys.
     """
-    state = _as_layout_of(model, read_state(path))
-    own = model.state_dict()
-    resized = _resize_positions(state, own)
+    prefix = "encoder." if isinstance(model, ViTEncoder) else ""
+    own = {f"{prefix}{key}": value for key, value in model.state_dict().items()}
+    state = read_weights(path)
     loaded = [key for key in own if key in state]
     if not loaded:
         raise UserError(
             f"{path} holds none of the {len(own)} weights of this model "
             f"(first keys there: {sorted(state)[:3]}, here: {sorted(own)[:3]})"
         )
+    resized = _fit(model, state, own, path)
     for key in loaded:
         if state[key].shape != own[key].shape:
             raise UserError(
                 f"{path}: '{key}' is {tuple(state[key].shape)}, the model needs "
                 f"{tuple(own[key].shape)}: use a config with the checkpoint's sizes"
             )
-    model.load_state_dict({**own, **{key: state[key] for key in loaded}})
+    model.load_state_dict({key.removeprefix(prefix): state.get(key, own[key]) for key in own})
     return LoadReport(
-        tuple(loaded),
-        tuple(sorted(own.keys() - state.keys())),
-        tuple(sorted(state.keys() - own.keys())),
-        tuple(resized),
+        *(
+            tuple(key.removeprefix(prefix) for key in keys)
+            for keys in (loaded, sorted(own.keys() - state), sorted(state.keys() - own), resized)
+        )
     )
+
+
+def _fit(
+    model: nn.Module, state: StateDict, own: StateDict, path: str | os.PathLike[str]
+) -> list[str]:
+    """Fit positions and channels in `state` to the model; the changed keys."""
+    encoder = cast(Any, model if isinstance(model, ViTEncoder) else model.encoder)
+    stored = read_metadata(path).get("encoder")
+    old = None if stored is None else tuple(s // stored["patch_size"] for s in stored["img_size"])
+    try:
+        return [
+            *fit_positions(state, encoder.grid, old),
+            *fit_channels(state, {key: value.shape for key, value in own.items()}),
+        ]
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
 
 
 def load_encoder(path: str | os.PathLike[str], **overrides: Any) -> ViTEncoder:
@@ -93,12 +119,10 @@ def load_encoder(path: str | os.PathLike[str], **overrides: Any) -> ViTEncoder:
     if fields is None:
         raise UserError(
             f"{path} does not say what encoder it holds: expected a .safetensors file written by "
-            "mae-bench"
+            "mae-bench (mae-bench convert --to native makes one)"
         )
     encoder = ViTEncoder(**{**fields, **overrides})
-    report = load_weights(encoder, path)
-    if report.missing:
-        raise UserError(f"{path} lacks weights of its encoder: {', '.join(report.missing[:5])}")
+    _load_whole(encoder, path)
     return encoder
 
 
@@ -107,36 +131,70 @@ def build_encoder(fields: dict[str, Any], source: str) -> ViTEncoder:
 
     Args:
         fields: `arch` and overrides, as in :func:`mae_core.create_encoder`.
-        source: 'random' for freshly initialised weights, else the path of an encoder file, whose
-            sizes must agree with `fields`.
+        source: 'random' for freshly initialised weights, else the path of a checkpoint in any
+            known layout, whose sizes must agree with `fields`.
     """
     encoder = create_encoder(**fields)
     if source == "random":
         return encoder
     stored = read_metadata(source).get("encoder")
-    for key in ("patch_size", "in_chans", "width", "depth", "heads"):
+    for key in SIZES:
         if stored is not None and stored[key] != encoder.config[key]:
             raise UserError(
                 f"encoder {source} has {key}={stored[key]}, the config asks for "
                 f"{key}={encoder.config[key]}: change `encoder` in the config"
             )
-    report = load_weights(encoder, source)
-    if report.missing:
-        raise UserError(f"{source} lacks weights of the encoder: {', '.join(report.missing[:5])}")
+    log.info("%s: %s", source, _load_whole(encoder, source))
     return encoder
+
+
+def _load_whole(encoder: ViTEncoder, path: str | os.PathLike[str]) -> LoadReport:
+    """Load every weight of an encoder. Raises UserError if one is missing or has no place."""
+    report = load_weights(encoder, path)
+    odd = [key for key in report.unexpected if not key.startswith(NOT_ENCODER)]
+    if report.missing:
+        pooled = any(key.startswith("fc_norm.") for key in report.unexpected)
+        hint = ": it is a classifier that norms after pooling (fc_norm)" if pooled else ""
+        missing = ", ".join(report.missing[:5])
+        raise UserError(f"{path} lacks weights of its encoder: {missing}{hint}")
+    if odd:
+        raise UserError(
+            f"{path} has weights that this encoder has no place for: {', '.join(odd[:5])}. "
+            "Without them its features would be others"
+        )
+    return report
 
 
 def save_weights(path: str | os.PathLike[str], model: nn.Module, **metadata: Any) -> None:
     """Write a model's weights as safetensors, atomically, with JSON metadata."""
+    save_state(path, model.state_dict(), **metadata)
+
+
+def save_state(path: str | os.PathLike[str], state: StateDict, **metadata: Any) -> None:
+    """As :func:`save_weights`, from a state dict; text in the metadata stays as it is."""
     path = Path(path)
-    state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    content = {key: value.detach().cpu().contiguous() for key, value in state.items()}
+    texts = {k: v if isinstance(v, str) else json.dumps(v) for k, v in metadata.items()}
     temporary = path.with_name(path.name + ".part")
-    save_file(state, temporary, metadata={k: json.dumps(v) for k, v in metadata.items()})
+    save_file(content, temporary, metadata=texts)
     temporary.replace(path)
 
 
+def read_weights(path: str | os.PathLike[str]) -> StateDict:
+    """All tensors of a checkpoint in our names (see :mod:`mae_core.layouts`).
+
+    Raises:
+        UserError: if it cannot be read, or holds no ViT in a known layout.
+    """
+    state = read_state(path)
+    try:
+        return from_layout(state, detect(state))
+    except UserError as error:
+        raise UserError(f"{path} holds {error}") from error
+
+
 def read_state(path: str | os.PathLike[str]) -> StateDict:
-    """All tensors of a checkpoint. Refuses a pickle that holds code.
+    """All tensors of a checkpoint under its own names. Refuses a pickle that holds code.
 
     Raises:
         UserError: if there is no such file or it cannot be read.
@@ -166,9 +224,17 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
         return {}
     try:
         with safe_open(path, framework="pt") as file:
-            return {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
-    except (SafetensorError, ValueError) as error:
+            texts = file.metadata() or {}
+    except SafetensorError as error:
         raise UserError(f"{path} cannot be read as a checkpoint: {error}") from error
+    return {key: _value_of(text) for key, text in texts.items()}
+
+
+def _value_of(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:  # transformers writes format=pt
+        return text
 
 
 def digest(path: str | os.PathLike[str]) -> str:
@@ -179,25 +245,8 @@ def digest(path: str | os.PathLike[str]) -> str:
 
 def _existing(path: str | os.PathLike[str]) -> Path:
     path = Path(path)
+    if path.is_dir():
+        path = next((path / name for name in IN_FOLDER if (path / name).is_file()), path)
     if not path.is_file():
         raise UserError(f"no checkpoint at {path}")
     return path
-
-
-def _as_layout_of(model: nn.Module, state: StateDict) -> StateDict:
-    """Rename a MAE's keys to the encoder's when the model is an encoder."""
-    if isinstance(model, ViTEncoder) and any(key.startswith("encoder.") for key in state):
-        return {key.removeprefix("encoder."): value for key, value in state.items()}
-    return state
-
-
-def _resize_positions(state: StateDict, own: StateDict) -> list[str]:
-    """Resample square position tables in `state` to the lengths in `own`; the resized keys."""
-    resized = []
-    for key in state.keys() & own.keys():
-        old, new = state[key].shape, own[key].shape
-        if key.endswith("pos_embed") and old != new and old[-1] == new[-1]:
-            side = int((new[1] - 1) ** 0.5)
-            state[key] = resample_abs_pos_embed(state[key], [side, (new[1] - 1) // side])
-            resized.append(key)
-    return resized

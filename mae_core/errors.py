@@ -1,4 +1,8 @@
-"""The one exception a user may see without a traceback."""
+"""The one exception a user may see without a traceback, and help for its messages."""
+
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 
 class UserError(Exception):
@@ -6,3 +10,17 @@ class UserError(Exception):
 
     The CLI prints the message without a traceback and exits with 2.
     """
+
+
+def suggest(name: str, choices: Any) -> str:
+    """': did you mean X? Choices: ...' for an error message."""
+    near = difflib.get_close_matches(name, list(choices), n=1, cutoff=0.4)
+    hint = f": did you mean '{near[0]}'?" if near else "."
+    return f"{hint} Choices: {', '.join(sorted(choices))}"
+
+
+def check_fields(fields: Iterable[str], known: Sequence[str], of: str) -> None:
+    """Raise UserError for a field that `of` does not have, with the nearest one."""
+    for key in fields:
+        if key not in known:
+            raise UserError(f"the {of} has no field '{key}'{suggest(key, known)}")

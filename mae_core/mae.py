@@ -1,26 +1,28 @@
 """The Masked Autoencoder (He et al. 2021, arXiv 2111.06377): encoder, light decoder, loss."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from mae_core.encoder import LayerNorm, ViTEncoder, init_weights
-from mae_core.errors import UserError
-from mae_core.masking import random_masking
+from mae_core.errors import UserError, suggest
+from mae_core.masking import STRATEGIES, mask_patches, visible_patches
 from mae_core.patches import gather_patches, patchify, unpatchify
 from mae_core.positions import sincos_positions
 
 TARGET_EPS = 1e-6  # added to a patch's variance before the square root
+OBJECTIVES = {"mse": F.mse_loss, "smooth_l1": F.smooth_l1_loss}
 
 
 class MAEOutput(NamedTuple):
     """Result of one pretraining step.
 
     Attributes:
-        loss: () float32, mean squared error over masked patches.
-        pred: (N, L, p*p*C), every patch's prediction, in target units.
+        loss: () float32, mean over the pixels of the masked patches that were decoded.
+        pred: (N, L, p*p*C), every patch's prediction, in target units; 0 where not decoded.
         mask: (N, L) float32, 1 where masked.
     """
 
@@ -30,7 +32,7 @@ class MAEOutput(NamedTuple):
 
 
 class Decoder(nn.Module):
-    """Narrow transformer from visible tokens to the pixels of every patch (paper, 3)."""
+    """Narrow transformer from visible tokens to the pixels of chosen patches (paper, 3)."""
 
     def __init__(
         self, encoder: ViTEncoder, width: int, depth: int, heads: int, in_chans: int
@@ -49,14 +51,22 @@ class Decoder(nn.Module):
         init_weights(self)
         nn.init.normal_(self.mask_token, std=0.02)
 
-    def forward(self, latent: Tensor, restore: Tensor) -> Tensor:
-        """Latent (N, 1 + K, D) and places (N, L) -> predicted patches (N, L, p*p*C)."""
+    def forward(self, latent: Tensor, patches: Tensor) -> Tensor:
+        """Tokens of K visible patches, and where patches lie -> their pixels.
+
+        Args:
+            latent: (N, 1 + K, D), class token first.
+            patches: (N, P) int64 with P >= K: first the visible patches as in `latent`, then the
+                masked ones to decode. Attention does not care for their order.
+
+        Returns:
+            (N, P, p*p*C) in the order of `patches`.
+        """
         tokens = self.embed(latent)
-        visible = tokens[:, 1:]
-        n, length = restore.shape
-        masked = self.mask_token.to(tokens.dtype).expand(n, length - visible.shape[1], -1)
-        patches = gather_patches(torch.cat([visible, masked], dim=1), restore)
-        tokens = torch.cat([tokens[:, :1], patches], dim=1) + self.pos_embed
+        n, masked = len(tokens), 1 + patches.shape[1] - tokens.shape[1]
+        tokens = torch.cat([tokens, self.mask_token.to(tokens.dtype).expand(n, masked, -1)], dim=1)
+        places = F.pad(patches + 1, (1, 0))  # the class token's is 0
+        tokens = tokens + gather_patches(self.pos_embed.expand(n, -1, -1), places)
         for block in self.blocks:
             tokens = block(tokens)
         return self.pred(self.norm(tokens[:, 1:]))
@@ -67,49 +77,89 @@ class MAE(nn.Module):
 
     Args:
         encoder: the encoder to pretrain.
-        mask_ratio: share of masked patches (paper, 4.1: 0.75).
+        mask_ratio: share of masked patches (paper, 4.1: 0.75), 0 to 0.95. With 0 the loss is over
+            all patches, a plain autoencoder's.
+        masking: 'random', 'block' or 'grid' (paper, Fig. 6).
         norm_pix_loss: predict pixels normalised by each patch's mean and deviation.
+        objective: 'mse', or 'smooth_l1' (quadratic up to a difference of 1).
+        decode_ratio: share of the masked patches that a training step decodes, above 0 to 1; a
+            smaller one is cheaper (CrossMAE, arXiv 2401.14391, 3.3). Evaluation decodes all.
         decoder_width, decoder_depth, decoder_heads: the decoder's size.
+
+    Raises:
+        UserError: if a value is out of range or sizes do not fit together.
     """
 
     def __init__(
         self,
         encoder: ViTEncoder,
         mask_ratio: float = 0.75,
+        masking: str = "random",
         norm_pix_loss: bool = True,
+        objective: str = "mse",
+        decode_ratio: float = 1.0,
         decoder_width: int = 512,
         decoder_depth: int = 8,
         decoder_heads: int = 16,
     ) -> None:
         super().__init__()
+        for name, value, known in (
+            ("masking", masking, STRATEGIES),
+            ("objective", objective, OBJECTIVES),
+        ):
+            if value not in known:
+                raise UserError(f"no {name} is called '{value}'{suggest(value, known)}")
+        if not 0 < decode_ratio <= 1:
+            raise UserError(f"decode_ratio {decode_ratio}: choose above 0 to 1")
+        visible_patches(encoder.grid[0] * encoder.grid[1], mask_ratio)
         self.encoder = encoder
         self.decoder = Decoder(
             encoder, decoder_width, decoder_depth, decoder_heads, encoder.config["in_chans"]
         )
-        self.mask_ratio = mask_ratio
-        self.norm_pix_loss = norm_pix_loss
+        self.mask_ratio, self.masking = mask_ratio, masking
+        self.norm_pix_loss, self.objective = norm_pix_loss, objective
+        self.decode_ratio = decode_ratio
+        self.config: dict[str, Any] = {
+            "mask_ratio": mask_ratio,
+            "masking": masking,
+            "norm_pix_loss": norm_pix_loss,
+            "objective": objective,
+            "decode_ratio": decode_ratio,
+            "decoder_width": decoder_width,
+            "decoder_depth": decoder_depth,
+            "decoder_heads": decoder_heads,
+        }
 
     def forward(self, images: Tensor, noise: Tensor | None = None) -> MAEOutput:
         """One step on images (N, C, H, W) float of the encoder's size.
 
-        `noise` (N, L) replaces the random draw; the patches of smallest noise stay visible.
+        `noise` (N, L) in [0, 1) replaces the random draw of the masks; with random masking the
+        patches of smallest noise stay visible.
         """
         h, w = self.encoder.grid
         if noise is None:
             noise = torch.rand(len(images), h * w, device=images.device)
-        masking = random_masking(noise, self.mask_ratio)
-        pred = self.decoder(self.encoder(images, masking.keep), masking.restore)
-        error = (pred.float() - self.target(images)).square().mean(dim=-1)
-        loss = (error * masking.mask).sum() / masking.mask.sum().clamp(min=1)
-        return MAEOutput(loss, pred, masking.mask)
+        keep, hidden, mask = mask_patches(noise, self.encoder.grid, self.mask_ratio, self.masking)
+        if self.training and self.decode_ratio < 1:
+            hidden = random_part(hidden, self.decode_ratio)
+        patches = torch.cat([keep, hidden], dim=1)
+        pred = self.decoder(self.encoder(images, keep), patches)
+        scored = slice(keep.shape[1] if hidden.shape[1] else 0, None)
+        target = gather_patches(patchify(images, self.encoder.patch_size), patches[:, scored])
+        loss = OBJECTIVES[self.objective](pred[:, scored].float(), self.to_target(target))
+        return MAEOutput(loss, scatter_patches(pred, patches, h * w), mask)
 
     def target(self, images: Tensor) -> Tensor:
         """What the decoder has to predict: (N, L, p*p*C) float32."""
-        target = patchify(images.float(), self.encoder.patch_size)
-        if self.norm_pix_loss:
-            mean, std = patch_statistics(target)
-            target = (target - mean) / std
-        return target
+        return self.to_target(patchify(images, self.encoder.patch_size))
+
+    def to_target(self, patches: Tensor) -> Tensor:
+        """Patches of pixels (N, P, p*p*C) -> what the decoder has to predict, float32."""
+        patches = patches.float()
+        if not self.norm_pix_loss:
+            return patches
+        mean, std = patch_statistics(patches)
+        return (patches - mean) / std
 
     def pixels(self, images: Tensor, pred: Tensor) -> Tensor:
         """A prediction as an image (N, C, H, W) in the units of `images`.
@@ -127,3 +177,17 @@ def patch_statistics(patches: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and unbiased deviation of each patch, (N, L, 1) both."""
     var, mean = torch.var_mean(patches, dim=-1, keepdim=True)
     return mean, (var + TARGET_EPS).sqrt()
+
+
+def random_part(patches: Tensor, share: float) -> Tensor:
+    """At least one of `patches` (N, M), if there is any, chosen anew for each image."""
+    n, count = patches.shape
+    chosen = torch.rand(n, count, device=patches.device).argsort(dim=1)
+    return patches.gather(1, chosen[:, : max(round(count * share), 1)])
+
+
+def scatter_patches(values: Tensor, patches: Tensor, length: int) -> Tensor:
+    """Put `values` (N, P, D) at `patches` (N, P) of (N, length, D), which is 0 elsewhere."""
+    n, _, size = values.shape
+    index = patches.unsqueeze(-1).expand(-1, -1, size)
+    return values.new_zeros(n, length, size).scatter(1, index, values)

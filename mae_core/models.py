@@ -1,12 +1,10 @@
 """Models by name: the sizes of the paper and a small one for the demo."""
 
-import difflib
 import inspect
-from collections.abc import Iterable, Sequence
 from typing import Any
 
 from mae_core.encoder import ViTEncoder
-from mae_core.errors import UserError
+from mae_core.errors import UserError, check_fields, suggest
 from mae_core.mae import MAE
 
 ENCODERS: dict[str, dict[str, Any]] = {
@@ -17,8 +15,8 @@ ENCODERS: dict[str, dict[str, Any]] = {
     "vit-large-p16": {"patch_size": 16, "width": 1024, "depth": 24, "heads": 16},
     "vit-huge-p14": {"patch_size": 14, "width": 1280, "depth": 32, "heads": 16},
 }
-MAE_FIELDS = ("mask_ratio", "norm_pix_loss", "decoder_width", "decoder_depth", "decoder_heads")
 ENCODER_FIELDS = tuple(inspect.signature(ViTEncoder).parameters)
+MAE_FIELDS = tuple(inspect.signature(MAE).parameters)[1:]  # all but the encoder
 
 
 def create_encoder(arch: str, **overrides: Any) -> ViTEncoder:
@@ -45,17 +43,3 @@ def create_model(arch: str, **overrides: Any) -> MAE:
     check_fields(overrides, (*MAE_FIELDS, *ENCODER_FIELDS), "model")
     mae = {key: overrides.pop(key) for key in MAE_FIELDS if key in overrides}
     return MAE(create_encoder(arch, **overrides), **mae)
-
-
-def suggest(name: str, choices: Any) -> str:
-    """': did you mean X? Choices: ...' for an error message."""
-    near = difflib.get_close_matches(name, list(choices), n=1, cutoff=0.4)
-    hint = f": did you mean '{near[0]}'?" if near else "."
-    return f"{hint} Choices: {', '.join(sorted(choices))}"
-
-
-def check_fields(fields: Iterable[str], known: Sequence[str], of: str) -> None:
-    """Raise UserError for a field that `of` does not have, with the nearest one."""
-    for key in fields:
-        if key not in known:
-            raise UserError(f"the {of} has no field '{key}'{suggest(key, known)}")

@@ -11,7 +11,7 @@ from mmengine.runner import set_random_seed
 from mae_core.checkpoints import save_weights
 from mae_core.data.images import ImageDataset
 from mae_core.engine.preprocess import Normalize
-from mae_core.engine.train import build_runner
+from mae_core.engine.train import build_runner, use_average
 from mae_core.figures import draw_reconstructions
 from mae_core.mae import MAE
 from mae_core.models import create_model
@@ -35,14 +35,20 @@ class MAEPretrainer(BaseModel):
 def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> StageResult:
     """Pretrain from random weights.
 
+    `config.compile` is True, False, or None for "on a GPU". `config.ema` is the decay of a moving
+    average of the weights, which is then what the stage returns, or None.
+
     Returns the encoder as checkpoint, and `mae.safetensors` (with decoder) and the reconstruction
     picture as artifacts. `encoder` is unused: pretraining makes it.
     """
     set_random_seed(config.seed)
     model = MAEPretrainer(create_model(**config.encoder, **config.mae), Normalize(**config.pixels))
+    if config.compile or (config.compile is None and torch.cuda.is_available()):
+        model.mae.compile()
     images = ImageDataset(**config.train_dataloader.dataset)
     runner = build_runner(config, model, work_dir, reporter, {"train_dataloader": images})
     runner.train()
+    use_average(runner)
     loss = runner.message_hub.get_scalar("train/loss").mean(100)
     return export(model, config, work_dir, float(loss))
 
@@ -53,7 +59,7 @@ def export(model: MAEPretrainer, config: Config, work_dir: Path, loss: float) ->
     encoder_file, mae_file = work_dir / "encoder.safetensors", work_dir / "mae.safetensors"
     about: dict[str, Any] = {"encoder": mae.encoder.config, "pixels": dict(config.pixels)}
     save_weights(encoder_file, mae.encoder, **about)
-    save_weights(mae_file, mae, mae=dict(config.mae), **about)
+    save_weights(mae_file, mae, mae=mae.config, **about)
     picture = work_dir / "reconstruction.png"
     images = held_out_images(config)
     draw_reconstructions(mae, model.data_preprocessor, images, picture, seed=config.seed)

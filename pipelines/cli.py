@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,7 +64,7 @@ def stage_command(stage: str) -> None:
     def command(
         config: Annotated[str, typer.Argument(help="A name under configs/, or a path.")],
         encoder: Annotated[
-            str, typer.Option(help="'random', or the path of an encoder.safetensors.")
+            str, typer.Option(help="'random', a checkpoint's path, or timm:<model>.")
         ] = "random",
         work_dir: WorkDir = None,
         override: Overrides = None,
@@ -88,6 +89,41 @@ def report(
 
     write_report(run_id, Tracker(), out)
     print(out / "report.html")
+
+
+@app.command()
+def reconstruct(
+    images: Annotated[list[Path], typer.Argument(help="Image files.", metavar="IMAGE...")],
+    checkpoint: Annotated[Path, typer.Option(help="A mae.safetensors, or one with decoder.")],
+    out: Annotated[Path, typer.Option(help="The picture to write.")] = Path("reconstruction.png"),
+    mask_ratio: Annotated[
+        list[float] | None, typer.Option(help="Once for each ratio; the model's own without it.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the masks.")] = 0,
+    override: Overrides = None,
+) -> None:
+    """Draw images, what a MAE sees of them, and what it predicts."""
+    from mae_core.reconstruct import reconstruct_files
+
+    reconstruct_files(images, checkpoint, out, mask_ratio, seed, override or [])
+    print(out)
+
+
+@app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(help="A checkpoint of any known layout.")],
+    target: Annotated[Path, typer.Argument(help=".safetensors or .pth; for hf also a folder.")],
+    to: Annotated[str, typer.Option(help="native, mae, timm, hf or mmpretrain.")],
+) -> None:
+    """Rewrite a checkpoint in another project's layout."""
+    from mae_core.convert import convert as convert_file
+
+    done = convert_file(source, target, to)
+    print(f"{target}: {done.written} tensors, from layout '{done.source}' to '{to}'")
+    if done.left_out:
+        parts = Counter(key.partition(".")[0] for key in done.left_out)
+        named = ", ".join(f"{count} of {part}" for part, count in parts.items())
+        print(f"left out, as '{to}' has no place for them: {named}")
 
 
 @contextmanager

@@ -18,7 +18,7 @@ class Display(AbstractContextManager["Display"]):
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._started: dict[str, tuple[float, int]] = {}
+        self._started: dict[tuple[str, str], tuple[float, int]] = {}
         self._printed: dict[str, float] = {}
         self._bars: dict[str, Any] = {}
         self._live = sys.stderr.isatty()
@@ -68,17 +68,18 @@ class Display(AbstractContextManager["Display"]):
     def _draw(self, name: str, done: int, total: int, unit: str, text: str) -> None:
         if name not in self._bars:
             self._bars[name] = self._progress.add_task(name, total=total, unit=unit, shown=text)
-        self._progress.update(self._bars[name], completed=done, total=total, unit=unit, shown=text)
+        bar = self._bars[name]
+        if self._progress.tasks[self._progress.task_ids.index(bar)].fields["unit"] != unit:
+            self._progress.reset(bar)
+        self._progress.update(bar, completed=done, total=total, unit=unit, shown=text)
 
     def _print(self, name: str, done: int, total: int, unit: str, text: str) -> None:
         now = time.monotonic()
-        begun, first = self._started.setdefault(name, (now, done))
+        begun, first = self._started.setdefault((name, unit), (now, done))
         if now - self._printed.get(name, begun) < LINE_EVERY:
             return
         self._printed[name] = now
         left = (now - begun) * (total - done) / max(done - first, 1)
-        share, minutes, seconds = done / total, int(left // 60), int(left % 60)
-        print(
-            f"{name}: {share:4.0%} ({done}/{total} {unit}s) {text}, {minutes}:{seconds:02d} left",
-            flush=True,
-        )
+        shown = " ".join(filter(None, [f"({done}/{total} {unit}s)", text]))
+        minutes, seconds = int(left // 60), int(left % 60)
+        print(f"{name}: {done / total:4.0%} {shown}, {minutes}:{seconds:02d} left", flush=True)

@@ -11,6 +11,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.futures import PrefectFuture
 from prefect.states import Completed, State
 
+from mae_core.published import resolve_encoder
 from pipelines.cell import Cell, Outcome, Setting, read_record, run_cell
 from pipelines.display import Display
 from pipelines.launch import BenchmarkFailed, stopping_on_error
@@ -82,7 +83,7 @@ def run_matrix(plan: Recipe, setting: Setting) -> dict[str, str]:
         pretrained = futures[cell.name] = submit(cell, setting, slots)
     for encoder in sorted(plan.encoders, key=lambda name: name == "mae"):
         for stage in plan.tasks:
-            cell = Cell(stage, encoder, encoder, plan.configs[stage])
+            cell = Cell(stage, encoder, resolve_encoder(encoder), plan.configs[stage])
             upstream = pretrained if encoder == "mae" else None
             futures[cell.name] = submit(cell, setting, slots, upstream)
     done, failed = {}, {}

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from mae_core.checkpoints import read_metadata, read_state
+from mae_core.checkpoints import read_weights
 from mae_core.data.demo import prepare_demo
 from mae_core.data.roots import DEMO, resolve_root
 from mae_core.engine.config import find_config, load_config
-from mae_core.errors import UserError
-from mae_core.models import suggest
+from mae_core.errors import UserError, suggest
+from mae_core.published import resolve_encoder
 from pipelines.display import Display
 from pipelines.stages import STAGES, TASKS, data_roots
 
@@ -161,13 +161,16 @@ def prepare_demo_visibly() -> None:
 
 
 def check_encoder(encoder: str, names: Sequence[str] = ("random",)) -> None:
-    """Raise UserError unless `encoder` is one of `names` or a readable checkpoint."""
+    """Raise UserError unless `encoder` is one of `names`, published, or a readable checkpoint.
+
+    A published one is downloaded if it is not in the cache.
+    """
     if encoder in names:
         return
-    if not Path(encoder).is_file():
+    path = resolve_encoder(encoder)
+    if not Path(path).is_file():
         raise UserError(
-            f"no encoder at '{encoder}'{suggest(encoder, names)}, or the path of an "
-            "encoder.safetensors"
+            f"no encoder at '{encoder}'{suggest(encoder, names)}, timm:<model>, or the path of a "
+            "checkpoint"
         )
-    if not read_metadata(encoder):
-        read_state(encoder)
+    read_weights(path)

@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from mae_core.published import resolve_encoder
 from pipelines.cell import Cell, Outcome, Setting, run_cell
 from pipelines.display import Display
 from pipelines.launch import stopping_on_error
@@ -22,7 +23,7 @@ def run_single(
     settings = load_stage_config(stage, config, overrides)
     check_encoder(encoder)
     folder = (work_dir or Path("runs") / Path(config).stem).absolute()
-    cell = Cell(stage, encoder, encoder, settings)
+    cell = Cell(stage, encoder, resolve_encoder(encoder), settings)
     with Display() as display, stopping_on_error():
         setting = Setting(
             folder, Tracker(), display, recipe=Path(config).stem, threads=os.cpu_count() or 1

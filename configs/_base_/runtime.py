@@ -5,4 +5,5 @@ env_cfg = dict(cudnn_benchmark=False, mp_cfg=dict(mp_start_method="fork", opencv
 default_hooks = dict(
     checkpoint=dict(type="CheckpointHook", interval=1, max_keep_ckpts=2),
     logger=dict(type="LoggerHook", interval=50),
+    runtime_info=dict(type="BatchedRuntimeInfoHook", interval=10),
 )

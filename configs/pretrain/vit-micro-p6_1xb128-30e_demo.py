@@ -3,7 +3,18 @@
 # short schedule needs, and in the milder crop that small images allow.
 _base_ = ["../_base_/demo.py", "../_base_/runtime.py"]
 stage = "pretrain"
-mae = dict(mask_ratio=0.75, norm_pix_loss=True, decoder_width=64, decoder_depth=2, decoder_heads=4)
+mae = dict(
+    mask_ratio=0.75,
+    masking="random",
+    norm_pix_loss=True,
+    objective="mse",
+    decode_ratio=1.0,
+    decoder_width=64,
+    decoder_depth=2,
+    decoder_heads=4,
+)
+ema = None  # or the decay of a moving average of the weights, such as 0.999
+compile = None  # torch.compile: True, False, or None for "on a GPU"
 train_dataloader = dict(
     batch_size=128,
     num_workers=0,
@@ -22,7 +33,7 @@ preview = dict(
 )  # images of the reconstruction picture
 optim_wrapper = dict(
     type="OptimWrapper",
-    optimizer=dict(type="AdamW", lr=4e-3, betas=(0.9, 0.95), weight_decay=0.05),
+    optimizer=dict(type="AdamW", lr=4e-3, betas=(0.9, 0.95), weight_decay=0.05, fused=True),
     paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0, flat_decay_mult=0.0),
 )
 auto_scale_lr = dict(base_batch_size=256, enable=True)

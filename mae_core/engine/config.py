@@ -7,8 +7,7 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
-from mae_core.errors import UserError
-from mae_core.models import suggest
+from mae_core.errors import UserError, suggest
 
 CONFIG_ROOT = Path(__file__).resolve().parents[2] / "configs"
 

@@ -6,15 +6,16 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from mmengine.hooks import Hook
+from mmengine.hooks import Hook, RuntimeInfoHook
 from mmengine.logging.history_buffer import HistoryBuffer
+from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 from mae_core.stage import Reporter
 
 
 class ReportHook(Hook):
-    """Tell a reporter the progress, and every `interval` steps the loss, rate and speed."""
+    """Tell a reporter the progress, and every `interval` training steps loss, rate and speed."""
 
     priority = "VERY_LOW"
 
@@ -45,10 +46,48 @@ class ReportHook(Hook):
         self.reporter.log({**values, "images_per_second": speed}, step)
         self.reporter.progress(step, total, "step", loss=values["loss"], images_per_s=speed)
 
+    def after_val_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
+        """Report how far an evaluation is."""
+        self.reporter.progress(batch_idx + 1, len(runner.val_dataloader), "evaluation step")
+
+    def after_test_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
+        """Report how far the last evaluation is."""
+        self.reporter.progress(batch_idx + 1, len(runner.test_dataloader), "evaluation step")
+
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Report what an evaluation found."""
         found = {f"val/{k}": float(v) for k, v in (metrics or {}).items() if np.isscalar(v)}
         self.reporter.log(found, runner.iter)
+
+
+@HOOKS.register_module()
+class BatchedRuntimeInfoHook(RuntimeInfoHook):
+    """mmengine's hook, but losses leave the device only every `interval` steps, all at once.
+
+    To fetch one waits for the device, which then has nothing to do until the next step is queued.
+    """
+
+    def __init__(self, interval: int = 10) -> None:
+        super().__init__()
+        self.interval = interval
+        self._waiting: list[dict[str, torch.Tensor]] = []
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
+        """Keep the step's losses; fetch at the interval and at the end of an epoch."""
+        self._waiting.append({key: value.detach() for key, value in outputs.items()})
+        due = self.every_n_train_iters(runner, self.interval) or self.is_last_train_iter(runner)
+        if due or self.end_of_epoch(runner.train_dataloader, batch_idx):
+            names = [key for step in self._waiting for key in step]
+            values = torch.cat([torch.stack([*step.values()]) for step in self._waiting]).tolist()
+            for name, value in zip(names, values, strict=True):
+                runner.message_hub.update_scalar(f"train/{name}", value)
+            self._waiting.clear()
 
 
 class RandomStateHook(Hook):

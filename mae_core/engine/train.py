@@ -5,11 +5,12 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.hooks import EMAHook
 from mmengine.runner import Runner, find_latest_checkpoint
 from torch import nn
 from torch.utils.data import Dataset
 
-from mae_core.engine import optim  # noqa: F401  registers the constructor
+from mae_core.engine import amp, optim  # noqa: F401  both register
 from mae_core.engine.hooks import PlainHistoryHook, RandomStateHook, ReportHook
 from mae_core.engine.schedule import warmup_cosine
 from mae_core.errors import UserError
@@ -46,7 +47,8 @@ def build_runner(
 
     Args:
         config: the Runner's own keys at top level, `seed`, and either `param_scheduler` or
-            `schedule`, the arguments of :func:`warmup_cosine`.
+            `schedule`, the arguments of :func:`warmup_cosine`. `ema`, if there and not None, is
+            the decay of a moving average of the weights, see :func:`use_average`.
         model: a built model, or its config.
         work_dir: gets checkpoints and mmengine's log.
         reporter: gets progress and metrics.
@@ -54,7 +56,8 @@ def build_runner(
             one build theirs from the config.
 
     Raises:
-        UserError: if the last checkpoint holds more than weights and plain state.
+        UserError: if the last checkpoint holds more than weights and plain state, or `ema` is out
+            of range.
     """
     latest = last_checkpoint(work_dir)
     if latest is not None:
@@ -75,10 +78,22 @@ def build_runner(
         cfg=config,
         **fields,
     )
+    ema = config.get("ema")
+    if ema is not None:
+        if not 0 < ema < 1:
+            raise UserError(f"ema={ema}: the decay of the average lies between 0 and 1")
+        runner.register_hook(EMAHook(momentum=1 - ema))
     runner.register_hook(ReportHook(reporter))
     runner.register_hook(RandomStateHook())
     runner.register_hook(PlainHistoryHook())
     return runner
+
+
+def use_average(runner: Runner) -> None:
+    """Give the trained model the moving average of its weights, if the config asked for one."""
+    for hook in runner.hooks:
+        if isinstance(hook, EMAHook):
+            hook.src_model.load_state_dict(hook.ema_model.module.state_dict())
 
 
 def last_checkpoint(work_dir: Path) -> str | None:

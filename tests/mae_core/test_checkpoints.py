@@ -44,6 +44,47 @@ def test_positions_are_resampled_to_another_grid(encoder_file: Path) -> None:
     assert load_weights(larger, encoder_file).resized == ("pos_embed",)
 
 
+def test_positions_follow_a_grid_that_is_not_square(encoder_file: Path) -> None:
+    wide = create_encoder(**{**FIELDS, "img_size": (12, 48)})  # as many patches as 24×24 has
+    assert load_weights(wide, encoder_file).resized == ("pos_embed",)
+    save_weights(encoder_file, wide, encoder=wide.config)
+    assert load_weights(create_encoder(**FIELDS), encoder_file).resized == ("pos_embed",)
+    assert load_weights(wide, encoder_file).resized == ()
+
+
+def test_rgb_weights_are_adapted_to_other_channels(encoder_file: Path) -> None:
+    grey = build_encoder({**FIELDS, "in_chans": 1}, str(encoder_file))
+    summed = load_encoder(encoder_file).patch_embed.proj.weight.sum(1, keepdim=True)
+    torch.testing.assert_close(grey.patch_embed.proj.weight, summed)
+    save_weights(encoder_file, grey, encoder=grey.config)
+    with pytest.raises(UserError, match="looks at 1 channels, the model at 3"):
+        build_encoder(FIELDS, str(encoder_file))
+
+
+def test_an_encoder_alone_fills_a_mae_and_the_decoder_is_missing(encoder_file: Path) -> None:
+    mae = create_model(**FIELDS, decoder_width=16, decoder_depth=1, decoder_heads=2)
+    report = load_weights(mae, encoder_file)
+    assert torch.equal(mae.encoder.cls_token, load_encoder(encoder_file).cls_token)
+    assert report.missing
+    assert all(key.startswith("decoder.") for key in report.missing)
+
+
+def test_a_layer_that_a_plain_vit_lacks_is_not_dropped_in_silence(tmp_path: Path) -> None:
+    state = create_encoder(**FIELDS).state_dict()
+    torch.save({**state, "blocks.0.ls1.gamma": torch.ones(96)}, tmp_path / "scaled.pth")
+    with pytest.raises(UserError, match=r"no place for: blocks\.0\.ls1\.gamma"):
+        build_encoder(FIELDS, str(tmp_path / "scaled.pth"))
+
+
+def test_a_fine_tuned_classifier_without_the_encoders_norm_is_explained(tmp_path: Path) -> None:
+    state = create_encoder(**FIELDS).state_dict()
+    for leaf in ("weight", "bias"):
+        state[f"fc_norm.{leaf}"] = state.pop(f"norm.{leaf}")
+    torch.save({"model": state}, tmp_path / "finetuned.pth")
+    with pytest.raises(UserError, match=r"norm\.bias, norm\.weight: .*norms after pooling"):
+        build_encoder(FIELDS, str(tmp_path / "finetuned.pth"))
+
+
 def test_a_whole_mae_fills_an_encoder_and_names_the_rest(tmp_path: Path) -> None:
     mae = create_model(**FIELDS, decoder_width=16, decoder_depth=1, decoder_heads=2)
     save_weights(tmp_path / "mae.safetensors", mae)
@@ -91,13 +132,13 @@ def test_any_file_that_is_no_checkpoint_is_named(content: bytes) -> None:
 
 def test_weights_of_something_else_are_refused(tmp_path: Path) -> None:
     torch.save({"conv1.weight": torch.zeros(3)}, tmp_path / "resnet.pth")
-    with pytest.raises(UserError, match="holds none of the"):
+    with pytest.raises(UserError, match=r"resnet\.pth holds no weights of a ViT"):
         load_weights(create_encoder(**FIELDS), tmp_path / "resnet.pth")
 
 
 def test_another_width_or_a_missing_file_is_explained(encoder_file: Path) -> None:
-    with pytest.raises(UserError, match="width=96, the config asks for width=64"):
-        build_encoder({**FIELDS, "width": 64}, str(encoder_file))
+    with pytest.raises(UserError, match="width=96, the config asks for width=48"):
+        build_encoder({**FIELDS, "width": 48}, str(encoder_file))
     with pytest.raises(UserError, match="no checkpoint at nowhere"):
         build_encoder(FIELDS, "nowhere")
 

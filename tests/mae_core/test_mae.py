@@ -2,11 +2,15 @@ import re
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 from transformers import ViTMAEConfig, ViTMAEForPreTraining
 
 from mae_core import UserError, create_model
-from mae_core.mae import MAE
+from mae_core.mae import MAE, OBJECTIVES
+from mae_core.masking import STRATEGIES
+from mae_core.patches import unpatchify
 
 SIZES = {"img_size": 32, "patch_size": 8, "width": 48, "depth": 2, "heads": 4}
 DECODER = {"decoder_width": 24, "decoder_depth": 2, "decoder_heads": 3}
@@ -16,25 +20,28 @@ def model(**fields: object) -> MAE:
     return create_model("vit-micro-p6", **{**SIZES, **DECODER, **fields})
 
 
-def reference(norm_pix_loss: bool) -> ViTMAEForPreTraining:
-    """The independent implementation in transformers, of the same size."""
-    return ViTMAEForPreTraining(
+def reference(ours: MAE) -> ViTMAEForPreTraining:
+    """The independent implementation in transformers, of the same sizes and weights."""
+    encoder, decoder = ours.encoder.config, ours.config
+    theirs = ViTMAEForPreTraining(
         ViTMAEConfig(
-            hidden_size=48,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            intermediate_size=192,
-            image_size=32,
-            patch_size=8,
-            decoder_hidden_size=24,
-            decoder_num_hidden_layers=2,
-            decoder_num_attention_heads=3,
-            decoder_intermediate_size=96,
-            norm_pix_loss=norm_pix_loss,
+            hidden_size=encoder["width"],
+            num_hidden_layers=encoder["depth"],
+            num_attention_heads=encoder["heads"],
+            intermediate_size=4 * encoder["width"],
+            image_size=encoder["img_size"][0],
+            patch_size=encoder["patch_size"],
+            decoder_hidden_size=decoder["decoder_width"],
+            decoder_num_hidden_layers=decoder["decoder_depth"],
+            decoder_num_attention_heads=decoder["decoder_heads"],
+            decoder_intermediate_size=4 * decoder["decoder_width"],
+            norm_pix_loss=decoder["norm_pix_loss"],
             layer_norm_eps=1e-6,
             attn_implementation="eager",
         )
     )
+    theirs.load_state_dict(to_reference(ours.state_dict()))
+    return theirs
 
 
 def to_reference(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -66,23 +73,149 @@ NAMES = {
 }
 
 
-@pytest.mark.parametrize("norm_pix_loss", [True, False])
-def test_equals_the_independent_implementation(norm_pix_loss: bool) -> None:
-    ours, theirs = model(norm_pix_loss=norm_pix_loss), reference(norm_pix_loss)
-    theirs.load_state_dict(to_reference(ours.state_dict()))
-    images, noise = torch.randn(3, 3, 32, 32), torch.rand(3, 16)
-    out, expected = ours(images, noise), theirs(images, noise=noise)
-    torch.testing.assert_close(out.mask, expected.mask)
-    torch.testing.assert_close(out.pred, expected.logits, atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(out.loss, expected.loss, atol=1e-5, rtol=1e-5)
+def compare(ours: MAE, images: Tensor) -> None:
+    """Loss, prediction, mask and every gradient, normalised and raw, equal within 1e-5."""
+    theirs = reference(ours)
+    noise = torch.rand(len(images), ours.encoder.grid[0] * ours.encoder.grid[1])
+    for norm_pix_loss in (True, False):
+        ours.norm_pix_loss = theirs.config.norm_pix_loss = norm_pix_loss
+        out, expected = ours(images, noise), theirs(images, noise=noise)
+        close = {"atol": 1e-5, "rtol": 1e-5}
+        torch.testing.assert_close(out.mask, expected.mask)
+        torch.testing.assert_close(out.pred, expected.logits, **close)
+        torch.testing.assert_close(out.loss, expected.loss, **close)
+        ours.zero_grad()
+        theirs.zero_grad()
+        out.loss.backward()
+        expected.loss.backward()
+        grads = {k: p.grad for k, p in ours.named_parameters() if p.grad is not None}
+        renamed = to_reference(grads)
+        assert renamed.keys() == {k for k, p in theirs.named_parameters() if p.grad is not None}
+        for key, parameter in theirs.named_parameters():
+            if key in renamed:
+                torch.testing.assert_close(renamed[key], parameter.grad, **close, msg=key)
 
 
-def test_the_loss_ignores_visible_patches() -> None:
+def test_equals_the_independent_implementation() -> None:
+    compare(model(), torch.randn(3, 3, 32, 32))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arch", ["vit-base-p16", "vit-large-p16", "vit-huge-p14"])
+def test_the_papers_models_equal_the_independent_implementation(arch: str) -> None:
+    compare(create_model(arch), torch.randn(1, 3, 224, 224))
+
+
+@given(
+    height=st.integers(1, 4),
+    width=st.integers(1, 4),
+    channels=st.integers(1, 5),
+    ratio=st.floats(0, 0.9),
+    masking=st.sampled_from(sorted(STRATEGIES)),
+    objective=st.sampled_from(sorted(OBJECTIVES)),
+    norm_pix_loss=st.booleans(),
+)
+@settings(max_examples=25, deadline=None)
+def test_the_loss_is_that_of_masked_patches_for_every_combination(
+    height: int,
+    width: int,
+    channels: int,
+    ratio: float,
+    masking: str,
+    objective: str,
+    norm_pix_loss: bool,
+) -> None:
+    length = height * width
+    if int(length * (1 - ratio)) == 0:
+        return
+    mae = model(
+        img_size=(8 * height, 8 * width),
+        in_chans=channels,
+        mask_ratio=ratio,
+        masking=masking,
+        objective=objective,
+        norm_pix_loss=norm_pix_loss,
+    ).eval()
+    images = torch.randn(2, channels, 8 * height, 8 * width)
+    out = mae(images)
+    assert out.pred.shape == (2, length, 64 * channels)
+    difference = (out.pred - mae.target(images)).abs()
+    error = {
+        "mse": difference**2,
+        "smooth_l1": torch.where(difference < 1, difference**2 / 2, difference - 0.5),
+    }[objective]
+    scored = out.mask.bool() if out.mask.any() else torch.ones_like(out.mask, dtype=torch.bool)
+    torch.testing.assert_close(out.loss, error[scored].mean(), atol=1e-5, rtol=1e-5)
+
+
+def test_visible_pixels_change_the_loss_only_through_the_encoder() -> None:
     mae = model(norm_pix_loss=False).eval()
     images, noise = torch.randn(2, 3, 32, 32), torch.rand(2, 16)
     out = mae(images, noise)
     error = (out.pred - mae.target(images)).square().mean(dim=-1)
     assert torch.allclose(out.loss, error[out.mask.bool()].mean())
+    mae.decoder.pred.weight.data.zero_()  # the encoder has no say any more
+    visible = unpatchify((1 - out.mask).unsqueeze(-1).expand(-1, -1, 192), 8, 32, 32).bool()
+    changed = torch.where(visible, torch.randn_like(images), images)
+    torch.testing.assert_close(mae(changed, noise).loss, mae(images, noise).loss)
+
+
+def test_a_part_of_the_masked_patches_is_decoded_in_training_and_all_in_evaluation() -> None:
+    mae, images = model(decode_ratio=0.25), torch.randn(4, 3, 32, 32)
+    out = mae(images, torch.rand(4, 16))
+    decoded = out.pred.abs().sum(dim=-1) > 0
+    assert (decoded & out.mask.bool()).sum(dim=1).tolist() == [3] * 4  # of 12 masked
+    assert (decoded & ~out.mask.bool()).sum(dim=1).tolist() == [4] * 4
+    error = (out.pred - mae.target(images)).square().mean(dim=-1)
+    torch.testing.assert_close(out.loss, error[decoded & out.mask.bool()].mean())
+    assert (mae.eval()(images).pred.abs().sum(dim=-1) > 0).all()
+
+
+def test_decoding_a_part_leaves_the_expected_loss_alone_but_for_what_attention_sees() -> None:
+    """With a decoder whose attention is off, the parts' losses average to that of all."""
+    mae, images = model(), torch.randn(2, 3, 32, 32)
+    for block in mae.decoder.blocks:
+        block.attn.proj.weight.data.zero_()
+    noise = torch.rand(2, 16)
+    whole = mae(images, noise).loss
+    mae.decode_ratio = 0.5
+    parts = torch.stack([mae(images, noise).loss for _ in range(400)])
+    assert abs(parts.mean() - whole) < 4 * parts.std() / 20
+
+
+def test_channels_without_content_and_weight_change_no_token() -> None:
+    mae, images = model(in_chans=2).encoder, torch.randn(2, 2, 32, 32)
+    wide = model(in_chans=4).encoder
+    state = mae.state_dict()
+    weight = state["patch_embed.proj.weight"]
+    state["patch_embed.proj.weight"] = torch.cat([weight, torch.zeros_like(weight)], dim=1)
+    wide.load_state_dict(state)
+    padded = torch.cat([images, torch.randn(2, 2, 32, 32)], dim=1)
+    torch.testing.assert_close(wide(padded), mae(images), atol=1e-5, rtol=1e-5)
+
+
+def test_a_wide_image_turned_gives_the_turned_prediction() -> None:
+    """Rows and columns are treated alike: only positions tell them apart."""
+    wide, tall = model(img_size=(16, 40)), model(img_size=(40, 16))
+    state = wide.state_dict()
+    turn = torch.arange(10).reshape(2, 5).T.flatten()  # tall patch -> wide patch
+    for key in ("encoder.pos_embed", "decoder.pos_embed"):
+        state[key] = torch.cat([state[key][:, :1], state[key][:, 1:][:, turn]], dim=1)
+    weight = state["encoder.patch_embed.proj.weight"]
+    state["encoder.patch_embed.proj.weight"] = weight.transpose(2, 3)
+    tall.load_state_dict(state)
+    images, noise = torch.randn(2, 3, 16, 40), torch.rand(2, 10)
+    first = wide.encoder(images, noise.argsort(dim=1)[:, :4])
+    turned = noise[:, turn].argsort(dim=1)[:, :4]
+    second = tall.encoder(images.transpose(2, 3), turned)
+    torch.testing.assert_close(first, second, atol=1e-5, rtol=1e-5)
+
+
+def test_without_masks_it_is_an_autoencoder() -> None:
+    mae, images = model(mask_ratio=0.0).eval(), torch.randn(2, 3, 32, 32)
+    out = mae(images)
+    assert out.mask.sum() == 0
+    torch.testing.assert_close(out.loss, (out.pred - mae.target(images)).square().mean())
 
 
 def test_no_gradient_reaches_the_pixels_of_the_target_or_the_fixed_positions() -> None:
@@ -98,12 +231,6 @@ def test_pixels_inverts_the_normalised_target() -> None:
     torch.testing.assert_close(mae.pixels(images, mae.target(images)), images, atol=1e-5, rtol=1e-5)
 
 
-def test_not_square_images_and_other_channels_work() -> None:
-    out = model(img_size=(16, 40), in_chans=5)(torch.randn(2, 5, 16, 40))
-    assert out.pred.shape == (2, 10, 8 * 8 * 5)
-    assert out.loss.isfinite()
-
-
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
@@ -111,6 +238,11 @@ def test_not_square_images_and_other_channels_work() -> None:
         ({"decoder_heads": 5}, "5 decoder heads do not divide the decoder width 24"),
         ({"img_size": 33}, "33×33 pixels cannot be cut into patches of 8"),
         ({"widht": 48}, "did you mean 'width'"),
+        ({"mask_ratio": 0.97}, r"mask_ratio 0.97 leaves 0 of 16 patches visible"),
+        ({"mask_ratio": -0.1}, r"mask_ratio -0.1 leaves 17 of 16"),
+        ({"masking": "blocks"}, "no masking is called 'blocks': did you mean 'block'"),
+        ({"objective": "l2"}, "no objective is called 'l2'"),
+        ({"decode_ratio": 0.0}, "decode_ratio 0.0: choose above 0 to 1"),
     ],
 )
 def test_sizes_that_do_not_fit_say_so(fields: dict[str, object], message: str) -> None:

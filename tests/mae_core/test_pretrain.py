@@ -6,10 +6,11 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.logging import MessageHub
+from mmengine.optim import build_optim_wrapper
 from PIL import Image
 
 from downstream.classification import finetune
-from mae_core import UserError, pretrain
+from mae_core import UserError, create_model, pretrain
 from mae_core.checkpoints import load_encoder, read_metadata, read_state
 from mae_core.engine.config import load_config
 from mae_core.stage import SilentReporter, StageResult
@@ -48,7 +49,8 @@ def test_the_stage_yields_an_encoder_that_loads_alone_and_a_picture(
         weights(result, "encoder"),
         {k.removeprefix("encoder."): v for k, v in stored.items() if k.startswith("encoder.")},
     )
-    assert read_metadata(result.artifacts["mae"])["mae"]["decoder_width"] == 16
+    mae = read_metadata(result.artifacts["mae"])["mae"]
+    assert (mae["decoder_width"], mae["masking"]) == (16, "random")
     picture = np.asarray(Image.open(result.artifacts["reconstruction"]).convert("RGB"))
     assert picture.std() > 10
 
@@ -87,6 +89,61 @@ def test_a_run_broken_off_and_resumed_ends_with_identical_weights(
     log = "".join(path.read_text() for path in (tmp_path / "broken").rglob("*.log"))
     assert ("resumed epoch" in log) == (step > EPOCH)
     assert "weights_only" not in log + caplog.text
+
+
+def test_the_average_of_the_weights_is_what_a_stage_with_ema_returns(
+    configs: Path, tmp_path: Path
+) -> None:
+    """A short memory ends near the last weights, a long one far from them."""
+    last = weights(run(config_of(configs), tmp_path / "last"))
+
+    def distance(ema: float) -> float:
+        found = weights(run(config_of(configs, f"ema={ema}"), tmp_path / str(ema)))
+        return sum(float((found[key] - last[key]).abs().sum()) for key in last)
+
+    assert 0 < distance(0.01) < distance(0.5) < distance(0.9)
+    with pytest.raises(UserError, match=r"ema=1.5: .* between 0 and 1"):
+        run(config_of(configs, "ema=1.5"), tmp_path / "wrong")
+
+
+def test_a_resume_with_ema_is_exact_too(configs: Path, tmp_path: Path) -> None:
+    config = config_of(configs, "ema=0.9")
+    whole = run(config, tmp_path / "whole")
+    arm(configs / "pretrain.fault", "raise", 4 * EPOCH + 1)
+    with pytest.raises(RuntimeError, match="the device is gone"):
+        run(config, tmp_path / "broken")
+    assert same(weights(whole), weights(run(config, tmp_path / "broken")))
+
+
+def test_a_compiled_run_ends_near_an_eager_one(configs: Path, tmp_path: Path) -> None:
+    eager = run(config_of(configs, "train_cfg.max_epochs=1"), tmp_path / "eager")
+    compiled = config_of(configs, "train_cfg.max_epochs=1", "compile=True")
+    found = run(compiled, tmp_path / "compiled")
+    assert weights(found).keys() == weights(eager).keys()
+    loss, expected = found.metrics["pretrain/loss"], eager.metrics["pretrain/loss"]
+    assert loss.value == pytest.approx(expected.value, rel=0.05)  # other masks are drawn
+
+
+def test_training_in_bfloat16_and_on_a_part_of_the_masked_patches_works(
+    configs: Path, tmp_path: Path
+) -> None:
+    cheap = ("optim_wrapper.type=BFloat16OptimWrapper", "mae.decode_ratio=0.5", "mae.masking=block")
+    result = run(config_of(configs, *cheap), tmp_path / "work")
+    assert 0 < result.metrics["pretrain/loss"].value < 3
+    assert read_metadata(result.artifacts["mae"])["mae"]["masking"] == "block"
+
+
+def test_weight_decay_spares_vectors_and_fixed_positions_are_not_trained(configs: Path) -> None:
+    """The paper's groups (A.1, after BEiT): biases and norms without decay, the tokens with it."""
+    config = config_of(configs)
+    mae = create_model(**config.encoder, **config.mae)
+    groups = build_optim_wrapper(mae, config.optim_wrapper).param_groups
+    decays = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
+    for name, parameter in mae.named_parameters():
+        if parameter.requires_grad:
+            assert decays[id(parameter)] == (0.05 if parameter.ndim > 1 else 0.0), name
+        else:
+            assert name.endswith("pos_embed")
 
 
 def test_a_resume_after_an_evaluation_is_exact_too(configs: Path, tmp_path: Path) -> None:

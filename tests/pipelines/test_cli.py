@@ -1,3 +1,4 @@
+import re
 import signal
 import subprocess
 import sys
@@ -52,7 +53,7 @@ def test_the_help_names_every_command(
 ) -> None:
     assert call(monkeypatch, "--help") == 0
     text = capsys.readouterr().out
-    assert all(f" {name} " in text for name in ("run", "report", *STAGES))
+    assert all(f" {name} " in text for name in ("run", "report", "reconstruct", "convert", *STAGES))
 
 
 MISTAKES = {
@@ -70,7 +71,11 @@ MISTAKES = {
     "knn {configs}/knn.py --encoder {configs}/no.pth": "no encoder at '{configs}/no.pth'",
     "knn {configs}/knn.py --encoder {configs}/damaged.pth": "damaged.pth cannot be read",
     "knn {configs}/knn.py --encoder {configs}/cut.safetensors": "cut.safetensors cannot be read",
+    "knn {configs}/knn.py --encoder timm:vit_tiny": "timm has no pretrained ViT called 'vit_tiny'",
     "report nothing": "no MLflow run 'nothing'",
+    "convert {configs}/damaged.pth out.pth --to mae": "damaged.pth cannot be read",
+    "convert {configs}/damaged.pth out.pth --to tim": "did you mean 'timm'?",
+    "reconstruct a.png --checkpoint {configs}/no.pth": "no checkpoint at {configs}/no.pth",
 }
 
 
@@ -97,6 +102,29 @@ def test_a_mistake_is_one_message_and_nothing_is_tracked(
     assert "Traceback" not in message
     assert runs(tracker) == []
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_pretrained_mae_is_drawn_and_converted(
+    configs: Path,
+    images: Path,
+    tracker: Tracker,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    work = tmp_path / "work"
+    pretrain = ("pretrain", str(configs / "pretrain.py"), "-o", "train_cfg.max_epochs=1")
+    assert call(monkeypatch, *pretrain, "--work-dir", str(work)) == 0
+    (mae,) = work.glob("stages/pretrain-*/mae.safetensors")
+    photos = [str(path) for path in sorted(images.glob("val/*/0.png"))]
+    ratios = ("--mask-ratio", "0.5", "--mask-ratio", "0.75", "--out", str(tmp_path / "r.png"))
+    assert call(monkeypatch, "reconstruct", *photos, "--checkpoint", str(mae), *ratios) == 0
+    assert (tmp_path / "r.png").stat().st_size > 1000
+    capsys.readouterr()
+    assert call(monkeypatch, "convert", str(mae), str(tmp_path / "t.pth"), "--to", "timm") == 0
+    said = capsys.readouterr().out
+    assert "from layout 'native' to 'timm'" in said
+    assert re.search(r"no place for them: \d+ of decoder$", said.strip())
 
 
 def test_a_mistake_that_only_the_stage_finds_is_one_message_too(

@@ -77,6 +77,27 @@ def test_a_log_gets_a_line_for_each_interval_not_for_each_step(
     assert re.fullmatch(r"knn\[mae\]:  25% \(50/200 steps\) loss 0.5, \d+:\d\d left\n", line)
 
 
+def test_an_evaluation_after_the_training_is_measured_from_its_own_start(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = Display()
+    clock = iter([0.0, 100.0, 130.0])
+    monkeypatch.setattr(display.time, "monotonic", lambda: next(clock))
+    shown.update("knn[mae]", 1, 2, "step", {})
+    shown.update("knn[mae]", 1, 4, "evaluation step", {})
+    shown.update("knn[mae]", 2, 4, "evaluation step", {})
+    line = "knn[mae]:  50% (2/4 evaluation steps), 1:00 left"
+    assert capsys.readouterr().out == f"{line}\n"
+
+
+def test_a_bar_starts_again_with_another_unit(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = in_terminal(monkeypatch)
+    with Display() as shown:
+        shown.update("knn[mae]", 7, 8, "step", {})
+        shown.update("knn[mae]", 1, 3, "evaluation step", {})
+    assert re.search(r"knn\[mae\].* 1/3 evaluation step", text_of(terminal))
+
+
 def test_stages_of_several_threads_do_not_lose_each_other(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

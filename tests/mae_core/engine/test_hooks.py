@@ -1,16 +1,19 @@
 import random
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
 
 from downstream.classification import finetune
 from mae_core import pretrain
 from mae_core.engine.config import load_config
-from mae_core.engine.hooks import random_state, set_random_state
+from mae_core.engine.hooks import BatchedRuntimeInfoHook, random_state, set_random_state
 from mae_core.stage import SilentReporter
 
 
@@ -22,7 +25,7 @@ class Notes(SilentReporter):
         self.logged: dict[int, dict[str, float]] = {}
 
     def progress(self, done: int, total: int, unit: str, **shown: float) -> None:
-        assert shown["loss"] > 0
+        assert unit == "evaluation step" or shown["loss"] > 0
         self.shown.append((done, total, unit))
 
     def log(self, values: Mapping[str, float], step: int) -> None:
@@ -38,6 +41,23 @@ def test_a_training_reports_at_the_interval_and_at_its_end(configs: Path, tmp_pa
     assert all(v > 0 for values in notes.logged.values() for v in values.values())
 
 
+def test_every_step_loss_is_kept_though_it_is_fetched_at_the_interval(
+    configs: Path, tmp_path: Path
+) -> None:
+    class Fetches(BatchedRuntimeInfoHook):
+        def after_train_iter(self, runner: Runner, *arguments: Any, **named: Any) -> None:
+            super().after_train_iter(runner, *arguments, **named)
+            scalars = runner.message_hub.log_scalars
+            kept.append(len(scalars["train/loss"].data[0]) if "train/loss" in scalars else 0)
+
+    kept: list[int] = []
+    HOOKS.register_module(module=Fetches)
+    config = load_config(str(configs / "pretrain.py"), overrides=["train_cfg.max_epochs=2"])
+    config.default_hooks.runtime_info = {"type": "Fetches", "interval": 3}
+    pretrain.run(config, "random", tmp_path / "work", SilentReporter())
+    assert kept == [0, 0, 3, 4, 4, 6, 6, 8]  # four steps an epoch
+
+
 def test_an_evaluation_is_reported_at_its_step(configs: Path, tmp_path: Path) -> None:
     notes = Notes()
     config = load_config(str(configs / "finetune.py"))
@@ -45,6 +65,9 @@ def test_an_evaluation_is_reported_at_its_step(configs: Path, tmp_path: Path) ->
     found = {step: v["val/top1"] for step, v in notes.logged.items() if "val/top1" in v}
     assert list(found) == [8, 16]
     assert all(0 <= value <= 1 for value in found.values())
+    parts = [(done, total) for done, total, unit in notes.shown if unit == "evaluation step"]
+    total = parts[0][1]
+    assert parts == 2 * [(done, total) for done in range(1, total + 1)]
 
 
 def draws() -> tuple[float, float, float]:

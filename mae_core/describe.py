@@ -1,0 +1,94 @@
+"""What model a checkpoint holds, read from its metadata or else from its tensors' shapes."""
+
+import os
+from typing import Any
+
+from mae_core.checkpoints import load_weights, read_metadata, read_weights
+from mae_core.encoder import ViTEncoder
+from mae_core.errors import UserError
+from mae_core.layouts import StateDict
+from mae_core.mae import MAE
+from mae_core.models import ENCODERS
+
+IMAGENET = {"mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375]}  # 0 to 255
+HEADS = {512: 16} | {fields["width"]: fields["heads"] for fields in ENCODERS.values()}
+
+
+def load_mae(path: str | os.PathLike[str]) -> tuple[MAE, dict[str, Any]]:
+    """A whole MAE from a checkpoint, and the `mean` and `std` of its pixels (0 to 255).
+
+    Args:
+        path: a `mae.safetensors`, or a foreign checkpoint with decoder. What the foreign file does
+            not say is assumed: normalised pixel targets, ImageNet's mean and deviation.
+
+    Raises:
+        UserError: if there is no decoder in it, or a weight is missing.
+    """
+    state, metadata = read_weights(path), read_metadata(path)
+    if not any(key.startswith("decoder.") for key in state):
+        raise UserError(
+            f"{path} holds an encoder without the decoder that predicts pixels: take the "
+            "mae.safetensors that pretraining writes beside encoder.safetensors, or a published "
+            "checkpoint with decoder (mae_visualize_vit_*, *_full)"
+        )
+    encoder = ViTEncoder(**encoder_fields(state, metadata))
+    mae = MAE(encoder, **(metadata.get("mae") or decoder_fields(state)))
+    report = load_weights(mae, path)
+    if report.missing:
+        raise UserError(f"{path} lacks weights of its MAE: {', '.join(report.missing[:5])}")
+    return mae, metadata.get("pixels") or IMAGENET
+
+
+def encoder_fields(state: StateDict, metadata: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Fields of :class:`ViTEncoder` for a state dict in our names.
+
+    From `metadata` if that has them. Else the image is taken to be square, and the heads are those
+    of the named architecture of the same width.
+
+    Raises:
+        UserError: if no architecture has this width, so that the heads cannot be known, or if a
+            weight is missing.
+    """
+    stored = (metadata or {}).get("encoder")
+    if stored:
+        return dict(stored)
+    for key in ("patch_embed.proj.weight", "pos_embed", "blocks.0.mlp.fc1.weight"):
+        if f"encoder.{key}" not in state:
+            raise UserError(f"no weight 'encoder.{key}': this checkpoint has no whole encoder")
+    width, in_chans, patch_size = state["encoder.patch_embed.proj.weight"].shape[:3]
+    side = round((state["encoder.pos_embed"].shape[1] - 1) ** 0.5) * patch_size
+    hidden = state["encoder.blocks.0.mlp.fc1.weight"].shape[0]
+    return {
+        "img_size": [side, side],
+        "patch_size": patch_size,
+        "in_chans": in_chans,
+        "width": width,
+        "depth": depth_of(state, "encoder"),
+        "heads": heads_of(width),
+        "mlp_ratio": hidden / width,
+    }
+
+
+def decoder_fields(state: StateDict) -> dict[str, Any]:
+    """The decoder's fields of :class:`MAE` for a state dict in our names."""
+    width = state["decoder.mask_token"].shape[-1]
+    return {
+        "decoder_width": width,
+        "decoder_depth": depth_of(state, "decoder"),
+        "decoder_heads": heads_of(width),
+    }
+
+
+def depth_of(state: StateDict, part: str) -> int:
+    """Number of blocks of 'encoder' or 'decoder'."""
+    return len({key.split(".")[2] for key in state if key.startswith(f"{part}.blocks.")})
+
+
+def heads_of(width: int) -> int:
+    """Attention heads, which no shape tells: those of the published models of this width."""
+    if width not in HEADS:
+        raise UserError(
+            f"the number of heads is not in the checkpoint, and no known model is {width} wide: "
+            f"known are {', '.join(map(str, sorted(HEADS)))}"
+        )
+    return HEADS[width]

@@ -1,0 +1,70 @@
+"""Fitting weights to another image: positions to its grid, the embedding to its channels."""
+
+from collections.abc import Mapping
+
+import torch
+from timm.layers import resample_abs_pos_embed
+from timm.models import adapt_input_conv
+from torch import Tensor
+
+from mae_core.errors import UserError
+from mae_core.layouts import StateDict
+
+POSITIONS = ("encoder.pos_embed", "decoder.pos_embed")
+EMBEDDING = "encoder.patch_embed.proj.weight"
+PREDICTION = ("decoder.pred.weight", "decoder.pred.bias")
+
+
+def fit_positions(
+    state: StateDict, grid: tuple[int, int], old: tuple[int, ...] | None = None
+) -> list[str]:
+    """Resample the position tables (1, 1 + L, D) in `state` to `grid`; the changed keys.
+
+    `old` is their grid; without it they are taken to be square, unless their length is right.
+    """
+    changed = []
+    for key in POSITIONS:
+        if key not in state:
+            continue
+        length = state[key].shape[1] - 1
+        side = round(length**0.5)
+        fallback = grid if length == grid[0] * grid[1] else (side, length // max(side, 1))
+        source = list(old or fallback)
+        if tuple(source) != grid:
+            state[key] = resample_abs_pos_embed(state[key], list(grid), source)
+            changed.append(key)
+    return changed
+
+
+def fit_channels(state: StateDict, shapes: Mapping[str, torch.Size]) -> list[str]:
+    """Adapt RGB weights in `state` to the channels of `shapes`; the changed keys.
+
+    The embedding as timm does: summed for grey, else repeated and scaled, so that its output
+    keeps its size. The decoder's prediction: the mean for grey, else repeated.
+
+    Raises:
+        UserError: if channels differ and those of `state` are not three.
+    """
+    if EMBEDDING not in state or EMBEDDING not in shapes:
+        return []
+    found, wanted = state[EMBEDDING].shape[1], shapes[EMBEDDING][1]
+    if found == wanted:
+        return []
+    if found != 3:
+        raise UserError(
+            f"its encoder looks at {found} channels, the model at {wanted}: only weights for RGB "
+            "can be adapted"
+        )
+    state[EMBEDDING] = adapt_input_conv(wanted, state[EMBEDDING])
+    changed = [key for key in PREDICTION if key in state]
+    for key in changed:
+        state[key] = _adapt_prediction(state[key], wanted)
+    return [EMBEDDING, *changed]
+
+
+def _adapt_prediction(value: Tensor, channels: int) -> Tensor:
+    """(p*p*3, ...) -> (p*p*C, ...), pixels in (row, column, channel) order."""
+    pixels = value.unflatten(0, (-1, 3))
+    if channels == 1:
+        return pixels.mean(dim=1)
+    return pixels[:, torch.arange(channels) % 3].flatten(0, 1)

@@ -1,0 +1,54 @@
+"""Reconstructions of image files by a MAE from a checkpoint."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from timm.data import create_transform
+
+from mae_core.data.images import MODES, read_image
+from mae_core.describe import load_mae
+from mae_core.engine.config import apply_overrides
+from mae_core.engine.preprocess import Normalize
+from mae_core.errors import UserError
+from mae_core.figures import draw_reconstructions
+
+
+def reconstruct_files(
+    images: Sequence[Path],
+    checkpoint: Path,
+    out: Path,
+    mask_ratios: Sequence[float] | None = None,
+    seed: int = 0,
+    overrides: Iterable[str] = (),
+) -> None:
+    """Draw :func:`draw_reconstructions` of image files, resized and cropped to the model's size.
+
+    Args:
+        images: at least one file.
+        checkpoint: a MAE with decoder, see :func:`mae_core.describe.load_mae`.
+        out: .png, .jpg, .pdf or another format of matplotlib.
+        mask_ratios: the model's own without them.
+        seed: of the masks.
+        overrides: `key=value` for what a foreign checkpoint does not say: `norm_pix_loss`,
+            `pixels.mean` and `pixels.std`.
+
+    Raises:
+        UserError: for a file that cannot be read or written, or a ratio that masks all.
+    """
+    mae, pixels = load_mae(checkpoint)
+    config = Config({"norm_pix_loss": mae.norm_pix_loss, "pixels": pixels})
+    apply_overrides(config, overrides)
+    mae.norm_pix_loss = config.norm_pix_loss
+    channels = mae.encoder.config["in_chans"]
+    if channels not in MODES:
+        raise UserError(f"{checkpoint} looks at {channels} channels: images can have 1 or 3")
+    transform = create_transform(
+        (channels, *mae.encoder.img_size), crop_pct=1.0, normalize=False, interpolation="bicubic"
+    )
+    batch = torch.stack([transform(read_image(str(path), MODES[channels])) for path in images])
+    try:
+        draw_reconstructions(mae, Normalize(**config.pixels), batch, out, seed, mask_ratios)
+    except (OSError, ValueError) as error:  # matplotlib does not know the suffix
+        raise UserError(f"cannot write {out}: {error}") from error

@@ -1,0 +1,61 @@
+import pytest
+import torch
+
+from mae_core import UserError, create_encoder, create_model
+from mae_core.fitting import fit_channels, fit_positions
+from mae_core.patches import patchify
+from mae_core.positions import sincos_positions
+
+
+def table(h: int, w: int) -> torch.Tensor:
+    return sincos_positions((h, w), 16)
+
+
+def test_a_grid_of_another_shape_but_equal_length_is_resampled() -> None:
+    state = {"encoder.pos_embed": table(2, 8)}
+    assert fit_positions(state, (8, 2), old=(2, 8)) == ["encoder.pos_embed"]
+    assert not torch.allclose(state["encoder.pos_embed"], table(2, 8))
+    assert fit_positions({"encoder.pos_embed": table(2, 8)}, (2, 8)) == []
+
+
+def test_both_tables_follow_a_grid_that_is_not_square() -> None:
+    state = {"encoder.pos_embed": table(4, 4), "decoder.pos_embed": table(4, 4)}
+    assert fit_positions(state, (3, 6)) == list(state)
+    assert all(value.shape == (1, 19, 16) for value in state.values())
+    assert torch.equal(state["encoder.pos_embed"][:, 0], table(4, 4)[:, 0])
+
+
+def fitted(channels: int, state: dict[str, torch.Tensor]) -> list[str]:
+    shape = torch.Size([16, channels, 8, 8])
+    return fit_channels(state, {"encoder.patch_embed.proj.weight": shape})
+
+
+def test_a_grey_image_gives_the_tokens_of_the_same_image_in_rgb() -> None:
+    rgb = create_encoder("vit-micro-p6", img_size=12)
+    grey = create_encoder("vit-micro-p6", img_size=12, in_chans=1)
+    state = {f"encoder.{key}": value for key, value in rgb.state_dict().items()}
+    changed = fit_channels(state, {f"encoder.{k}": v.shape for k, v in grey.state_dict().items()})
+    assert changed == ["encoder.patch_embed.proj.weight"]
+    grey.load_state_dict({key.removeprefix("encoder."): v for key, v in state.items()})
+    images = torch.randn(2, 1, 12, 12)
+    torch.testing.assert_close(
+        grey(images), rgb(images.expand(-1, 3, -1, -1)), atol=1e-5, rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("channels", [1, 2, 5])
+def test_the_prediction_gets_a_pixel_for_each_channel(channels: int) -> None:
+    mae = create_model("vit-micro-p6", img_size=12, decoder_width=16, decoder_heads=2)
+    state = {k: v for k, v in mae.state_dict().items() if "pred" in k or "patch_embed" in k}
+    before = state["decoder.pred.bias"] = torch.arange(108.0)
+    assert fitted(channels, state)[1:] == ["decoder.pred.weight", "decoder.pred.bias"]
+    rgb = before.reshape(6, 6, 3).permute(2, 0, 1).unsqueeze(0)
+    wanted = rgb.mean(1, keepdim=True) if channels == 1 else rgb[:, [0, 1, 2, 0, 1][:channels]]
+    assert torch.equal(state["decoder.pred.bias"], patchify(wanted, 6)[0, 0])
+    assert state["decoder.pred.weight"].shape == (36 * channels, 16)
+
+
+def test_channels_that_are_not_rgb_are_not_guessed() -> None:
+    state = {"encoder.patch_embed.proj.weight": torch.zeros(16, 5, 8, 8)}
+    with pytest.raises(UserError, match="looks at 5 channels, the model at 3"):
+        fitted(3, state)
