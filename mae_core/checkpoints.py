@@ -23,6 +23,7 @@ from mae_core.errors import UserError
 from mae_core.fitting import fit_channels, fit_positions
 from mae_core.layouts import StateDict, detect, from_layout
 from mae_core.models import create_encoder
+from mae_core.patches import grid_size
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +96,7 @@ def _fit(
     """Fit positions and channels in `state` to the model; the changed keys."""
     encoder = cast(Any, model if isinstance(model, ViTEncoder) else model.encoder)
     stored = read_metadata(path).get("encoder")
-    old = None if stored is None else tuple(s // stored["patch_size"] for s in stored["img_size"])
+    old = None if stored is None else grid_size(*stored["img_size"], stored["patch_size"])
     try:
         return [
             *fit_positions(state, encoder.grid, old),
@@ -181,14 +182,20 @@ def save_state(path: str | os.PathLike[str], state: StateDict, **metadata: Any) 
 
 
 def read_weights(path: str | os.PathLike[str]) -> StateDict:
-    """All tensors of a checkpoint in our names (see :mod:`mae_core.layouts`).
+    """All tensors of a checkpoint in our names. Raises UserError as :func:`read_layout`."""
+    return read_layout(path)[1]
+
+
+def read_layout(path: str | os.PathLike[str]) -> tuple[str, StateDict]:
+    """The name of a checkpoint's layout, and all its tensors in our names.
 
     Raises:
         UserError: if it cannot be read, or holds no ViT in a known layout.
     """
     state = read_state(path)
     try:
-        return from_layout(state, detect(state))
+        layout = detect(state)
+        return layout, from_layout(state, layout)
     except UserError as error:
         raise UserError(f"{path} holds {error}") from error
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
-from mae_core.checkpoints import read_metadata, read_state, read_weights, save_state
+from mae_core.checkpoints import read_layout, read_metadata, save_state
 from mae_core.describe import decoder_fields, encoder_fields
 from mae_core.errors import UserError, suggest
-from mae_core.layouts import LAYOUTS, StateDict, detect, to_layout
+from mae_core.layouts import LAYOUTS, StateDict, to_layout
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 
@@ -49,7 +49,7 @@ def convert(source: str | Path, target: Path, layout: str) -> Conversion:
         raise UserError(f"{target}: expected a name that ends with {', '.join(SUFFIXES)}")
     if not target.parent.is_dir():
         raise UserError(f"cannot write {target}: there is no folder {target.parent}")
-    state, metadata = read_weights(source), read_metadata(source)
+    (found, state), metadata = read_layout(source), read_metadata(source)
     converted, left_out = to_layout(state, layout)
     if not converted:
         raise UserError(f"{source} has no weights for which '{layout}' has a place")
@@ -57,8 +57,8 @@ def convert(source: str | Path, target: Path, layout: str) -> Conversion:
     about = native_metadata(state, known) if layout == "native" else {**known, "format": "pt"}
     try:
         if folder:
-            target.mkdir(exist_ok=True)
             config = json.dumps(hf_config(state, metadata), indent=2)
+            target.mkdir(exist_ok=True)
             (target / "config.json").write_text(config + "\n")
             save_state(target / "model.safetensors", converted, **about)
         elif target.suffix == ".safetensors":
@@ -70,7 +70,7 @@ def convert(source: str | Path, target: Path, layout: str) -> Conversion:
             temporary.replace(target)
     except OSError as error:
         raise UserError(f"cannot write {target} ({error.strerror})") from error
-    return Conversion(detect(read_state(source)), len(converted), tuple(left_out))
+    return Conversion(found, len(converted), tuple(left_out))
 
 
 def native_metadata(state: StateDict, metadata: dict[str, Any]) -> dict[str, Any]:

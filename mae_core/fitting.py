@@ -16,11 +16,14 @@ PREDICTION = ("decoder.pred.weight", "decoder.pred.bias")
 
 
 def fit_positions(
-    state: StateDict, grid: tuple[int, int], old: tuple[int, ...] | None = None
+    state: StateDict, grid: tuple[int, int], old: tuple[int, int] | None = None
 ) -> list[str]:
     """Resample the position tables (1, 1 + L, D) in `state` to `grid`; the changed keys.
 
     `old` is their grid; without it they are taken to be square, unless their length is right.
+
+    Raises:
+        UserError: if a table belongs to neither grid nor a square one with a class token.
     """
     changed = []
     for key in POSITIONS:
@@ -28,10 +31,13 @@ def fit_positions(
             continue
         length = state[key].shape[1] - 1
         side = round(length**0.5)
-        fallback = grid if length == grid[0] * grid[1] else (side, length // max(side, 1))
-        source = list(old or fallback)
-        if tuple(source) != grid:
-            state[key] = resample_abs_pos_embed(state[key], list(grid), source)
+        source = old or (grid if length == grid[0] * grid[1] else (side, side))
+        if source[0] * source[1] != length:
+            raise UserError(
+                f"'{key}' has {length + 1} positions: expected a class token and a square grid"
+            )
+        if source != grid:
+            state[key] = resample_abs_pos_embed(state[key], list(grid), list(source))
             changed.append(key)
     return changed
 

@@ -24,7 +24,7 @@ ENVIRONMENT = {
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     # Progress is shown by us; a Prefect worker logs it (see prefect.yaml).
-    "PREFECT_LOGGING_LEVEL": "ERROR",
+    "PREFECT_LOGGING_LEVEL": "CRITICAL",
     "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
 }
 FAILURE, USER_MISTAKE, INTERRUPTED = 1, 2, 75

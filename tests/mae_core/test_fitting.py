@@ -25,6 +25,11 @@ def test_both_tables_follow_a_grid_that_is_not_square() -> None:
     assert torch.equal(state["encoder.pos_embed"][:, 0], table(4, 4)[:, 0])
 
 
+def test_a_table_without_class_token_is_not_guessed() -> None:
+    with pytest.raises(UserError, match="has 16 positions: expected a class token and a square"):
+        fit_positions({"encoder.pos_embed": table(4, 4)[:, 1:]}, (6, 6))
+
+
 def fitted(channels: int, state: dict[str, torch.Tensor]) -> list[str]:
     shape = torch.Size([16, channels, 8, 8])
     return fit_channels(state, {"encoder.patch_embed.proj.weight": shape})
