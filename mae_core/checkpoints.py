@@ -96,7 +96,10 @@ def _fit(
     """Fit positions and channels in `state` to the model; the changed keys."""
     encoder = cast(Any, model if isinstance(model, ViTEncoder) else model.encoder)
     stored = read_metadata(path).get("encoder")
-    old = None if stored is None else grid_size(*stored["img_size"], stored["patch_size"])
+    old = None
+    if stored is not None:
+        height, width = stored["img_size"]
+        old = grid_size(height, width, stored["patch_size"])
     try:
         return [
             *fit_positions(state, encoder.grid, old),
