@@ -1,1 +1,1 @@
-"""Measurements: ratios taken side by side in one run. Results are in RESULTS.md."""
+"""Measurements: ratios taken side by side in one run."""
