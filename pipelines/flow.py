@@ -82,9 +82,9 @@ def run_matrix(plan: Recipe, setting: Setting) -> dict[str, str]:
         cell = Cell("pretrain", "mae", "random", plan.configs["pretrain"])
         pretrained = futures[cell.name] = submit(cell, setting, slots)
     for encoder in sorted(plan.encoders, key=lambda name: name == "mae"):
+        source, upstream = resolve_encoder(encoder), pretrained if encoder == "mae" else None
         for stage in plan.tasks:
-            cell = Cell(stage, encoder, resolve_encoder(encoder), plan.configs[stage])
-            upstream = pretrained if encoder == "mae" else None
+            cell = Cell(stage, encoder, source, plan.configs[stage])
             futures[cell.name] = submit(cell, setting, slots, upstream)
     done, failed = {}, {}
     for name, future in futures.items():
