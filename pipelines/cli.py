@@ -53,7 +53,9 @@ def run(
 
     load_recipe(recipe, override or [])
     from pipelines.flow import mae_full_benchmark
+    from pipelines.server import check_server
 
+    check_server()
     with interruptible():
         mae_full_benchmark(recipe, str(work_dir) if work_dir else None, override or [])
 
