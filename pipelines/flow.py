@@ -1,11 +1,11 @@
 """The Prefect flow: pretrain, then the tasks for every encoder, then the report."""
 
 import json
-import os
 import threading
 from pathlib import Path
 from typing import Any, cast
 
+from joblib import cpu_count
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.futures import PrefectFuture
@@ -41,7 +41,7 @@ def mae_full_benchmark(
     parent = start_parent(plan, folder, tracker)
     status = "FAILED"
     with Display() as display:
-        threads = max((os.cpu_count() or 1) // plan.slots, 1)
+        threads = max(cpu_count() // plan.slots, 1)
         setting = Setting(folder, tracker, display, plan.name, parent, threads)
         try:
             with stopping_on_error():

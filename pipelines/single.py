@@ -1,8 +1,9 @@
 """One stage on its own, with the same reuse, resume and tracking as in a benchmark."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
+
+from joblib import cpu_count
 
 from mae_core.published import resolve_encoder
 from pipelines.cell import Cell, Outcome, Setting, run_cell
@@ -15,7 +16,7 @@ from pipelines.tracking import Tracker
 def run_single(
     stage: str, config: str, encoder: str, work_dir: Path | None, overrides: Sequence[str]
 ) -> Outcome:
-    """Run `stage` with all CPU threads.
+    """Run `stage` with all CPU cores that this process may use.
 
     Raises:
         UserError: before anything is tracked, if config, encoder or data are wrong.
@@ -25,9 +26,7 @@ def run_single(
     folder = (work_dir or Path("runs") / Path(config).stem).absolute()
     cell = Cell(stage, encoder, resolve_encoder(encoder), settings)
     with Display() as display, stopping_on_error():
-        setting = Setting(
-            folder, Tracker(), display, recipe=Path(config).stem, threads=os.cpu_count() or 1
-        )
+        setting = Setting(folder, Tracker(), display, recipe=Path(config).stem, threads=cpu_count())
         outcome = run_cell(cell, setting)
         display.say(f"MLflow run {outcome.run_id} in {setting.tracker.uri}")
     return outcome
