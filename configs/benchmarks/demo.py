@@ -3,11 +3,11 @@
 # Rows are encoders, columns are tasks. Stage configs are named as under configs/.
 seed = 0
 slots = 2  # stages side by side; each gets its share of the CPU's cores
-pretrain = "pretrain/vit-micro-p6_1xb128-30e_demo"
+pretrain = "pretrain/vit-micro-p6_1xb128-24e_demo"
 encoders = ["mae", "random"]
 tasks = {
-    "detect": "detect/mask-rcnn_vit-micro-p6_1xb8-6e_demo",
-    "segment": "segment/upernet_vit-micro-p6_1xb40-90e_demo",
+    "detect": "detect/mask-rcnn_vit-micro-p6_1xb2-2e_demo",
+    "segment": "segment/upernet_vit-micro-p6_1xb20-56e_demo",
     "finetune": "finetune/vit-micro-p6_1xb64-40e_demo-5pct",
     "linear-probe": "linear_probe/vit-micro-p6_1xb500-60e_demo",
     "knn": "knn/vit-micro-p6_k20_demo",

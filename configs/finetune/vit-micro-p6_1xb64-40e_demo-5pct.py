@@ -11,6 +11,7 @@ train_dataloader = dict(
     dataset=dict(
         root="demo/classification/train",
         per_class=50,
+        in_memory=True,
         transform=dict(
             input_size=30, is_training=True, scale=(0.6, 1.0), color_jitter=None, hflip=0.5
         ),

@@ -27,6 +27,8 @@ class ImageDataset(Dataset[dict[str, Any]]):
             the device.
         per_class: keep only the first n images of each class in a seeded order; all without it.
         in_chans: 1 reads as grey, 3 as RGB; transparency is dropped.
+        in_memory: keep every image after its first reading, undistorted and uncompressed; for sets
+            of small images.
         seed: of the choice that `per_class` makes.
 
     Raises:
@@ -40,6 +42,7 @@ class ImageDataset(Dataset[dict[str, Any]]):
         transform: dict[str, Any],
         per_class: int | None = None,
         in_chans: int = 3,
+        in_memory: bool = False,
         seed: int = 0,
     ) -> None:
         self.root = resolve_root(root)
@@ -59,13 +62,20 @@ class ImageDataset(Dataset[dict[str, Any]]):
         if in_chans not in MODES:
             raise UserError(f"in_chans={in_chans}: images are read as 1 (grey) or 3 (RGB) channels")
         self.mode = MODES[in_chans]
+        self.kept: dict[int, Image.Image] | None = {} if in_memory else None
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        path, label = self.samples[index]
-        return {"inputs": self.transform(read_image(path, self.mode)), "label": label}
+        return {"inputs": self.transform(self._image(index)), "label": self.samples[index][1]}
+
+    def _image(self, index: int) -> Image.Image:
+        if self.kept is None:
+            return read_image(self.samples[index][0], self.mode)
+        if index not in self.kept:
+            self.kept[index] = read_image(self.samples[index][0], self.mode)
+        return self.kept[index]
 
 
 def read_image(path: str, mode: str) -> Image.Image:

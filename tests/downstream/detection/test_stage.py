@@ -16,7 +16,7 @@ from mae_core.engine.train import build_runner
 from mae_core.stage import SilentReporter
 from tests.downstream.conftest import TINY
 
-NAME = "detect/mask-rcnn_vit-micro-p6_1xb8-6e_demo"
+NAME = "detect/mask-rcnn_vit-micro-p6_1xb2-2e_demo"
 
 
 @pytest.fixture

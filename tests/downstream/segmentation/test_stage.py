@@ -13,7 +13,7 @@ from mae_core.engine.config import load_config
 from mae_core.stage import SilentReporter
 from tests.downstream.conftest import TINY
 
-NAME = "segment/upernet_vit-micro-p6_1xb40-90e_demo"
+NAME = "segment/upernet_vit-micro-p6_1xb20-56e_demo"
 
 
 @pytest.fixture

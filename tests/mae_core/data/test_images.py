@@ -7,6 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from timm.data import create_transform
 
 from mae_core import UserError
 from mae_core.data.images import ImageDataset, balanced_subset
@@ -31,6 +32,17 @@ def test_an_item_has_stored_pixels_and_the_label_of_its_folder(images: Path) -> 
     stored = np.asarray(Image.open(images / "val" / "class-1" / "0.png"))
     assert dataset[6]["inputs"].dtype == torch.uint8
     assert np.array_equal(dataset[6]["inputs"], np.stack([stored] * 3))
+
+
+def test_an_image_kept_in_memory_is_read_once_and_augmented_anew(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (12, 12, 3), dtype=np.uint8)
+    folder = folder_of(tmp_path, Image.fromarray(pixels))
+    dataset = ImageDataset(folder, {**AS_IS, "is_training": True}, in_memory=True)
+    first = dataset[0]["inputs"]
+    (tmp_path / "class" / "x.png").unlink()
+    assert any(not torch.equal(dataset[0]["inputs"], first) for _ in range(9))
+    dataset.transform = create_transform(**AS_IS, normalize=False)
+    assert np.array_equal(dataset[0]["inputs"], pixels.transpose(2, 0, 1))
 
 
 def test_classes_are_in_natural_order(tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 # Differs from the MAE paper's recipe (arXiv 2111.06377, A.4) in the pyramid, which comes from the
 # last map as in the detection config, and in training on crops of the size that pretraining saw,
 # with full scenes looked at through overlapping windows of that size: at three times the size, the
-# short schedule would go into relearning what a patch's position means.
+# short schedule would go into relearning what a patch's position means. The windows' stride is no
+# multiple of the patch, so that they cut each garment into patches in different ways.
 _base_ = ["../_base_/demo.py", "../_base_/runtime.py"]
 stage = "segment"
 default_scope = "mmseg"
@@ -30,14 +31,14 @@ model = dict(
         loss_decode=dict(type="CrossEntropyLoss"),
     ),
     train_cfg=dict(),
-    test_cfg=dict(mode="slide", crop_size=crop, stride=(12, 12)),
+    test_cfg=dict(mode="slide", crop_size=crop, stride=(8, 8)),
 )
 load = dict(type="LoadImageFromFile")
 annotations = dict(type="LoadAnnotations")
 resize = dict(type="Resize", scale=(96, 96), keep_ratio=True)
 pack = dict(type="PackSegInputs")
 train_dataloader = dict(
-    batch_size=40,
+    batch_size=20,
     num_workers=0,
     sampler=dict(type="DefaultSampler", shuffle=True),
     dataset=dict(
@@ -53,7 +54,7 @@ train_dataloader = dict(
     ),
 )
 test_dataloader = dict(
-    batch_size=8,
+    batch_size=30,
     num_workers=0,
     sampler=dict(type="DefaultSampler", shuffle=False),
     dataset=dict(type="BaseSegDataset", pipeline=[load, resize, annotations, pack]),
@@ -63,10 +64,10 @@ test_evaluator = dict(type="IoUMetric", iou_metrics=["mIoU"])
 optim_wrapper = dict(
     type="OptimWrapper",
     constructor="LayerDecayConstructor",
-    optimizer=dict(type="AdamW", lr=5e-3, betas=(0.9, 0.999), weight_decay=0.05, fused=True),
+    optimizer=dict(type="AdamW", lr=4e-3, betas=(0.9, 0.999), weight_decay=0.05, fused=True),
     paramwise_cfg=dict(layer_decay=0.8),
     clip_grad=dict(max_norm=5.0),
 )
-train_cfg = dict(by_epoch=True, max_epochs=90)
-schedule = dict(warmup_epochs=3)
-default_hooks = dict(checkpoint=dict(interval=15))
+train_cfg = dict(by_epoch=True, max_epochs=56)
+schedule = dict(warmup_epochs=1.5)
+default_hooks = dict(checkpoint=dict(interval=7))

@@ -23,6 +23,7 @@ train_dataloader = dict(
     collate_fn=dict(type="default_collate"),
     dataset=dict(
         root="demo/classification/train",
+        in_memory=True,
         transform=dict(
             input_size=30, is_training=True, scale=(0.4, 1.0), color_jitter=None, hflip=0.5
         ),
@@ -37,5 +38,5 @@ optim_wrapper = dict(
     paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0, flat_decay_mult=0.0),
 )
 auto_scale_lr = dict(base_batch_size=256, enable=True)
-train_cfg = dict(by_epoch=True, max_epochs=30)
-schedule = dict(warmup_epochs=1.5)
+train_cfg = dict(by_epoch=True, max_epochs=24)
+schedule = dict(warmup_epochs=1.2)

@@ -120,7 +120,7 @@ annotations = dict(type="LoadAnnotations", with_bbox=True, with_mask=True)
 resize = dict(type="Resize", scale=(96, 96), keep_ratio=True)
 pack = dict(type="PackDetInputs")
 train_dataloader = dict(
-    batch_size=8,
+    batch_size=2,
     num_workers=0,
     sampler=dict(type="DefaultSampler", shuffle=True),
     dataset=dict(
@@ -140,9 +140,9 @@ test_evaluator = dict(type="CocoMetric", metric=["bbox", "segm"])
 optim_wrapper = dict(
     type="OptimWrapper",
     constructor="LayerDecayConstructor",
-    optimizer=dict(type="AdamW", lr=2e-3, betas=(0.9, 0.999), weight_decay=0.05, fused=True),
+    optimizer=dict(type="AdamW", lr=1e-3, betas=(0.9, 0.999), weight_decay=0.05, fused=True),
     paramwise_cfg=dict(layer_decay=0.8),
     clip_grad=dict(max_norm=5.0),
 )
-train_cfg = dict(by_epoch=True, max_epochs=6)
-schedule = dict(warmup_epochs=0.5)
+train_cfg = dict(by_epoch=True, max_epochs=2)
+schedule = dict(warmup_epochs=0.2)
