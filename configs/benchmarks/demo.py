@@ -5,9 +5,9 @@ seed = 0
 slots = 2  # stages side by side; each gets its share of the CPU's cores
 pretrain = "pretrain/vit-micro-p6_1xb128-24e_demo"
 encoders = ["mae", "random"]
-tasks = {
-    "detect": "detect/mask-rcnn_vit-micro-p6_1xb2-2e_demo",
+tasks = {  # the longest first, so that no slot is left idle at the end
     "segment": "segment/upernet_vit-micro-p6_1xb20-56e_demo",
+    "detect": "detect/mask-rcnn_vit-micro-p6_1xb2-2e_demo",
     "finetune": "finetune/vit-micro-p6_1xb64-40e_demo-5pct",
     "linear-probe": "linear_probe/vit-micro-p6_1xb500-60e_demo",
     "knn": "knn/vit-micro-p6_k20_demo",

@@ -53,7 +53,7 @@ def few_shot_curve(benchmark: Benchmark) -> bytes:
     axis.set_xlim(SHOTS[0] - 0.6, SHOTS[-1] + 0.6)
     axis.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     if axis.get_legend_handles_labels()[0]:
-        axis.legend(frameon=False)
+        figure.legend(loc="outside right upper", frameon=False)
     return _png(figure)
 
 
