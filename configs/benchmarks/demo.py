@@ -1,11 +1,11 @@
-# The whole chain on real photos of garments, on 2 CPU cores in under 15 minutes.
+# The whole chain on real photos of garments, on 2 CPU cores in about 13 minutes.
 #   mae-bench run demo
 # Rows are encoders, columns are tasks. Stage configs are named as under configs/.
 seed = 0
 slots = 2  # stages side by side; each gets its share of the CPU's cores
 pretrain = "pretrain/vit-micro-p6_1xb128-24e_demo"
 encoders = ["mae", "random"]
-tasks = {  # the longest first, so that no slot is left idle at the end
+tasks = {  # the longest first: slots are taken about in this order
     "segment": "segment/upernet_vit-micro-p6_1xb20-56e_demo",
     "detect": "detect/mask-rcnn_vit-micro-p6_1xb2-2e_demo",
     "finetune": "finetune/vit-micro-p6_1xb64-40e_demo-5pct",
