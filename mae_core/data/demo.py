@@ -43,7 +43,7 @@ class DemoSpec:
 
     train_images: int = 10_000
     val_images: int = 2_000
-    train_scenes: int = 1200
+    train_scenes: int = 1_200
     val_scenes: int = 150
     canvas: int = 96
     seed: int = 0

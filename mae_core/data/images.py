@@ -62,20 +62,18 @@ class ImageDataset(Dataset[dict[str, Any]]):
         if in_chans not in MODES:
             raise UserError(f"in_chans={in_chans}: images are read as 1 (grey) or 3 (RGB) channels")
         self.mode = MODES[in_chans]
-        self.kept: dict[int, Image.Image] | None = {} if in_memory else None
+        self.in_memory = in_memory
+        self.kept: dict[int, Image.Image] = {}
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        return {"inputs": self.transform(self._image(index)), "label": self.samples[index][1]}
-
-    def _image(self, index: int) -> Image.Image:
-        if self.kept is None:
-            return read_image(self.samples[index][0], self.mode)
-        if index not in self.kept:
-            self.kept[index] = read_image(self.samples[index][0], self.mode)
-        return self.kept[index]
+        path, label = self.samples[index]
+        image = self.kept.get(index) or read_image(path, self.mode)
+        if self.in_memory:
+            self.kept[index] = image
+        return {"inputs": self.transform(image), "label": label}
 
 
 def read_image(path: str, mode: str) -> Image.Image:
