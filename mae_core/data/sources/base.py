@@ -1,0 +1,88 @@
+"""What every source of images has, and how names are ordered and become labels."""
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from timm.data.readers import add_img_extensions, get_img_extensions, is_img_extension
+from timm.utils.misc import natural_key
+
+from mae_core.errors import UserError
+
+NO_LABEL = -1
+MAX_CLASSES = 1 << 20  # a larger number is no class but something else, an id or a hash
+
+add_img_extensions([".bmp", ".gif", ".jfif", ".pgm", ".ppm", ".tif", ".tiff", ".webp"])
+
+
+class Source(Protocol):
+    """Images by number.
+
+    A source holds names and labels as NumPy arrays, which worker processes share, and opens
+    files where it reads them, so that it can be pickled and forked at any time.
+
+    Attributes:
+        classes: names by label; empty without labels.
+        labels: (N,) int64, `NO_LABEL` where there is none.
+    """
+
+    classes: list[str]
+    labels: NDArray[np.int64]
+
+    def __len__(self) -> int: ...
+
+    def name(self, index: int) -> str:
+        """Where the image lies: the data's own path, a slash, and its name inside."""
+
+    def read(self, index: int) -> bytes | NDArray[np.uint8]:
+        """The encoded file, or pixels (H, W) or (H, W, C)."""
+
+
+def is_image(name: str) -> bool:
+    """Whether the suffix of the path `name` is an image's and no part of it is hidden."""
+    path = PurePosixPath(name)
+    hidden = any(part.startswith(".") for part in path.parts)
+    return is_img_extension(path.suffix.lower()) and not hidden
+
+
+def no_images(path: Path) -> UserError:
+    """The error of a place that should hold images."""
+    return UserError(f"{path} holds no images; known are {' '.join(get_img_extensions())}")
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """`names` in natural order ('2' before '10'), whatever order they come in."""
+    return sorted(names, key=lambda name: (natural_key(name), name))
+
+
+def packed(names: Sequence[str]) -> NDArray[np.bytes_]:
+    """File names as one array (N,) of bytes; `os.fsdecode` gives them back."""
+    return np.array([os.fsencode(name) for name in names], dtype=np.bytes_)
+
+
+def labels_by_folder(names: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
+    """Classes and labels (N,) of paths: the folder an image lies in, none at the top."""
+    return labels_by_name([PurePosixPath(name).parent.name for name in names])
+
+
+def labels_by_name(values: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
+    """Classes in natural order and labels (N,); an empty name is `NO_LABEL`."""
+    classes = in_order(set(values) - {""})
+    number = {name: label for label, name in enumerate(classes)} | {"": NO_LABEL}
+    return classes, np.array([number[value] for value in values], dtype=np.int64)
+
+
+def labels_by_number(values: NDArray[np.integer], of: str) -> tuple[list[str], NDArray[np.int64]]:
+    """Classes '0' to the largest, and the labels (N,) themselves; negative is `NO_LABEL`.
+
+    Raises:
+        UserError: if a number is no label of a class; `of` names the data.
+    """
+    labels = np.maximum(values.astype(np.int64), NO_LABEL)
+    largest = int(labels.max(initial=NO_LABEL))
+    if largest >= MAX_CLASSES:
+        raise UserError(f"{of} has the label {largest}: expected class numbers from 0")
+    return [str(label) for label in range(largest + 1)], labels

@@ -1,0 +1,50 @@
+"""Image files in folders."""
+
+import os
+from pathlib import Path
+
+from mae_core.data.sources.base import in_order, is_image, labels_by_folder, no_images, packed
+from mae_core.errors import UserError
+
+
+class FolderSource:
+    """The image files below a folder, in natural order of their paths.
+
+    The class of an image is the name of the folder that it lies in. Images at the top have none.
+
+    Raises:
+        UserError: if there are no images, or a folder cannot be listed.
+    """
+
+    def __init__(self, root: Path) -> None:
+        names = in_order(filter(is_image, _files(root)))
+        if not names:
+            raise no_images(root)
+        self.root = root
+        self.names = packed(names)
+        self.classes, self.labels = labels_by_folder(names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def name(self, index: int) -> str:
+        """The file's path."""
+        return f"{self.root}/{os.fsdecode(self.names[index])}"
+
+    def read(self, index: int) -> bytes:
+        """The file's content."""
+        with open(self.name(index), "rb") as file:
+            return file.read()
+
+
+def _files(root: Path) -> list[str]:
+    """Paths relative to `root` of all files below; links to folders are followed."""
+    found: list[str] = []
+    for folder, _, files in os.walk(root, followlinks=True, onerror=_cannot_list):
+        prefix = os.path.relpath(folder, root) + "/" if folder != str(root) else ""
+        found.extend(prefix + file for file in files)
+    return found
+
+
+def _cannot_list(error: OSError) -> None:
+    raise UserError(f"{error.filename} cannot be listed: {error.strerror}") from error

@@ -1,0 +1,110 @@
+"""A part of a source: images by list file, a seeded share, or so many of each class."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mae_core.data.sources.base import NO_LABEL, Source
+from mae_core.errors import UserError
+
+Indices = NDArray[np.int64]
+
+
+class Selection:
+    """The images `indices` of a source, with the classes of the whole."""
+
+    def __init__(self, source: Source, indices: Indices) -> None:
+        self.source = source
+        self.indices = indices
+        self.classes = source.classes
+        self.labels = source.labels[indices]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def name(self, index: int) -> str:
+        """Where the image lies."""
+        return self.source.name(self.indices[index])
+
+    def read(self, index: int) -> bytes | NDArray[np.uint8]:
+        """The encoded file, or pixels."""
+        return self.source.read(self.indices[index])
+
+
+def listed(source: Source, data: str, list_file: Path) -> Indices:
+    """The images that `list_file` names, in the order of the source.
+
+    Args:
+        source: where they are.
+        data: the source's own path, which its names begin with.
+        list_file: text, a name in a line, with or without `data` before it; blank lines and
+            lines that begin with '#' say nothing.
+
+    Raises:
+        UserError: if the file is missing or names no image, or one that is not there.
+    """
+    try:
+        lines = list_file.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError as error:
+        raise UserError(f"the list {list_file} cannot be read: {error.strerror}") from error
+    number = {source.name(i).removeprefix(f"{data}/"): i for i in range(len(source))}
+    chosen = set()
+    for place, line in enumerate(map(str.strip, lines), start=1):
+        if not line or line.startswith("#"):
+            continue
+        name = line.removeprefix(f"{data}/")
+        if name not in number:
+            raise UserError(
+                f"{list_file}, line {place}: {data} has no image '{name}'; "
+                f"its names look like '{next(iter(number))}'"
+            )
+        chosen.add(number[name])
+    if not chosen:
+        raise UserError(f"the list {list_file} names no images")
+    return np.array(sorted(chosen), dtype=np.int64)
+
+
+def share(count: int, part: Sequence[float], seed: int) -> Indices:
+    """The numbers from `part[0]` to `part[1]` (in 0..1) of a seeded order of 0..count-1, sorted.
+
+    Parts that meet share no number and leave none out.
+
+    Raises:
+        UserError: if `part` is no such range, or so small that it is empty.
+    """
+    if len(part) != 2 or not 0 <= part[0] < part[1] <= 1:
+        raise UserError(f"part={part}: expected two shares such as (0.0, 0.9), the first smaller")
+    first, last = (round(count * bound) for bound in part)
+    if first == last:
+        raise UserError(f"part={part} of {count} images is none: make the part larger")
+    order = np.random.default_rng(seed).permutation(count)
+    return np.sort(order[first:last]).astype(np.int64)
+
+
+def balanced(labels: NDArray[np.int64], classes: Sequence[str], count: int, seed: int) -> Indices:
+    """`count` images of each class in a seeded choice without replacement, sorted.
+
+    Args:
+        labels: (N,), of the images to choose from; unlabelled ones are left out.
+        classes: names by label, for messages.
+        count: at least 1.
+        seed: of the choice.
+
+    Raises:
+        UserError: if a class has fewer, or there are no labels.
+    """
+    rng = np.random.default_rng(seed)
+    present = np.unique(labels[labels != NO_LABEL])
+    if not len(present) or count < 1:
+        raise UserError(f"per_class={count}: expected at least 1, and images with labels")
+    chosen = []
+    for label in present:
+        members = np.flatnonzero(labels == label)
+        if len(members) < count:
+            raise UserError(
+                f"{classes[label]} has {len(members)} images, per_class asks for {count}"
+            )
+        chosen.append(rng.choice(members, count, replace=False))
+    return np.sort(np.concatenate(chosen)).astype(np.int64)
