@@ -10,7 +10,8 @@ from mmengine.config import Config
 
 from mae_core.checkpoints import read_weights
 from mae_core.data.demo import prepare_demo
-from mae_core.data.roots import DEMO, resolve_root
+from mae_core.data.roots import DEMO
+from mae_core.data.sources import check_data
 from mae_core.engine.config import find_config, load_config
 from mae_core.errors import UserError, suggest
 from mae_core.published import resolve_encoder
@@ -144,7 +145,7 @@ def load_stage_config(
     if any(Path(root).parts[:1] == (DEMO,) for root in roots):
         prepare_demo_visibly()
     for root in roots:
-        resolve_root(root)
+        check_data(root)
     return config
 
 

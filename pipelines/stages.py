@@ -11,7 +11,7 @@ from typing import Any
 from mmengine.config import Config
 
 from mae_core.checkpoints import digest
-from mae_core.data.roots import folder_digest, resolve_root
+from mae_core.data.sources import data_digest
 from mae_core.stage import Reporter, StageResult
 
 StageFunction = Callable[[Config, str, Path, Reporter], StageResult]
@@ -25,7 +25,9 @@ STAGES = {
     "detect": "downstream.detection.stage",
     "segment": "downstream.segmentation.stage",
 }
+PARALLEL = ("pretrain", "finetune")  # those that several devices share
 TASKS = tuple(name for name in STAGES if name != "pretrain")
+DATA_KEYS = ("data", "data_root", "names_in", "root")
 SOURCE = Path(__file__).resolve().parents[1]
 
 
@@ -53,12 +55,12 @@ def fingerprint(config: Config, encoder: str) -> str:
 
 
 def data_digests(config: Config) -> dict[str, str]:
-    """Digest of each data folder that the config names."""
-    return {root: folder_digest(resolve_root(root)) for root in data_roots(config)}
+    """Digest of all data that the config names."""
+    return {data: data_digest(data) for data in data_roots(config)}
 
 
 def data_roots(config: Config) -> list[str]:
-    """The data folders that the config names, sorted."""
+    """The data that the config names, and the lists of what to take from it, sorted."""
     return sorted(set(_roots(config)))
 
 
@@ -77,7 +79,7 @@ def _roots(node: Any) -> Iterator[str]:
         node = node._cfg_dict
     if isinstance(node, dict):
         for key, value in node.items():
-            if key in ("root", "data_root") and isinstance(value, str):
+            if key in DATA_KEYS and isinstance(value, str):
                 yield value
             else:
                 yield from _roots(value)

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 
 from mae_core.checkpoints import build_encoder, digest
 from mae_core.data.images import ImageDataset
-from mae_core.data.roots import folder_digest
+from mae_core.data.roots import path_digest
 from mae_core.encoder import ViTEncoder
 from mae_core.engine.preprocess import Normalize
 from mae_core.errors import UserError
@@ -77,7 +77,7 @@ def feature_key(config: Config, encoder: str, dataset: ImageDataset, data: dict[
     source = f"random-{config.seed}" if encoder == "random" else digest(encoder)
     content = [
         source,
-        folder_digest(dataset.root),
+        path_digest(dataset.root),
         data,
         config.encoder,
         config.pixels,

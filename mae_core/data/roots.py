@@ -8,7 +8,7 @@ from mae_core.data.demo import prepare_demo
 from mae_core.errors import UserError
 
 DEMO = "demo"  # first part of a data folder's name
-CONTENT_LIMIT = 1 << 30  # bytes; a larger folder's digest covers names and sizes only
+CONTENT_LIMIT = 1 << 30  # bytes; the digest of more covers names and sizes only
 
 
 def resolve_root(root: str) -> Path:
@@ -17,23 +17,44 @@ def resolve_root(root: str) -> Path:
     Raises:
         UserError: if it does not exist, with the nearest existing parent.
     """
-    first, _, rest = root.partition("/")
-    path = prepare_demo() / rest if first == DEMO else Path(root).expanduser()
+    path = _meant(root)
     if not path.is_dir():
-        parent = next(p for p in path.absolute().parents if p.is_dir())
-        inside = ", ".join(sorted(p.name for p in parent.iterdir())[:8]) or "nothing"
-        raise UserError(f"no data folder at {path}: {parent} exists and holds {inside}")
+        raise _missing(path, "data folder")
+    return path.resolve()
+
+
+def resolve_path(data: str) -> Path:
+    """The folder or file that `data` means, as :func:`resolve_root`."""
+    path = _meant(data)
+    if not path.exists():
+        raise _missing(path, "data")
     return path.resolve()
 
 
 @lru_cache
-def folder_digest(folder: Path) -> str:
-    """SHA-256 over the names and sizes of all files below, and the content up to 1 GiB in all."""
-    files = sorted(p for p in folder.rglob("*") if p.is_file())
+def path_digest(path: Path) -> str:
+    """SHA-256 over the names and sizes of a file, or of all files below a folder.
+
+    It also covers the content up to 1 GiB in all.
+    """
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
     sizes = [p.stat().st_size for p in files]
+    top = path if path.is_dir() else path.parent
+    whole = sum(sizes) <= CONTENT_LIMIT
     digest = hashlib.sha256()
-    for path, size in zip(files, sizes, strict=True):
-        digest.update(f"{path.relative_to(folder)}\0{size}\0".encode())
-        if sum(sizes) <= CONTENT_LIMIT:
-            digest.update(path.read_bytes())
+    for file, size in zip(files, sizes, strict=True):
+        digest.update(f"{file.relative_to(top)}\0{size}\0".encode())
+        if whole:
+            digest.update(file.read_bytes())
     return digest.hexdigest()
+
+
+def _meant(data: str) -> Path:
+    first, _, rest = data.partition("/")
+    return prepare_demo() / rest if first == DEMO else Path(data).expanduser()
+
+
+def _missing(path: Path, what: str) -> UserError:
+    parent = next(p for p in path.absolute().parents if p.is_dir())
+    inside = ", ".join(sorted(p.name for p in parent.iterdir())[:8]) or "nothing"
+    return UserError(f"no {what} at {path}: {parent} exists and holds {inside}")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from mmengine.config import Config
 
 from mae_core import UserError
-from mae_core.data.roots import folder_digest
+from mae_core.data.roots import path_digest
 from mae_core.engine.config import load_config
 from pipelines import stages
 from pipelines.stages import STAGES, code_version, data_roots, fingerprint, stage_function
@@ -23,7 +23,7 @@ def config(tmp_path: Path, configs: Path, images: Path) -> Config:
 
 def new_process() -> None:
     """Forget what a process remembers for its life."""
-    folder_digest.cache_clear()
+    path_digest.cache_clear()
     code_version.cache_clear()
 
 
@@ -92,13 +92,23 @@ def test_fingerprints_are_equal_exactly_if_the_configs_are(first: str, second: s
 
 def test_a_missing_data_folder_is_named(config: Config) -> None:
     config.val_data.root = config.train_data.root + "/nowhere"
-    with pytest.raises(UserError, match=r"no data folder at .*nowhere.* exists and holds class-0"):
+    with pytest.raises(UserError, match=r"no data at .*nowhere.* exists and holds class-0"):
         fingerprint(config, "random")
 
 
-def test_data_folders_are_found_at_any_depth_once() -> None:
-    nested = {"data_root": "b", "x": [{"y": ({"root": "a"}, {"root": "b"})}], "root": 3}
-    assert data_roots(Config(nested)) == ["a", "b"]
+def test_data_is_found_at_any_depth_once() -> None:
+    nested = {"data_root": "b", "x": [{"y": ({"data": "a"}, {"data": "b", "names_in": "c"})}]}
+    assert data_roots(Config(nested)) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("name", ["list.txt", "images.npz"])
+def test_other_content_of_a_file_has_another_fingerprint(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("1")
+    config = Config({"data": str(tmp_path / name)})
+    first = fingerprint(config, "random")
+    (tmp_path / name).write_text("2")
+    new_process()
+    assert fingerprint(config, "random") != first
 
 
 @pytest.mark.parametrize("name", [n for n in STAGES if n not in ("detect", "segment")])

@@ -4,7 +4,7 @@ import pytest
 
 from mae_core import UserError
 from mae_core.data import roots
-from mae_core.data.roots import folder_digest, resolve_root
+from mae_core.data.roots import path_digest, resolve_path, resolve_root
 
 
 def tree(folder: Path, **files: str) -> Path:
@@ -15,8 +15,8 @@ def tree(folder: Path, **files: str) -> Path:
 
 
 def test_the_digest_follows_names_and_content_not_the_place(tmp_path: Path) -> None:
-    first = folder_digest(tree(tmp_path / "a", x="1", y="2"))
-    assert folder_digest(tree(tmp_path / "b", x="1", y="2")) == first
+    first = path_digest(tree(tmp_path / "a", x="1", y="2"))
+    assert path_digest(tree(tmp_path / "b", x="1", y="2")) == first
     others = [
         tree(tmp_path / "c", x="1", y="3"),
         tree(tmp_path / "d", x="1", z="2"),
@@ -24,7 +24,7 @@ def test_the_digest_follows_names_and_content_not_the_place(tmp_path: Path) -> N
         tree(tmp_path / "f", x="1", y="2", z=""),
         tree(tmp_path / "g", x="1"),
     ]
-    digests = {first, *map(folder_digest, others)}
+    digests = {first, *map(path_digest, others)}
     assert len(digests) == 6
 
 
@@ -32,9 +32,9 @@ def test_a_large_folder_is_known_by_names_and_sizes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(roots, "CONTENT_LIMIT", 3)
-    first = folder_digest(tree(tmp_path / "a", x="12", y="34"))
-    assert folder_digest(tree(tmp_path / "b", x="12", y="35")) == first
-    assert folder_digest(tree(tmp_path / "c", x="12", y="345")) != first
+    first = path_digest(tree(tmp_path / "a", x="12", y="34"))
+    assert path_digest(tree(tmp_path / "b", x="12", y="35")) == first
+    assert path_digest(tree(tmp_path / "c", x="12", y="345")) != first
 
 
 def test_a_missing_folder_names_what_is_there_instead(tmp_path: Path) -> None:
@@ -50,6 +50,21 @@ def test_a_file_is_no_data_folder(tmp_path: Path) -> None:
     tree(tmp_path / "a", x="1")
     with pytest.raises(UserError, match=r"no data folder at .*/a/x"):
         resolve_root(str(tmp_path / "a" / "x"))
+
+
+def test_data_may_be_a_file(tmp_path: Path) -> None:
+    folder = tree(tmp_path / "a", x="1")
+    assert resolve_path(f"{folder}/x") == folder / "x"
+    assert resolve_path(str(folder)) == folder
+    with pytest.raises(UserError, match=f"no data at {folder}/y: {folder} exists and holds x"):
+        resolve_path(f"{folder}/y")
+
+
+def test_a_files_digest_follows_its_name_and_content(tmp_path: Path) -> None:
+    first, same = tree(tmp_path / "a", x="1", y="1"), tree(tmp_path / "b", x="1")
+    other = tree(tmp_path / "c", x="2")
+    assert path_digest(first / "x") == path_digest(same / "x")
+    assert len({path_digest(p) for p in (first / "x", first / "y", other / "x")}) == 3
 
 
 def test_home_and_relative_paths_become_absolute(

@@ -1,0 +1,88 @@
+"""Images as one array in memory, from an .npz file."""
+
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mae_core.data.sources.base import NO_LABEL, labels_by_name, labels_by_number
+from mae_core.errors import UserError
+
+CHANNELS = (1, 3, 4)  # grey, RGB, RGBA
+
+
+class ArraySource:
+    """The arrays `images` (N, H, W) or (N, H, W, C) uint8 and, perhaps, `labels` (N,) of a file.
+
+    Labels are numbers from 0, or names. The images are in the order of the array.
+
+    Raises:
+        UserError: if the file is damaged, or its arrays are missing or not as said.
+    """
+
+    def __init__(self, path: Path) -> None:
+        arrays = _load(path)
+        if "images" not in arrays:
+            found = ", ".join(arrays) or "nothing"
+            raise UserError(f"{path} has no array 'images'; it has {found}")
+        self.path = path
+        self.images = _images(arrays["images"], path)
+        self.classes, self.labels = _labels(arrays.get("labels"), len(self.images), path)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def name(self, index: int) -> str:
+        """The file's path, a slash, and the image's number."""
+        return f"{self.path}/{index}"
+
+    def read(self, index: int) -> NDArray[np.uint8]:
+        """The pixels, (H, W) or (H, W, C) with C = 3 or 4."""
+        return self.images[index]
+
+
+def _load(path: Path) -> dict[str, NDArray[Any]]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files if name in ("images", "labels")}
+    except ValueError as error:
+        raise UserError(
+            f"{path} holds pickled objects or a damaged array ({error}): "
+            "save plain arrays with numpy.savez"
+        ) from error
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise UserError(f"{path} cannot be read as .npz ({error}): make it anew") from error
+
+
+def _images(images: NDArray[Any], path: Path) -> NDArray[np.uint8]:
+    """`images`, a single channel's axis taken off."""
+    channels = images.shape[3:] or (1,)
+    if (
+        images.dtype != np.uint8
+        or images.ndim not in (3, 4)
+        or images.size == 0
+        or channels[0] not in CHANNELS
+    ):
+        raise UserError(
+            f"{path} has 'images' of shape {images.shape} and type {images.dtype}: expected "
+            "(N, H, W) or (N, H, W, 1, 3 or 4) of uint8"
+        )
+    return images[..., 0] if channels == (1,) and images.ndim == 4 else images
+
+
+def _labels(
+    labels: NDArray[Any] | None, count: int, path: Path
+) -> tuple[list[str], NDArray[np.int64]]:
+    if labels is None:
+        return [], np.full(count, NO_LABEL, dtype=np.int64)
+    if labels.shape != (count,) or labels.dtype.kind not in "iuU":
+        raise UserError(
+            f"{path} has 'labels' of shape {labels.shape} and type {labels.dtype}: expected "
+            f"({count},), one for each image, of integers or strings"
+        )
+    if labels.dtype.kind == "U":
+        return labels_by_name(labels.tolist())
+    return labels_by_number(labels, str(path))

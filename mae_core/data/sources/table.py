@@ -1,0 +1,191 @@
+"""Images in tables: parquet files and data sets of Hugging Face, memory-mapped as Arrow."""
+
+import glob
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from datasets import ClassLabel, Dataset, DatasetDict, Image, Value
+from datasets.exceptions import DatasetsError
+from huggingface_hub import HfApi, is_offline_mode
+from huggingface_hub.errors import HTTPError
+from numpy.typing import NDArray
+
+from mae_core.data.sources.base import NO_LABEL, labels_by_name, labels_by_number
+from mae_core.errors import UserError
+
+TIMEOUT = 10.0  # seconds to reach the Hub
+ERRORS = (OSError, ValueError, DatasetsError, HTTPError, pa.ArrowException)
+
+
+class TableSource:
+    """The images in the rows of a Hugging Face data set, undecoded, in the order of the rows.
+
+    The image column has the type `Image`, or holds bytes, or structs with `bytes`; the label
+    column is called `label` or is the only one of type `ClassLabel`.
+
+    Args:
+        table: the rows.
+        rows: number of rows by what holds them, a file or a data set, in order.
+
+    Raises:
+        UserError: if there are no rows, or not exactly one column can be the images.
+    """
+
+    def __init__(self, table: Dataset, rows: Mapping[str, int]) -> None:
+        self.places = list(rows)
+        self.starts = np.cumsum([0, *rows.values()])
+        if not len(table):
+            raise UserError(f"{self.places[0]} has no rows")
+        column = _image_column(table, self.places[0])
+        self.classes, self.labels = _labels(table, self.places[0])
+        if isinstance(table.features[column], Image):
+            table = table.cast_column(column, Image(decode=False))
+        self.images = table.select_columns([column])
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def name(self, index: int) -> str:
+        """The file or data set, a slash, and the number of the row in it."""
+        place = int(np.searchsorted(self.starts, index, side="right")) - 1
+        return f"{self.places[place]}/{index - self.starts[place]}"
+
+    def read(self, index: int) -> bytes:
+        """The encoded image; empty if the row has none."""
+        (image,) = self.images[int(index)].values()
+        if isinstance(image, Mapping):
+            content, path = image["bytes"], image.get("path")
+            image = Path(path).read_bytes() if content is None and path else content
+        return image or b""
+
+
+def parquet_source(files: Sequence[Path]) -> TableSource:
+    """The rows of parquet files, which are copied once to Hugging Face's cache as Arrow.
+
+    Raises:
+        UserError: if a file is damaged, or as :class:`TableSource`.
+    """
+    rows = {}
+    for file in files:
+        try:
+            rows[str(file)] = pq.read_metadata(file).num_rows
+        except ERRORS as error:
+            raise UserError(f"{file} cannot be read as parquet ({error}): make it anew") from error
+    patterns = [glob.escape(file) for file in rows]
+    try:
+        table = datasets.load_dataset("parquet", data_files=patterns, split="train")
+    except ERRORS as error:
+        raise UserError(
+            f"{', '.join(rows)} cannot be read as one parquet table ({_cause(error)}): make a "
+            "damaged file anew, and give all files the same columns"
+        ) from error
+    return TableSource(table, rows)
+
+
+def hugging_face_source(data: str) -> TableSource:
+    """The data set `hf:<name or folder>[:<split>]`; the split is `train` by default.
+
+    Raises:
+        UserError: if it cannot be loaded, or as :class:`TableSource`.
+    """
+    table = _hugging_face(data)
+    return TableSource(table, {data: len(table)})
+
+
+def hugging_face_digest(data: str) -> str:
+    """Digest of the version and split that `data` means.
+
+    Raises:
+        UserError: if it cannot be loaded.
+    """
+    return hashlib.sha256(_hugging_face(data)._fingerprint.encode()).hexdigest()
+
+
+def _hugging_face(data: str) -> Dataset:
+    name, _, split = data.removeprefix("hf:").partition(":")
+    folder = Path(name).expanduser()
+    try:
+        if (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file():
+            return _saved(folder, split)
+        if folder.is_dir():
+            return datasets.load_dataset(str(folder), split=split or "train")
+        _check_reachable(name)
+        return datasets.load_dataset(name, split=split or "train")
+    except ERRORS as error:
+        raise UserError(
+            f"{data} cannot be loaded ({_cause(error)}): expected hf:<name or folder>[:<split>]"
+        ) from error
+
+
+def _saved(folder: Path, split: str) -> Dataset:
+    """What `save_to_disk` wrote."""
+    saved = datasets.load_from_disk(str(folder))
+    splits = saved if isinstance(saved, DatasetDict) else {str(saved.split or "train"): saved}
+    wanted = split or ("train" if isinstance(saved, DatasetDict) else next(iter(splits)))
+    if wanted not in splits:
+        raise ValueError(f"no split '{wanted}', it has {', '.join(splits)}")
+    return splits[wanted]
+
+
+def _check_reachable(name: str) -> None:
+    """Ask the Hub once whether it has `name`, as `load_dataset` goes on asking for half a minute.
+
+    Raises:
+        UserError: if it does not answer, or has no such data set.
+    """
+    if is_offline_mode():
+        return
+    try:
+        HfApi().dataset_info(name, timeout=TIMEOUT)
+    except ERRORS as error:
+        raise UserError(
+            f"the Hugging Face Hub has no data set '{name}', or no answer ({_cause(error)}): check "
+            "the name; HF_HUB_OFFLINE=1 takes one that was loaded before, without asking"
+        ) from error
+
+
+def _cause(error: BaseException) -> str:
+    """The first line of what is behind an error of `datasets`."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return f"{type(error).__name__}: {error}".splitlines()[0]
+
+
+def _image_column(table: Dataset, of: str) -> str:
+    columns = [name for name, kind in table.features.items() if _holds_images(kind)]
+    if "image" in columns:
+        return "image"
+    if len(columns) != 1:
+        raise UserError(
+            f"{of} has {len(columns)} columns that may be images, of {', '.join(table.features)}: "
+            "expected one with encoded images, or one called 'image'"
+        )
+    return columns[0]
+
+
+def _holds_images(kind: Any) -> bool:
+    if isinstance(kind, Mapping):
+        kind = kind.get("bytes")
+    return isinstance(kind, Image) or (isinstance(kind, Value) and "binary" in kind.dtype)
+
+
+def _labels(table: Dataset, of: str) -> tuple[list[str], NDArray[np.int64]]:
+    named = [name for name, kind in table.features.items() if isinstance(kind, ClassLabel)]
+    column = "label" if "label" in table.features or len(named) != 1 else named[0]
+    if column not in table.features:
+        return [], np.full(len(table), NO_LABEL, dtype=np.int64)
+    values = table.select_columns([column]).with_format("arrow")[:].column(0)
+    if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
+        return labels_by_name(pc.fill_null(values, "").to_pylist())
+    if not pa.types.is_integer(values.type):
+        raise UserError(f"{of} has labels of type {values.type}: expected integers or strings")
+    classes, labels = labels_by_number(pc.fill_null(values, NO_LABEL).to_numpy(), of)
+    kind = table.features[column]
+    return (list(kind.names) if isinstance(kind, ClassLabel) else classes), labels
