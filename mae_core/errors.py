@@ -1,4 +1,4 @@
-"""The one exception a user may see without a traceback, and help for its messages."""
+"""The exceptions that are outcomes, not faults, and help for messages."""
 
 import difflib
 from collections.abc import Iterable, Sequence
@@ -10,6 +10,10 @@ class UserError(Exception):
 
     The CLI prints the message without a traceback and exits with 2.
     """
+
+
+class Interrupted(Exception):
+    """A training stopped on request, with its state saved."""
 
 
 def suggest(name: str, choices: Any) -> str:

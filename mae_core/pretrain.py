@@ -11,10 +11,11 @@ from mmengine.runner import set_random_seed
 from mae_core.checkpoints import save_weights
 from mae_core.data.images import ImageDataset
 from mae_core.engine.preprocess import Normalize
-from mae_core.engine.train import build_runner, use_average
+from mae_core.engine.train import build_runner, train, use_average
 from mae_core.figures import draw_reconstructions
 from mae_core.mae import MAE
 from mae_core.models import create_model
+from mae_core.noise import uniform
 from mae_core.stage import Metric, Reporter, StageResult
 
 
@@ -26,10 +27,11 @@ class MAEPretrainer(BaseModel):
         self.mae = mae
 
     def forward(
-        self, inputs: torch.Tensor, label: torch.Tensor, mode: str = "loss"
+        self, inputs: torch.Tensor, seed: torch.Tensor, mode: str = "loss", **_: Any
     ) -> dict[str, torch.Tensor]:
-        """Images (N, C, H, W) normalised -> `{"loss": ()}`; labels are ignored."""
-        return {"loss": self.mae(inputs).loss}
+        """Images (N, C, H, W) normalised -> `{"loss": ()}`; image i is masked as seed i says."""
+        rows, columns = self.mae.encoder.grid
+        return {"loss": self.mae(inputs, uniform(seed, rows * columns)).loss}
 
 
 def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> StageResult:
@@ -47,7 +49,7 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
         model.mae.compile()
     images = ImageDataset(**config.train_dataloader.dataset)
     runner = build_runner(config, model, work_dir, reporter, {"train_dataloader": images})
-    runner.train()
+    train(runner)
     use_average(runner)
     loss = runner.message_hub.get_scalar("train/loss").mean(100)
     return export(model, config, work_dir, float(loss))

@@ -62,6 +62,9 @@ class Reporter(Protocol):
     def log(self, values: Mapping[str, float], step: int) -> None:
         """Metrics at a step of training."""
 
+    def note(self, text: str) -> None:
+        """Something that the user should know."""
+
 
 class SilentReporter:
     """A reporter for use as a library: says nothing."""
@@ -70,4 +73,7 @@ class SilentReporter:
         """Say nothing."""
 
     def log(self, values: Mapping[str, float], step: int) -> None:
+        """Say nothing."""
+
+    def note(self, text: str) -> None:
         """Say nothing."""

@@ -1,17 +1,20 @@
 """One cell of the matrix: a stage for one encoder, reused, resumed or run."""
 
 import json
+import socket
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from mmengine.config import Config
 
+from mae_core.engine.checkpoint import checkpoints
 from mae_core.stage import StageResult
 from pipelines.display import Display
-from pipelines.launch import StageInterrupted, launch
-from pipelines.stages import data_digests, fingerprint
+from pipelines.events import Event, read_events
+from pipelines.launch import Resources, StageInterrupted, launch
+from pipelines.stages import PARALLEL, data_digests, fingerprint
 from pipelines.tracking import Tracker
 
 ERROR_LIMIT = 2000  # characters of a tag, from the end, where the cause is
@@ -49,7 +52,7 @@ class Setting:
     display: Display
     recipe: str
     parent: str | None = None
-    threads: int = 1
+    resources: Resources = field(default_factory=Resources)
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ def run_cell(cell: Cell, setting: Setting) -> Outcome:
             is then closed as failed or killed, and a later call continues it.
     """
     key = fingerprint(cell.config, cell.source)
-    folder = setting.work_dir / "stages" / f"{cell.stage}-{Path(cell.encoder).stem}-{key}"
+    folder = cell_folder(cell, setting.work_dir, key)
     folder.mkdir(parents=True, exist_ok=True)
     tracker, record = setting.tracker, folder / "run.json"
     earlier = read_record(record).get("run_id", "")
@@ -86,11 +89,49 @@ def run_cell(cell: Cell, setting: Setting) -> Outcome:
     }
     run_id = tracker.start(cell.name, tags, setting.parent, resumed=earlier)
     record.write_text(json.dumps({"run_id": run_id}))
-    status: Status = "resumed" if (folder / "last_checkpoint").exists() else "run"
+    status: Status = "resumed" if checkpoints(folder) else "run"
+    log = PointLog(tracker, run_id)
+    for event in read_events(folder / "events.jsonl"):
+        log.add(event)
     if result is None:
-        result = _train(cell, setting, folder, run_id, status)
+        result = _train(cell, setting, folder, log, status)
     tracker.finish(run_id, result)
     return Outcome(status, run_id, result)
+
+
+def join_cell(cell: Cell, work_dir: Path, resources: Resources) -> None:
+    """Lend this machine to a cell that another one runs in the same `work_dir`.
+
+    Raises:
+        UserError, StageFailed, StageInterrupted: as :func:`pipelines.launch.launch`.
+    """
+    folder = cell_folder(cell, work_dir, fingerprint(cell.config, cell.source))
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / f"log-{socket.gethostname()}.txt"
+    launch(folder / "job.json", log, resources, lambda event: None)
+
+
+def cell_folder(cell: Cell, work_dir: Path, key: str) -> Path:
+    """Where a cell with the fingerprint `key` keeps everything."""
+    return work_dir / "stages" / f"{cell.stage}-{Path(cell.encoder).stem}-{key}"
+
+
+class PointLog:
+    """A run's metrics over its steps, each step once however often it is trained."""
+
+    def __init__(self, tracker: Tracker, run_id: str) -> None:
+        self.tracker, self.run_id = tracker, run_id
+        self.seen = tracker.last_steps(run_id)
+
+    def add(self, event: Event) -> None:
+        """Log what the event measured, unless it is logged already."""
+        if event["event"] != "log":
+            return
+        step = event["step"]
+        new = {k: v for k, v in event["values"].items() if step > self.seen.get(k, -1)}
+        if new:
+            self.tracker.points(self.run_id, new, step)
+            self.seen.update(dict.fromkeys(new, step))
 
 
 def finished_result(folder: Path) -> StageResult | None:
@@ -119,8 +160,11 @@ def summary(result: StageResult) -> str:
     return ", ".join(parts)
 
 
-def _train(cell: Cell, setting: Setting, folder: Path, run_id: str, status: Status) -> StageResult:
+def _train(
+    cell: Cell, setting: Setting, folder: Path, points: PointLog, status: Status
+) -> StageResult:
     tracker, display, begun = setting.tracker, setting.display, time.monotonic()
+    run_id = points.run_id
     config_file, job, log = folder / "config.py", folder / "job.json", folder / "log.txt"
     cell.config.dump(str(config_file))
     job.write_text(
@@ -140,18 +184,18 @@ def _train(cell: Cell, setting: Setting, folder: Path, run_id: str, status: Stat
     display.say(
         f"{cell.name}: {'resumes from its last checkpoint' if status == 'resumed' else 'starts'}"
     )
-    seen = tracker.last_steps(run_id)
 
-    def on_event(event: dict[str, Any]) -> None:
+    def on_event(event: Event) -> None:
+        points.add(event)
         if event["event"] == "progress":
             display.update(cell.name, event["done"], event["total"], event["unit"], event["shown"])
-        else:
-            step, values = event["step"], event["values"]
-            new = {key: value for key, value in values.items() if step > seen.get(key, -1)}
-            tracker.points(run_id, new, step)
+        elif event["event"] == "note":
+            display.say(f"{cell.name}: {event['text']}")
 
+    alone = replace(setting.resources, devices=1)
+    resources = setting.resources if cell.stage in PARALLEL else alone
     try:
-        launch(job, log, setting.threads, on_event)
+        launch(job, log, resources, on_event)
     except BaseException as error:
         killed = isinstance(error, StageInterrupted | KeyboardInterrupt)
         tracker.end(run_id, "KILLED" if killed else "FAILED")

@@ -39,6 +39,9 @@ app = typer.Typer(
 Overrides = Annotated[
     list[str] | None, typer.Option("-o", "--override", metavar="KEY=VALUE", help="Override a key.")
 ]
+Devices = Annotated[
+    int | None, typer.Option(help="Processes, one a GPU; all GPUs, or one on CPUs, without it.")
+]
 WorkDir = Annotated[Path | None, typer.Option(help="Where to keep everything.")]
 
 
@@ -47,6 +50,7 @@ def run(
     recipe: Annotated[str, typer.Argument(help="A name under configs/benchmarks, or a path.")],
     work_dir: WorkDir = None,
     override: Overrides = None,
+    devices: Devices = None,
 ) -> None:
     """Run a whole benchmark: pretrain, every task for every encoder, report."""
     from pipelines.recipe import load_recipe
@@ -57,7 +61,8 @@ def run(
 
     check_server()
     with interruptible():
-        mae_full_benchmark(recipe, str(work_dir) if work_dir else None, override or [])
+        folder = str(work_dir) if work_dir else None
+        mae_full_benchmark(recipe, folder, override or [], devices)
 
 
 def stage_command(stage: str) -> None:
@@ -70,11 +75,21 @@ def stage_command(stage: str) -> None:
         ] = "random",
         work_dir: WorkDir = None,
         override: Overrides = None,
+        devices: Devices = None,
+        nodes: Annotated[int, typer.Option(help="Machines that share the work.")] = 1,
+        rendezvous: Annotated[str, typer.Option(help="host:port of the first machine.")] = "",
+        join: Annotated[
+            bool, typer.Option("--join", help="Lend this machine to the one that runs the stage.")
+        ] = False,
     ) -> None:
+        from joblib import cpu_count
+
+        from pipelines.launch import Resources, default_devices
         from pipelines.single import run_single
 
+        machine = Resources(cpu_count(), devices or default_devices(), nodes, rendezvous)
         with interruptible():
-            run_single(stage, config, encoder, work_dir, override or [])
+            run_single(stage, config, encoder, work_dir, override or [], machine, join)
 
     command.__doc__ = f"Run the stage '{stage}' alone."
     app.command(stage)(command)

@@ -14,7 +14,7 @@ from prefect.states import Completed, State
 from mae_core.published import resolve_encoder
 from pipelines.cell import Cell, Outcome, Setting, read_record, run_cell
 from pipelines.display import Display
-from pipelines.launch import BenchmarkFailed, stopping_on_error
+from pipelines.launch import BenchmarkFailed, Resources, default_devices, stopping_on_error
 from pipelines.recipe import Recipe, load_recipe
 from pipelines.report.write import write_report
 from pipelines.tracking import Tracker
@@ -25,7 +25,10 @@ CAUSES_LIMIT = 4000  # characters in all; MLflow cuts a tag after 8000, and JSON
 
 @flow(name=FLOW_NAME, flow_run_name="{recipe}")
 def mae_full_benchmark(
-    recipe: str = "demo", work_dir: str | None = None, overrides: list[str] | None = None
+    recipe: str = "demo",
+    work_dir: str | None = None,
+    overrides: list[str] | None = None,
+    devices: int | None = None,
 ) -> str:
     """Run a benchmark and return the report's folder.
 
@@ -33,6 +36,7 @@ def mae_full_benchmark(
         recipe: a name under `configs/benchmarks`, or a path.
         work_dir: where everything is kept; `runs/<recipe>` without it.
         overrides: `key=value` for the recipe, `<stage>.<key>=value` for a stage.
+        devices: that pretraining and fine-tuning share; all GPUs, or one CPU process, without it.
     """
     plan = load_recipe(recipe, overrides or [])
     folder = Path(work_dir or f"runs/{plan.name}").absolute()
@@ -42,7 +46,8 @@ def mae_full_benchmark(
     status = "FAILED"
     with Display() as display:
         threads = max(cpu_count() // plan.slots, 1)
-        setting = Setting(folder, tracker, display, plan.name, parent, threads)
+        resources = Resources(threads, devices or default_devices())
+        setting = Setting(folder, tracker, display, plan.name, parent, resources)
         try:
             with stopping_on_error():
                 failed = run_matrix(plan, setting)

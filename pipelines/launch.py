@@ -1,6 +1,5 @@
 """Start a stage's process, listen to it, and never leave it behind."""
 
-import json
 import os
 import signal
 import subprocess
@@ -8,12 +7,14 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mae_core.errors import UserError
+from pipelines.events import Event, follow
 
-GRACE = 5.0  # seconds between SIGTERM and SIGKILL
+GRACE = 60.0  # seconds between SIGTERM and SIGKILL: a step and a checkpoint
+RESTARTS = 3  # of several processes after one was lost
 LOG_TAIL = 15  # lines of the log in an error message
 
 _running: set[subprocess.Popen[bytes]] = set()
@@ -32,57 +33,96 @@ class StageInterrupted(Exception):
     """A stage's process was stopped on request; what it saved can be resumed."""
 
 
-def launch(job: Path, log: Path, threads: int, on_event: Callable[[dict[str, Any]], None]) -> None:
+@dataclass(frozen=True)
+class Resources:
+    """What a stage may use.
+
+    Attributes:
+        threads: CPU threads on this machine.
+        devices: processes on this machine, each with a GPU of its own where there are any.
+        nodes: machines.
+        rendezvous: `host:port` of the first of several machines.
+    """
+
+    threads: int = 1
+    devices: int = 1
+    nodes: int = 1
+    rendezvous: str = ""
+
+    def command(self, job: Path) -> list[str]:
+        """What starts the stage on this machine: torchrun where there are several processes."""
+        python, stage = [sys.executable, "-m"], ["pipelines.stage_process", str(job)]
+        if self.devices * self.nodes == 1:
+            return [*python, *stage]
+        meeting = ["--standalone"]
+        if self.nodes > 1:
+            meeting = [f"--nnodes={self.nodes}", "--rdzv-backend=c10d"]
+            meeting += [f"--rdzv-endpoint={self.rendezvous}", f"--rdzv-id={job.parent.name}"]
+        torchrun = ["torch.distributed.run", *meeting, f"--nproc-per-node={self.devices}"]
+        return [*python, *torchrun, f"--max-restarts={RESTARTS}", "-m", *stage]
+
+    def environment(self) -> dict[str, str]:
+        """Variables of the stage's processes."""
+        threads = str(max(self.threads // self.devices, 1))
+        return {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+
+
+def default_devices() -> int:
+    """All GPUs of this machine, or one CPU process."""
+    import torch
+
+    return torch.cuda.device_count() or 1
+
+
+def launch(job: Path, log: Path, resources: Resources, on_event: Callable[[Event], None]) -> None:
     """Run the stage that `job` describes and pass on its events until it ends.
 
     Args:
         job: JSON for :mod:`pipelines.stage_process`.
-        log: file that gets the process's output.
-        threads: CPU threads for the process.
-        on_event: called with each event, in order.
+        log: file that gets the processes' output.
+        resources: what the stage may use.
+        on_event: called with each event of progress, metrics or a note, in order.
 
     Raises:
         UserError: if the stage found a mistake of the user.
-        StageInterrupted: after :func:`stop_all`.
+        StageInterrupted: after :func:`stop_all`, or if the stage was asked to stop.
         StageFailed: if the process failed otherwise.
     """
     if _stopping.is_set():
         raise StageInterrupted("stopped before its start")
-    read_end, write_end = os.pipe()
-    mistakes: list[str] = []
+    events = job.with_name("events.jsonl")
+    events.touch()
+    start = events.stat().st_size
     with open(log, "ab") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "pipelines.stage_process", str(job), str(write_end)],
+            resources.command(job),
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,
-            pass_fds=(write_end,),
             start_new_session=True,
-            env={**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)},
+            env=resources.environment(),
         )
-    os.close(write_end)
     _running.add(process)
     if _stopping.is_set():  # asked for since the start of this function
         stop([process])
     try:
-        with os.fdopen(read_end) as events:
-            for line in events:
-                event = json.loads(line)
-                if event["event"] == "error":
-                    mistakes.append(event["message"])
-                else:
-                    on_event(event)
-        code = process.wait()
+        for event in follow(events, start, process):
+            if event["event"] == "error":
+                raise UserError(event["message"])
+            if event["event"] == "interrupted":
+                process.wait()
+                raise StageInterrupted(f"stopped; see {log}")
+            on_event(event)
     finally:
         stop([process])
         _running.discard(process)
     if _stopping.is_set():
         raise StageInterrupted(f"stopped; see {log}")
-    if mistakes:
-        raise UserError(mistakes[0])
-    if code:
+    if process.returncode:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-LOG_TAIL:])
-        raise StageFailed(f"the stage's process ended with code {code}; the end of {log}:\n{tail}")
+        raise StageFailed(
+            f"the stage's process ended with code {process.returncode}; the end of {log}:\n{tail}"
+        )
 
 
 @contextmanager
@@ -112,3 +152,6 @@ def stop(processes: Iterable[subprocess.Popen[bytes]]) -> None:
         for process in processes:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(GRACE)
+    for process in processes:
+        if process.stdin:
+            process.stdin.close()  # torchrun's workers are no longer in its group: they see this

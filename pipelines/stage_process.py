@@ -1,7 +1,7 @@
-"""A stage in a process of its own: `python -m pipelines.stage_process JOB EVENTS_FD`.
+"""A stage in a process of its own: `python -m pipelines.stage_process JOB`, or under torchrun.
 
-Reads the job's JSON, writes events as JSON lines to the file descriptor, and leaves
-`result.json` in the stage's folder. Ends when the process that started it goes away.
+Reads the job's JSON, tells in `events.jsonl` beside it what happens, and leaves `result.json`. Ends
+when the process that started it goes away.
 """
 
 import json
@@ -9,34 +9,11 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
 
-USER_MISTAKE, INTERRUPTED = 2, 75
+from pipelines.events import FileReporter
 
-
-class PipeReporter:
-    """Write what a stage reports as JSON lines."""
-
-    def __init__(self, stream: IO[str]) -> None:
-        self.stream = stream
-
-    def progress(self, done: int, total: int, unit: str, **shown: float) -> None:
-        """One line with how far the stage is."""
-        self._send(event="progress", done=done, total=total, unit=unit, shown=shown)
-
-    def log(self, values: Mapping[str, float], step: int) -> None:
-        """One line with metrics."""
-        self._send(event="log", values=dict(values), step=step)
-
-    def error(self, message: str) -> None:
-        """One line with the user's mistake."""
-        self._send(event="error", message=message)
-
-    def _send(self, **event: Any) -> None:
-        self.stream.write(json.dumps(event) + "\n")
-        self.stream.flush()
+FAILED = 1
 
 
 def end_with_parent() -> None:
@@ -47,30 +24,42 @@ def end_with_parent() -> None:
             pass
         if os.getpgrp() == os.getpid():
             os.killpg(0, signal.SIGKILL)
-        os._exit(INTERRUPTED)
+        os._exit(FAILED)
 
     threading.Thread(target=watch, daemon=True).start()
 
 
 def main() -> None:
-    """Run the stage that the job describes."""
+    """Run the stage that the job describes.
+
+    A mistake of the user and an interruption are events, and end the process without an error:
+    torchrun would start it again.
+    """
     end_with_parent()
-    job = json.loads(Path(sys.argv[1]).read_text())
-    reporter = PipeReporter(os.fdopen(int(sys.argv[2]), "w"))
+    path = Path(sys.argv[1])
+    job = json.loads(path.read_text())
 
     from mmengine.config import Config
 
-    from mae_core.errors import UserError
+    from mae_core.engine.distributed import joined, rank
+    from mae_core.errors import Interrupted, UserError
+    from mae_core.stage import SilentReporter
     from pipelines.stages import stage_function
 
+    events = FileReporter(path.with_name("events.jsonl"))
+    reporter = SilentReporter() if rank() else events
     work_dir = Path(job["work_dir"])
     try:
-        config = Config.fromfile(job["config"])
-        result = stage_function(job["stage"])(config, job["encoder"], work_dir, reporter)
+        with joined():
+            config = Config.fromfile(job["config"])
+            result = stage_function(job["stage"])(config, job["encoder"], work_dir, reporter)
     except UserError as error:
-        reporter.error(str(error))
-        sys.exit(USER_MISTAKE)
-    result.save(work_dir / "result.json")
+        events.send(event="error", message=str(error))
+    except Interrupted:
+        events.send(event="interrupted")
+    else:
+        if not rank():
+            result.save(work_dir / "result.json")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@ default_scope = "mmengine"
 log_level = "INFO"
 env_cfg = dict(cudnn_benchmark=False, mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0))
 default_hooks = dict(
-    checkpoint=dict(type="CheckpointHook", interval=1, max_keep_ckpts=2),
+    checkpoint=dict(type="StepCheckpointHook", interval=1, minutes=10, keep=2),
     logger=dict(type="LoggerHook", interval=50),
     runtime_info=dict(type="BatchedRuntimeInfoHook", interval=10),
 )

@@ -138,7 +138,7 @@ test_dataloader = dict(
 test_cfg = dict()
 test_evaluator = dict(type="CocoMetric", metric=["bbox", "segm"])
 optim_wrapper = dict(
-    type="OptimWrapper",
+    type="FiniteOptimWrapper",
     constructor="LayerDecayConstructor",
     optimizer=dict(type="AdamW", lr=1e-3, betas=(0.9, 0.999), weight_decay=0.05, fused=True),
     paramwise_cfg=dict(layer_decay=0.8),

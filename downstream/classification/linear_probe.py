@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from downstream.classification.accuracy import top1
 from downstream.classification.features import Features, train_and_val_features
 from mae_core.checkpoints import save_weights
-from mae_core.engine.train import build_runner
+from mae_core.engine.train import build_runner, train
 from mae_core.stage import Reporter, StageResult
 
 
@@ -49,13 +49,13 @@ class FeatureDataset(Dataset[dict[str, torch.Tensor]]):
 
 def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> StageResult:
     """Train the probe on train features; metric `linear-probe/top1` on val features."""
-    train, val = train_and_val_features(config, encoder, work_dir, reporter)
+    train_features, val = train_and_val_features(config, encoder, work_dir, reporter)
     set_random_seed(config.seed)
-    probe = LinearProbe(train.x.shape[1], len(train.classes))
-    datasets = {"train_dataloader": FeatureDataset(train)}
-    build_runner(config, probe, work_dir, reporter, datasets).train()
+    probe = LinearProbe(train_features.x.shape[1], len(train_features.classes))
+    datasets = {"train_dataloader": FeatureDataset(train_features)}
+    train(build_runner(config, probe, work_dir, reporter, datasets))
     checkpoint = work_dir / "probe.safetensors"
-    save_weights(checkpoint, probe, classes=train.classes)
+    save_weights(checkpoint, probe, classes=train_features.classes)
     probe.eval()
     with torch.inference_mode():
         predicted = probe.cpu()(val.x, val.y).argmax(dim=1)

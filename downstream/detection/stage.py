@@ -16,7 +16,7 @@ from downstream.coco_folder import instance_classes
 from downstream.overlay import colour, figure_grid, legend, paint, read_image, save
 from mae_core.checkpoints import save_weights
 from mae_core.data.roots import resolve_root
-from mae_core.engine.train import build_runner
+from mae_core.engine.train import build_runner, train
 from mae_core.stage import Metric, Reporter, StageResult
 
 METRICS = {
@@ -34,7 +34,7 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     classes = instance_classes(config.data_root)
     complete(config, classes, encoder)
     runner = build_runner(config, config.model, work_dir, reporter)
-    runner.train()
+    train(runner)
     found = runner.test()
     checkpoint, picture = work_dir / "detector.safetensors", work_dir / "overlay.png"
     save_weights(checkpoint, runner.model, encoder=dict(config.encoder), classes=classes)

@@ -15,7 +15,7 @@ from downstream.coco_folder import IGNORED, image_suffix, semantic_classes
 from downstream.overlay import PALETTE, figure_grid, legend, paint, read_image, save
 from mae_core.checkpoints import save_weights
 from mae_core.data.roots import resolve_root
-from mae_core.engine.train import build_runner
+from mae_core.engine.train import build_runner, train
 from mae_core.stage import Metric, Reporter, StageResult
 
 SHOWN = 5  # images in the picture
@@ -30,7 +30,7 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     classes = semantic_classes(config.data_root)
     complete(config, classes, encoder)
     runner = build_runner(config, config.model, work_dir, reporter)
-    runner.train()
+    train(runner)
     found = runner.test()
     checkpoint, picture = work_dir / "segmentor.safetensors", work_dir / "overlay.png"
     save_weights(checkpoint, runner.model, encoder=dict(config.encoder), classes=classes)

@@ -5,13 +5,14 @@ from contextlib import contextmanager
 
 import torch
 from mmengine.device import get_device
-from mmengine.optim import OptimWrapper
 from mmengine.registry import OPTIM_WRAPPERS
 from torch import nn
 
+from mae_core.engine.finite import FiniteOptimWrapper
+
 
 @OPTIM_WRAPPERS.register_module()
-class BFloat16OptimWrapper(OptimWrapper):
+class BFloat16OptimWrapper(FiniteOptimWrapper):
     """Autocast to bfloat16, whose range is float32's: nothing is scaled, nothing underflows.
 
     mmengine's own wrapper scales the loss whatever the type, and refuses CPUs.

@@ -1,5 +1,6 @@
 """Hooks on mmengine's Runner: reporting, and an exact resume from plain checkpoints."""
 
+import math
 import random
 import time
 from typing import Any, cast
@@ -11,20 +12,22 @@ from mmengine.logging.history_buffer import HistoryBuffer
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
+from mae_core.engine.batch import Batch
+from mae_core.errors import UserError
 from mae_core.stage import Reporter
 
 
 class ReportHook(Hook):
     """Tell a reporter the progress, and every `interval` training steps loss, rate and speed."""
 
-    priority = "VERY_LOW"
+    priority = "LOW"  # before a checkpoint is written: what it has behind it was reported
 
     def __init__(self, reporter: Reporter, interval: int = 10) -> None:
         self.reporter = reporter
         self.interval = interval
 
-    def before_train(self, runner: Runner) -> None:
-        """Start the clock."""
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Start the clock, also after an evaluation or a return to an earlier step."""
         self._clock, self._last = time.perf_counter(), runner.iter
 
     def after_train_iter(
@@ -35,16 +38,18 @@ class ReportHook(Hook):
         if step % self.interval and step != total:
             return
         now = time.perf_counter()
-        speed = (step - self._last) * runner.train_dataloader.batch_size / (now - self._clock)
-        self._clock, self._last = now, step
+        images = (step - self._last) * runner.train_dataloader.batch_size * runner.world_size
         scalars = runner.message_hub.log_scalars
         values = {
             key.removeprefix("train/"): float(buffer.mean(self.interval))
             for key, buffer in scalars.items()
             if key.startswith("train/") and "time" not in key
         }
+        speed = images / (now - self._clock)
+        self._clock, self._last = now, step
         self.reporter.log({**values, "images_per_second": speed}, step)
-        self.reporter.progress(step, total, "step", loss=values["loss"], images_per_s=speed)
+        shown = {"loss": values["loss"]} if "loss" in values else {}
+        self.reporter.progress(step, total, "step", **shown, images_per_s=speed)
 
     def after_val_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
@@ -83,11 +88,26 @@ class BatchedRuntimeInfoHook(RuntimeInfoHook):
         self._waiting.append({key: value.detach() for key, value in outputs.items()})
         due = self.every_n_train_iters(runner, self.interval) or self.is_last_train_iter(runner)
         if due or self.end_of_epoch(runner.train_dataloader, batch_idx):
-            names = [key for step in self._waiting for key in step]
-            values = torch.cat([torch.stack([*step.values()]) for step in self._waiting]).tolist()
-            for name, value in zip(names, values, strict=True):
+            self._fetch(runner)
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Let no loss be missing from the checkpoint."""
+        self._fetch(runner)
+        checkpoint["message_hub"] = runner.message_hub.state_dict()
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Forget the steps that training goes back over."""
+        self._waiting.clear()
+
+    def _fetch(self, runner: Runner) -> None:
+        if not self._waiting:
+            return
+        names = [key for step in self._waiting for key in step]
+        values = torch.cat([torch.stack([*step.values()]) for step in self._waiting]).tolist()
+        for name, value in zip(names, values, strict=True):
+            if math.isfinite(value):  # others are counted by DivergenceHook
                 runner.message_hub.update_scalar(f"train/{name}", value)
-            self._waiting.clear()
+        self._waiting.clear()
 
 
 class RandomStateHook(Hook):
@@ -112,6 +132,28 @@ class RandomStateHook(Hook):
     def after_val(self, runner: Runner) -> None:
         """Restore them."""
         set_random_state(self._before_val)
+
+
+class SameBatchHook(Hook):
+    """Refuse to resume with another batch, as a step would then mean other images."""
+
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Note the images of a step and of an update."""
+        checkpoint["images"] = {"step": self.batch.step, "update": self.batch.update}
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Compare. Raises UserError."""
+        known, batch = checkpoint["images"], self.batch
+        if known != {"step": batch.step, "update": batch.update}:
+            raise UserError(
+                f"the training in {runner.work_dir} has {known['step']} images a step and "
+                f"{known['update']} an update; now it is {batch.step} ({batch.devices} device(s) "
+                f"of {batch.micro}) and {batch.update}: choose train_dataloader.batch_size and the "
+                "number of devices so that both stay"
+            )
 
 
 class PlainHistoryHook(Hook):

@@ -5,23 +5,32 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.dist import get_world_size, is_distributed, is_main_process
 from mmengine.hooks import EMAHook
-from mmengine.runner import Runner, find_latest_checkpoint
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import Dataset
 
-from mae_core.engine import amp, optim  # noqa: F401  both register
-from mae_core.engine.hooks import PlainHistoryHook, RandomStateHook, ReportHook
+from mae_core.data import sampler  # noqa: F401  registers
+from mae_core.engine import amp, loop, optim  # noqa: F401  all register
+from mae_core.engine.batch import Batch, batch_of, scaled_optimizer
+from mae_core.engine.checkpoint import checkpoints, resume_point
+from mae_core.engine.finite import DivergenceHook
+from mae_core.engine.hooks import (
+    PlainHistoryHook,
+    RandomStateHook,
+    ReportHook,
+    SameBatchHook,
+)
 from mae_core.engine.schedule import warmup_cosine
+from mae_core.engine.stop import heeding_signals
 from mae_core.errors import UserError
 from mae_core.stage import Reporter
 
 RUNNER_KEYS = (
     "train_dataloader",
-    "train_cfg",
-    "optim_wrapper",
     "param_scheduler",
-    "auto_scale_lr",
     "val_dataloader",
     "val_cfg",
     "val_evaluator",
@@ -47,35 +56,40 @@ def build_runner(
 
     Args:
         config: the Runner's own keys at top level, `seed`, and either `param_scheduler` or
-            `schedule`, the arguments of :func:`warmup_cosine`. `ema`, if there and not None, is
-            the decay of a moving average of the weights, see :func:`use_average`.
+            `schedule`, the arguments of :func:`warmup_cosine`. `effective_batch` and
+            `auto_scale_lr`: see :mod:`mae_core.engine.batch`. `ema`, if there and not None, is the
+            decay of a moving average of the weights, see :func:`use_average`. `divergence`:
+            arguments of :class:`DivergenceHook`.
         model: a built model, or its config.
         work_dir: gets checkpoints and mmengine's log.
-        reporter: gets progress and metrics.
+        reporter: gets progress, metrics and notes.
         datasets: built data sets by loader, such as `{"train_dataloader": ...}`; loaders without
             one build theirs from the config.
 
     Raises:
-        UserError: if the last checkpoint holds more than weights and plain state, or `ema` is out
-            of range.
+        UserError: if no checkpoint in `work_dir` can be read, one holds more than weights and plain
+            state, the batch does not fit the devices or the data, or `ema` is out of range.
     """
-    latest = last_checkpoint(work_dir)
-    if latest is not None:
-        check_plain(latest)
     fields = {key: config[key] for key in RUNNER_KEYS if key in config}
     if "schedule" in config:
         fields["param_scheduler"] = warmup_cosine(config.train_cfg.max_epochs, **config.schedule)
     for loader, dataset in (datasets or {}).items():
         fields[loader] = {**fields[loader], "dataset": dataset}
+    batch = batch_of(config, get_world_size())
+    fields["train_dataloader"] = whole_updates(fields["train_dataloader"], batch)
+    latest = find_resume_point(work_dir, reporter)
     runner = Runner(
         model=model,
         work_dir=str(work_dir),
+        train_cfg=train_loop(config.train_cfg),
+        optim_wrapper=scaled_optimizer(config, batch),
         resume=latest is not None,
-        load_from=latest,
+        load_from=None if latest is None else str(latest),
+        launcher="pytorch" if is_distributed() else "none",
         randomness={"seed": config.seed},
         experiment_name=work_dir.name,
         visualizer={"type": "Visualizer", "name": f"{work_dir}"},
-        cfg=config,
+        cfg=distributed_config(config),
         **fields,
     )
     ema = config.get("ema")
@@ -83,10 +97,85 @@ def build_runner(
         if not 0 < ema < 1:
             raise UserError(f"ema={ema}: the decay of the average lies between 0 and 1")
         runner.register_hook(EMAHook(momentum=1 - ema))
-    runner.register_hook(ReportHook(reporter))
-    runner.register_hook(RandomStateHook())
-    runner.register_hook(PlainHistoryHook())
+    for hook in (
+        ReportHook(reporter),
+        DivergenceHook(reporter, **config.get("divergence", {})),
+        SameBatchHook(batch),
+        RandomStateHook(),
+        PlainHistoryHook(),
+    ):
+        runner.register_hook(hook)
     return runner
+
+
+def train(runner: Runner) -> nn.Module:
+    """Train to the end and return the model, unwrapped.
+
+    Raises:
+        Interrupted: after SIGTERM or SIGINT, with the state saved.
+        UserError: as the hooks do, see :mod:`mae_core.engine.checkpoint` and `finite`.
+    """
+    with heeding_signals():
+        model = runner.train()
+    return model.module if is_model_wrapper(model) else model
+
+
+def train_loop(config: dict[str, Any]) -> dict[str, Any]:
+    """`train_cfg`, where training by epoch means our loop."""
+    by_epoch, rest = config.get("by_epoch"), {k: v for k, v in config.items() if k != "by_epoch"}
+    return {"type": "ResumableTrainLoop", **rest} if by_epoch else config
+
+
+def whole_updates(loader: dict[str, Any], batch: Batch) -> dict[str, Any]:
+    """A train loader whose epochs are whole updates, if it drops the rest anyway.
+
+    Raises:
+        UserError: if accumulation would leave a part of an update at an epoch's end, or there are
+            fewer images than one update needs.
+    """
+    if not loader.get("drop_last"):
+        if batch.accumulate > 1:
+            raise UserError(
+                f"effective_batch={batch.update} takes {batch.accumulate} steps: set "
+                "train_dataloader.drop_last=True, so that every epoch is whole updates"
+            )
+        return loader
+    dataset, order = loader["dataset"], loader["sampler"]
+    repeats = batch.micro // loader["batch_size"]
+    if hasattr(dataset, "__getitem__") and len(dataset) * repeats < batch.update:
+        raise UserError(
+            f"{len(dataset)} images are fewer than the {batch.update} of one update: choose a "
+            "smaller train_dataloader.batch_size or effective_batch"
+        )
+    if order["type"] == "DrawSampler":
+        order = {**order, "multiple": batch.update // repeats}
+    return {**loader, "sampler": order}
+
+
+def distributed_config(config: Config) -> Config:
+    """`config`, which on CPUs says that processes have no device of their own."""
+    if torch.cuda.is_available() or not is_distributed():
+        return config
+    wrapper = {
+        "type": "MMDistributedDataParallel",
+        "broadcast_buffers": False,
+        "device_ids": None,
+    }
+    return Config({**config.to_dict(), "model_wrapper_cfg": wrapper})
+
+
+def find_resume_point(work_dir: Path, reporter: Reporter) -> Path | None:
+    """The newest whole checkpoint; damaged ones after it are renamed, and the user is told."""
+    found = resume_point(work_dir)
+    if found is None:
+        return None
+    for path in checkpoints(work_dir):
+        if path == found:
+            break
+        if is_main_process():
+            path.rename(path.with_suffix(".damaged"))
+        reporter.note(f"{path.name} is damaged: training goes on from {found.name}")
+    return found
 
 
 def use_average(runner: Runner) -> None:
@@ -94,30 +183,3 @@ def use_average(runner: Runner) -> None:
     for hook in runner.hooks:
         if isinstance(hook, EMAHook):
             hook.src_model.load_state_dict(hook.ema_model.module.state_dict())
-
-
-def last_checkpoint(work_dir: Path) -> str | None:
-    """The checkpoint that `work_dir` names as its last, else the newest still there, if any.
-
-    mmengine notes an absolute path, which is wrong once the folder has moved.
-    """
-    noted = find_latest_checkpoint(str(work_dir))
-    if noted is None:
-        return None
-    here = work_dir / Path(noted).name
-    left = [here] if here.is_file() else list(work_dir.glob("*.pth"))
-    return str(max(left, key=lambda path: path.stat().st_mtime)) if left else None
-
-
-def check_plain(path: str) -> None:
-    """Raise UserError unless torch reads `path` without executing code.
-
-    mmengine itself would only warn and then unpickle anything.
-    """
-    try:
-        torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged pickle raises anything
-        raise UserError(
-            f"{path} is damaged or holds code, so training cannot resume from it: delete it and "
-            "run the same command again"
-        ) from error

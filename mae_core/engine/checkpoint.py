@@ -1,0 +1,199 @@
+"""Checkpoints of a training: written whole or not at all, every few minutes, the last ones kept."""
+
+import errno
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.dist import all_reduce, barrier, is_main_process
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+
+from mae_core.engine.loop import ResumableTrainLoop
+from mae_core.engine.stop import stop_requested
+from mae_core.errors import Interrupted, UserError
+
+PATTERN = "step_*.pth"
+
+
+@HOOKS.register_module()
+class StepCheckpointHook(Hook):
+    """Write `step_<n>.pth`: the state after n steps.
+
+    In the middle of an epoch only with :class:`ResumableTrainLoop`, and there also when the process
+    is asked to stop, which then ends the training with :class:`Interrupted`. None is written while
+    steps are skipped for gradients that are not finite, so that the last is from before.
+
+    Args:
+        interval: epochs from one checkpoint to the next; the last epoch always writes one.
+        minutes: of training after which one is written in the middle of an epoch.
+        keep: how many of the newest stay.
+        best: keep `best.pth` too: 'loss' for the epoch of the lowest mean training loss, else the
+            name of a validation metric to maximise, such as 'top1'.
+        check: steps between the looks at the clock and at the wish to stop, where several processes
+            have to agree on both.
+
+    Raises:
+        UserError: if the disk is full; the checkpoints before are whole.
+    """
+
+    priority = "VERY_LOW"
+
+    def __init__(
+        self,
+        interval: int = 1,
+        minutes: float = 10.0,
+        keep: int = 2,
+        best: str | None = None,
+        check: int = 10,
+    ) -> None:
+        self.interval, self.seconds, self.keep = interval, 60 * minutes, keep
+        self.best, self.check = best, check
+
+    def before_train(self, runner: Runner) -> None:
+        """Start the clock, and remove what a stopped process left half written."""
+        self._written = time.monotonic()
+        if is_main_process():
+            for rest in Path(runner.work_dir).glob("*.pth.part"):
+                rest.unlink()
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
+        """Write one if it is time, or if the process is asked to stop, and then stop."""
+        step = runner.iter + 1
+        if step % runner.optim_wrapper._accumulative_counts:
+            return  # the gradients so far would be lost
+        if runner.world_size > 1 and step % self.check:
+            return
+        stop, due = agreed(stop_requested(), time.monotonic() - self._written > self.seconds)
+        whole = isinstance(runner.train_loop, ResumableTrainLoop)
+        if (stop or (due and healthy(runner))) and whole:
+            self._write(runner, step, epoch=runner.epoch)
+        if stop:
+            raise Interrupted("asked to stop")
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Write one at the interval and at the end."""
+        epoch = runner.epoch + 1
+        if (epoch % self.interval == 0 or epoch == runner.max_epochs) and healthy(runner):
+            self._write(runner, runner.iter, epoch)
+            if self.best == "loss":
+                steps = len(runner.train_dataloader)
+                self._compare(runner, -runner.message_hub.get_scalar("train/loss").mean(steps))
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        """Note whether the last checkpoint is the best so far."""
+        if self.best and self.best in (metrics or {}):
+            self._compare(runner, (metrics or {})[self.best])
+
+    def _write(self, runner: Runner, step: int, epoch: int) -> None:
+        """Write the state after `step` steps and `epoch` whole epochs, drop the oldest."""
+        folder, name = Path(runner.work_dir), f"step_{step}.pth"
+        part = folder / f"{name}.part"
+        try:
+            runner.save_checkpoint(str(folder), part.name, meta={"epoch": epoch, "iter": step})
+            if is_main_process():
+                publish(part, folder / name)
+        except OSError as error:
+            part.unlink(missing_ok=True)
+            raise UserError(cannot_write(folder, name, error)) from error
+        if is_main_process():
+            for old in checkpoints(folder)[self.keep :]:
+                old.unlink()
+        barrier()
+        self._written = time.monotonic()
+
+    def _compare(self, runner: Runner, score: float) -> None:
+        known = runner.message_hub.runtime_info.get("best_score", -float("inf"))
+        if score > known:
+            runner.message_hub.update_info("best_score", float(score))
+            newest = checkpoints(Path(runner.work_dir))[:1]
+            if is_main_process() and newest:
+                link = newest[0].with_name("best.pth.part")
+                os.link(newest[0], link)
+                link.replace(newest[0].with_name("best.pth"))
+
+
+def healthy(runner: Runner) -> bool:
+    """Whether the last step was not skipped by :class:`FiniteOptimWrapper`."""
+    return not float(getattr(runner.optim_wrapper, "streak", 0))
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints in `folder`, newest first."""
+
+    def step(path: Path) -> int:
+        number = path.stem.removeprefix("step_")
+        return int(number) if number.isdigit() else -1
+
+    return sorted((p for p in folder.glob(PATTERN) if step(p) >= 0), key=step, reverse=True)
+
+
+def publish(part: Path, path: Path) -> None:
+    """Rename `part` to `path` once its content is on the disk."""
+    with part.open("rb") as content:
+        os.fsync(content.fileno())
+    part.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def agreed(*flags: bool) -> list[bool]:
+    """Which flags are set in at least one process, the same answer in all."""
+    shared = torch.tensor(flags, dtype=torch.int32)
+    all_reduce(shared, "max")
+    return [bool(flag) for flag in shared.tolist()]
+
+
+def cannot_write(folder: Path, name: str, error: OSError) -> str:
+    """What to tell the user when a checkpoint was not written."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    left = checkpoints(folder)
+    good = f"{left[0]} is whole" if left else "there is none before"
+    return (
+        f"the checkpoint {folder / name} cannot be written ({error.strerror}); {good}: "
+        f"{'make room' if full else 'mend that'} and run the same command again"
+    )
+
+
+def resume_point(folder: Path) -> Path | None:
+    """The newest whole checkpoint in `folder`; damaged ones after it are set aside.
+
+    Raises:
+        UserError: if all are damaged, or one holds more than weights and plain state.
+    """
+    found = checkpoints(folder)
+    for path in found:
+        if is_whole(path):
+            return path
+    if found:
+        raise UserError(
+            f"{found[0]} is damaged, so training cannot resume from it: delete it and run the same "
+            "command again, which then starts anew"
+        )
+    return None
+
+
+def is_whole(path: Path) -> bool:
+    """Whether torch reads `path`; False if it is cut short or damaged.
+
+    Raises:
+        UserError: if it holds code; mmengine itself would only warn and then run it.
+    """
+    try:
+        torch.load(path, map_location="meta", weights_only=True, mmap=True)
+    except Exception as error:  # a damaged pickle raises anything
+        if "Weights only load failed" in str(error):
+            raise UserError(
+                f"{path} holds code, so training does not resume from it: delete it and run the "
+                "same command again"
+            ) from error
+        return False
+    return True

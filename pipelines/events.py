@@ -1,0 +1,70 @@
+"""What a stage's processes tell the one that started them: JSON lines in a file.
+
+A file, as torchrun hands no pipe on, several machines may share it, and what the stage measured is
+still there when the process that should have tracked it was killed.
+"""
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+POLL = 0.05  # seconds between two looks at the file
+
+Event = dict[str, Any]
+
+
+class FileReporter:
+    """Write what a stage reports; each event is one append, so that processes do not mix lines."""
+
+    def __init__(self, path: Path) -> None:
+        self.file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+
+    def progress(self, done: int, total: int, unit: str, **shown: float) -> None:
+        """How far the stage is."""
+        self.send(event="progress", done=done, total=total, unit=unit, shown=shown)
+
+    def log(self, values: Mapping[str, float], step: int) -> None:
+        """Metrics."""
+        self.send(event="log", values=dict(values), step=step)
+
+    def note(self, text: str) -> None:
+        """Something that the user should know."""
+        self.send(event="note", text=text)
+
+    def send(self, **event: Any) -> None:
+        """Any event."""
+        os.write(self.file, (json.dumps(event) + "\n").encode())
+
+
+def read_events(path: Path) -> list[Event]:
+    """All events in a file; none if it is missing."""
+    try:
+        return list(_parse(path.read_text().splitlines()))
+    except FileNotFoundError:
+        return []
+
+
+def follow(path: Path, start: int, process: subprocess.Popen[bytes]) -> Iterator[Event]:
+    """Events from the byte `start` on, until `process` has ended."""
+    with path.open() as stream:
+        stream.seek(start)
+        rest, ended = "", False
+        while not ended:
+            ended = process.poll() is not None
+            *lines, rest = (rest + stream.read()).split("\n")
+            yield from _parse(lines)
+            if not lines:
+                time.sleep(POLL)
+
+
+def _parse(lines: list[str]) -> Iterator[Event]:
+    for line in lines:
+        try:
+            event = json.loads(line)
+        except ValueError:  # cut short by a crash
+            continue
+        yield event

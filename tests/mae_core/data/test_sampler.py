@@ -1,0 +1,44 @@
+from unittest.mock import patch
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mae_core.data.sampler import Draw, DrawSampler
+
+
+def draws(
+    images: int, epoch: int = 0, process: tuple[int, int] = (0, 1), **given: int
+) -> list[Draw]:
+    with patch("mae_core.data.sampler.get_dist_info", lambda: process):
+        sampler = DrawSampler(range(images), seed=given.pop("seed", 0), **given)
+    sampler.set_epoch(epoch)
+    assert len(list(sampler)) == len(sampler)
+    return list(sampler)
+
+
+@given(images=st.integers(1, 50), epoch=st.integers(0, 5), seed=st.integers(0, 2**31))
+def test_an_epoch_visits_each_image_once_and_draws_anew(images: int, epoch: int, seed: int) -> None:
+    now, later = (draws(images, e, seed=seed) for e in (epoch, epoch + 1))
+    assert sorted(d.index for d in now) == list(range(images))
+    assert draws(images, epoch, seed=seed) == now
+    assert not {d.seed for d in now} & {d.seed for d in later}
+
+
+@given(images=st.integers(8, 60), world=st.integers(1, 4), micro=st.integers(1, 2))
+def test_processes_share_the_batches_of_one(images: int, world: int, micro: int) -> None:
+    batch = world * micro
+    alone = draws(images, multiple=batch)
+    parts = [draws(images, process=(rank, world), multiple=batch) for rank in range(world)]
+    assert len({len(part) for part in parts}) == 1
+    for number in range(len(alone) // batch):
+        shared = [d for part in parts for d in part[number * micro : (number + 1) * micro]]
+        expected = alone[number * batch : (number + 1) * batch]
+        assert {d.seed for d in shared} == {d.seed for d in expected}
+
+
+def test_what_a_resumed_run_has_behind_it_is_left_out() -> None:
+    with patch("mae_core.data.sampler.get_dist_info", lambda: (1, 2)):
+        sampler = DrawSampler(range(20))
+    whole = list(sampler)
+    sampler.skip = 4
+    assert list(sampler) == whole[4:]
