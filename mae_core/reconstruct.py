@@ -5,9 +5,9 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config
-from timm.data import create_transform
 
-from mae_core.data.images import MODES, read_image
+from mae_core.data.decode import MODES, Unreadable, open_image
+from mae_core.data.transform import Transform
 from mae_core.describe import load_mae
 from mae_core.engine.config import apply_overrides
 from mae_core.engine.preprocess import Normalize
@@ -44,11 +44,20 @@ def reconstruct_files(
     channels = mae.encoder.config["in_chans"]
     if channels not in MODES:
         raise UserError(f"{checkpoint} looks at {channels} channels: images can have 1 or 3")
-    transform = create_transform(
-        (channels, *mae.encoder.img_size), crop_pct=1.0, normalize=False, interpolation="bicubic"
-    )
-    batch = torch.stack([transform(read_image(str(path), MODES[channels])) for path in images])
+    size = {"input_size": mae.encoder.img_size, "crop_pct": 1.0, "interpolation": "bicubic"}
+    transform = Transform(size, channels)
+    batch = torch.stack([_read(path, transform, channels) for path in images])
     try:
         draw_reconstructions(mae, Normalize(**config.pixels), batch, out, seed, mask_ratios)
     except (OSError, ValueError) as error:  # matplotlib does not know the suffix
         raise UserError(f"cannot write {out}: {error}") from error
+
+
+def _read(path: Path, transform: Transform, channels: int) -> torch.Tensor:
+    """(C, H, W) uint8."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise Unreadable(str(path), error.strerror) from error
+    (view,) = transform.views(open_image(content, channels, str(path)), [0])
+    return view.pixels

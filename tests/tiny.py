@@ -7,7 +7,7 @@ from PIL import Image
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 ENCODER = "dict(img_size=12, width=16, depth=1, heads=2)"
-IMAGES = "dict(root='{data}/{split}', transform=dict(input_size=12))"
+IMAGES = "dict(data='{data}/{split}', transform=dict(input_size=12))"
 
 
 def write_images(folder: Path, classes: int = 2, train: int = 8, val: int = 6) -> Path:

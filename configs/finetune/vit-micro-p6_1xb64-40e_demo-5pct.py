@@ -9,7 +9,7 @@ train_dataloader = dict(
     sampler=dict(type="DefaultSampler", shuffle=True),
     collate_fn=dict(type="default_collate"),
     dataset=dict(
-        root="demo/classification/train",
+        data="demo/classification/train",
         per_class=50,
         in_memory=True,
         transform=dict(
@@ -22,7 +22,7 @@ val_dataloader = dict(
     num_workers=0,
     sampler=dict(type="DefaultSampler", shuffle=False),
     collate_fn=dict(type="default_collate"),
-    dataset=dict(root="demo/classification/val", transform=dict(input_size=30, crop_pct=1.0)),
+    dataset=dict(data="demo/classification/val", transform=dict(input_size=30, crop_pct=1.0)),
 )
 optim_wrapper = dict(
     type="OptimWrapper",

@@ -22,7 +22,7 @@ train_dataloader = dict(
     sampler=dict(type="DefaultSampler", shuffle=True),
     collate_fn=dict(type="default_collate"),
     dataset=dict(
-        root="demo/classification/train",
+        data="demo/classification/train",
         in_memory=True,
         transform=dict(
             input_size=30, is_training=True, scale=(0.4, 1.0), color_jitter=None, hflip=0.5
@@ -30,7 +30,7 @@ train_dataloader = dict(
     ),
 )
 preview = dict(
-    root="demo/classification/val", transform=dict(input_size=30, crop_pct=1.0)
+    data="demo/classification/val", transform=dict(input_size=30, crop_pct=1.0)
 )  # images of the reconstruction picture
 optim_wrapper = dict(
     type="OptimWrapper",

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 
 from mae_core.checkpoints import build_encoder, digest
 from mae_core.data.images import ImageDataset
-from mae_core.data.roots import path_digest
+from mae_core.data.sources import NO_LABEL, data_digest
 from mae_core.encoder import ViTEncoder
 from mae_core.engine.preprocess import Normalize
 from mae_core.errors import UserError
@@ -47,17 +47,19 @@ def train_and_val_features(
     (and the seed of a random one), the images' content, the transform and the pooling.
 
     Raises:
-        UserError: if train and val have different classes.
+        UserError: if train and val have different classes, or images have none.
     """
     set_random_seed(config.seed)
     model = build_encoder(config.encoder, encoder)
     model.to(get_device()).eval()
     cache = work_dir.parent / "features"
     cache.mkdir(exist_ok=True)
+    sets = config.train_data, config.val_data
+    datasets = [ImageDataset(**data) for data in sets]
+    check_labels(*datasets)
     splits = []
-    for data in (config.train_data, config.val_data):
-        dataset = ImageDataset(**data)
-        file = cache / f"{feature_key(config, encoder, dataset, data)}.npz"
+    for data, dataset in zip(sets, datasets, strict=True):
+        file = cache / f"{feature_key(config, encoder, data)}.npz"
         with open(file.with_suffix(".lock"), "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not file.exists():
@@ -66,18 +68,30 @@ def train_and_val_features(
         x, y = torch.from_numpy(stored["x"]), torch.from_numpy(stored["y"])
         splits.append(Features(x, y, tuple(dataset.classes)))
     train, val = splits
-    if train.classes != val.classes:
-        odd = sorted(set(train.classes) ^ set(val.classes))
-        raise UserError(f"train and val have different classes: {', '.join(odd)} only in one")
     return train, val
 
 
-def feature_key(config: Config, encoder: str, dataset: ImageDataset, data: dict[str, Any]) -> str:
+def check_labels(train: ImageDataset, val: ImageDataset) -> None:
+    """Raise UserError unless all images have labels, of the same classes in both sets."""
+    for dataset in (train, val):
+        unlabelled = np.flatnonzero(dataset.labels == NO_LABEL)
+        if len(unlabelled):
+            name = dataset.source.name(int(unlabelled[0]))
+            raise UserError(
+                f"{name} has no label, like {len(unlabelled)} of {len(dataset)} images: "
+                "this stage needs images in class folders, or with labels"
+            )
+    if train.classes != val.classes:
+        odd = sorted(set(train.classes) ^ set(val.classes))
+        raise UserError(f"train and val have different classes: {', '.join(odd)} only in one")
+
+
+def feature_key(config: Config, encoder: str, data: dict[str, Any]) -> str:
     """Name of the cache entry: everything that the features depend on."""
     source = f"random-{config.seed}" if encoder == "random" else digest(encoder)
     content = [
         source,
-        path_digest(dataset.root),
+        [data_digest(data[key]) for key in ("data", "names_in") if data.get(key)],
         data,
         config.encoder,
         config.pixels,
@@ -104,7 +118,6 @@ def _extract(
         rows.append(pool_tokens(tokens, config.pool).float().cpu())
         done += len(batch["inputs"])
         reporter.progress(done, len(dataset), "image")
-    y = np.array([label for _, label in dataset.samples], dtype=np.int64)
     temporary = file.with_suffix(".part.npz")
-    np.savez(temporary, x=torch.cat(rows).numpy(), y=y)
+    np.savez(temporary, x=torch.cat(rows).numpy(), y=dataset.labels)
     temporary.replace(file)

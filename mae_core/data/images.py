@@ -1,116 +1,132 @@
-"""Image folders as data sets, through timm's reader."""
+"""Images as a data set: from a source, through a transform, to items of a batch."""
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image
-from timm.data import create_transform
-from timm.data.readers import create_reader
-from torch.utils.data import Dataset
+import torch
+from mmengine.registry import FUNCTIONS
+from torch.utils.data import Dataset, default_collate
 
-from mae_core.data.roots import resolve_root
+from mae_core.data.decode import ArrayImage, Opened, Pixels, Unreadable, open_image
+from mae_core.data.sampler import Draw
+from mae_core.data.sources import open_source
+from mae_core.data.transform import Transform
 from mae_core.errors import UserError
 
-MODES = {1: "L", 3: "RGB"}  # of Pillow, by channels
+MAX_UNREADABLE = 100  # in a row; more is no damage but a mistake
 
 
 class ImageDataset(Dataset[dict[str, Any]]):
-    """Images in one folder per class.
+    """Images with what a training draws for them.
 
-    An item is `{"inputs": uint8 tensor (C, H, W), "label": int}`; `classes` names the labels.
+    An item is chosen by a :class:`Draw`, or by a number, which is then also the seed. All that is
+    random in it comes from the draw's seed; global random states are neither read nor changed. It
+    is a dict of
+
+    - `inputs`: uint8 tensor (C, H, W), neither flipped nor normalised, which the device does;
+    - `label`: int, an index into `classes`, -1 without label;
+    - `seed`: int, the draw's;
+    - `flip`: bool, whether the device is to mirror the image;
+    - `unreadable`: int, -1, or the number of an image that was replaced by the next readable one.
+
+    With `repeats` above 1 every entry is a tensor with that length as first dimension, and
+    :func:`collate_views` makes a batch of them.
 
     Args:
-        root: the folder with one folder per class, or 'demo/...' for the demo's data.
-        transform: arguments of timm's `create_transform`; pixels stay uint8 and are normalised on
-            the device.
-        per_class: keep only the first n images of each class in a seeded order; all without it.
-        in_chans: 1 reads as grey, 3 as RGB; transparency is dropped.
-        in_memory: keep every image after its first reading, undistorted and uncompressed; for sets
-            of small images.
-        seed: of the choice that `per_class` makes.
+        data: see :func:`open_source`.
+        transform: see :class:`Transform`.
+        names_in, part, per_class, seed: which images, see :func:`open_source`.
+        in_chans: 1 reads as grey, 3 as RGB; other numbers take images that have so many channels.
+        in_memory: keep every image after its first reading, decoded; for sets of small images.
+        repeats: views of each decoded image (Hoffer et al. 2020, arXiv 1901.09335).
+        skip_unreadable: replace images that cannot be read; else they raise.
 
     Raises:
-        UserError: if the folder is missing, holds no images, or has too few for `per_class`;
-            on access, if a file cannot be read as 8-bit image.
+        UserError: as `open_source` and `Transform` do; on access, if an image cannot be read, or
+            with `skip_unreadable` 100 in a row.
     """
 
     def __init__(
         self,
-        root: str,
+        data: str,
         transform: dict[str, Any],
+        names_in: str | None = None,
+        part: Sequence[float] | None = None,
         per_class: int | None = None,
+        seed: int = 0,
         in_chans: int = 3,
         in_memory: bool = False,
-        seed: int = 0,
+        repeats: int = 1,
+        skip_unreadable: bool = False,
     ) -> None:
-        self.root = resolve_root(root)
-        try:
-            reader = create_reader("", root=str(self.root))
-        except RuntimeError as error:
-            raise UserError(
-                f"{self.root} holds no .png, .jpg or .jpeg images in class folders"
-            ) from error
-        self.classes: list[str] = sorted(reader.class_to_idx, key=reader.class_to_idx.get)
-        self.samples: list[tuple[str, int]] = reader.samples
-        if per_class is not None:
-            self.samples = balanced_subset(self.samples, per_class, seed)
-        self.transform: Callable[[Image.Image], Any] = create_transform(
-            **transform, normalize=False
-        )
-        if in_chans not in MODES:
-            raise UserError(f"in_chans={in_chans}: images are read as 1 (grey) or 3 (RGB) channels")
-        self.mode = MODES[in_chans]
-        self.in_memory = in_memory
-        self.kept: dict[int, Image.Image] = {}
+        for name, value in (("in_chans", in_chans), ("repeats", repeats)):
+            if value < 1:
+                raise UserError(f"{name}={value}: expected at least 1")
+        self.source = open_source(data, names_in, part, per_class, seed)
+        self.classes, self.labels = self.source.classes, self.source.labels
+        self.transform = Transform(transform, in_chans)
+        self.in_chans = in_chans
+        self.repeats = repeats
+        self.skip_unreadable = skip_unreadable
+        self.kept: dict[int, ArrayImage] | None = {} if in_memory else None
 
     def __len__(self) -> int:
-        return len(self.samples)
+        return len(self.source)
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        path, label = self.samples[index]
-        image = self.kept.get(index) or read_image(path, self.mode)
-        if self.in_memory:
-            self.kept[index] = image
-        return {"inputs": self.transform(image), "label": label}
+    def __getitem__(self, draw: int | Draw) -> dict[str, Any]:
+        index, seed = (draw.index, draw.seed) if isinstance(draw, Draw) else (draw, draw)
+        seeds = [seed, *more_seeds(seed, self.repeats - 1)]
+        last = index + (MAX_UNREADABLE if self.skip_unreadable else 1)
+        for number in range(index, last):
+            number %= len(self)
+            try:
+                views = self.transform.views(self.open(number), seeds)
+            except Unreadable as error:
+                reason = error
+                continue
+            replaced = -1 if number == index else index
+            label = int(self.labels[number])
+            items = [
+                {"inputs": pixels, "label": label, "seed": s, "flip": flip, "unreadable": replaced}
+                for (pixels, flip), s in zip(views, seeds, strict=True)
+            ]
+            for item in items[1:]:
+                item["unreadable"] = -1  # counted once
+            return items[0] if self.repeats == 1 else default_collate(items)
+        if self.skip_unreadable:
+            raise UserError(f"{MAX_UNREADABLE} images in a row cannot be read; the last: {reason}")
+        raise reason
+
+    def open(self, index: int) -> Opened:
+        """The image `index`, its header read.
+
+        Raises:
+            Unreadable: if it cannot be read.
+        """
+        if self.kept is None:
+            return open_image(self.read(index), self.in_chans, self.source.name(index))
+        if index not in self.kept:
+            name = self.source.name(index)
+            pixels = open_image(self.read(index), self.in_chans, name).pixels()
+            self.kept[index] = ArrayImage(pixels, self.in_chans, name)
+        return self.kept[index]
+
+    def read(self, index: int) -> bytes | Pixels:
+        """The image as it is stored."""
+        try:
+            return self.source.read(index)
+        except OSError as error:
+            raise Unreadable(self.source.name(index), error.strerror) from error
 
 
-def read_image(path: str, mode: str) -> Image.Image:
-    """The image in `mode`, 'L' or 'RGB'.
-
-    Raises:
-        UserError: if the file is damaged, or has more than 8 bits a channel, which Pillow would
-            clip in silence.
-    """
-    try:
-        with Image.open(path) as image:
-            if image.mode.startswith(("I", "F")):
-                raise UserError(
-                    f"{path} has pixels of mode '{image.mode}': convert it to 8 bits a channel"
-                )
-            return image.convert(mode)
-    except (OSError, SyntaxError, ValueError) as error:  # Pillow's readers raise all of these
-        raise UserError(
-            f"{path} cannot be read as an image ({error}): repair it or delete it"
-        ) from error
+def more_seeds(seed: int, count: int) -> list[int]:
+    """`count` seeds that follow from `seed`, 0 to below 2**63."""
+    return np.random.default_rng([seed, 1]).integers(2**63, size=count).tolist() if count else []
 
 
-def balanced_subset(
-    samples: Sequence[tuple[str, int]], per_class: int, seed: int
-) -> list[tuple[str, int]]:
-    """`per_class` samples of each class, drawn without replacement.
-
-    Raises:
-        UserError: if a class has fewer.
-    """
-    labels = np.array([label for _, label in samples])
-    rng = np.random.default_rng(seed)
-    chosen: list[int] = []
-    for label in np.unique(labels):
-        members = np.flatnonzero(labels == label)
-        if len(members) < per_class:
-            folder = Path(samples[members[0]][0]).parent
-            raise UserError(f"{folder} has {len(members)} images, per_class asks for {per_class}")
-        chosen.extend(rng.choice(members, per_class, replace=False))
-    return [samples[i] for i in sorted(chosen)]
+@FUNCTIONS.register_module()
+def collate_views(items: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
+    """A batch of items, those of `repeats` views of n images as n * repeats entries."""
+    batch = default_collate(list(items))
+    return batch if batch["inputs"].ndim == 4 else {k: v.flatten(0, 1) for k, v in batch.items()}

@@ -8,7 +8,7 @@ from mmengine.model import BaseDataPreprocessor
 
 
 class Normalize(BaseDataPreprocessor):
-    """Move a batch to the device and normalise its images there.
+    """Move a batch to the device; mirror and normalise its images there.
 
     Args:
         mean, std: per channel, in units of uint8 pixels (0 to 255).
@@ -23,13 +23,23 @@ class Normalize(BaseDataPreprocessor):
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
 
     def forward(self, data: dict[str, Any], training: bool = False) -> dict[str, Any]:
-        """uint8 `inputs` (N, C, H, W) become float32; other entries only move."""
-        data = self.cast_data(data)
-        return {**data, "inputs": self.images(data["inputs"])}
+        """uint8 `inputs` (N, C, H, W) become float32, mirrored where `flip` (N,) bool says.
+
+        `flip` and `unreadable` end here; other entries only move.
+        """
+        rest = {key: data[key] for key in data if key not in ("flip", "unreadable")}
+        if "flip" in data:  # as numbers, for which a GPU need not wait
+            rest["flip"] = data["flip"].nonzero().flatten()
+        rest = self.cast_data(rest)
+        images = self.images(rest["inputs"])
+        if "flip" in rest:
+            flip = rest.pop("flip")
+            images[flip] = images[flip].flip(-1)
+        return {**rest, "inputs": images}
 
     def images(self, pixels: torch.Tensor) -> torch.Tensor:
         """(N, C, H, W) uint8 -> normalised float32."""
-        return (pixels.float() - self.mean) / self.std
+        return pixels.to(torch.float32, copy=True).sub_(self.mean).div_(self.std)
 
     def restore(self, images: torch.Tensor) -> torch.Tensor:
         """The inverse of :meth:`images`: (N, C, H, W) uint8."""

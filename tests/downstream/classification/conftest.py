@@ -19,7 +19,7 @@ def on(config: Config, garments: Path) -> Config:
     config.encoder.update(TINY)
     for split in ("train", "val"):
         if f"{split}_data" in config:
-            config[f"{split}_data"].root = str(garments / split)
+            config[f"{split}_data"].data = str(garments / split)
         if f"{split}_dataloader" in config and "dataset" in config[f"{split}_dataloader"]:
-            config[f"{split}_dataloader"].dataset.root = str(garments / split)
+            config[f"{split}_dataloader"].dataset.data = str(garments / split)
     return config

@@ -28,5 +28,20 @@ def test_each_channel_has_its_own_mean_and_deviation() -> None:
     assert out["label"].tolist() == [3]
 
 
+def test_what_the_loader_drew_is_mirrored_and_the_batch_left_as_it_was() -> None:
+    pixels = torch.arange(12, dtype=torch.uint8).view(3, 1, 2, 2)
+    batch = {
+        "inputs": pixels.clone(),
+        "flip": torch.tensor([True, False, True]),
+        "unreadable": torch.tensor([-1, 5, -1]),
+        "seed": torch.tensor([1, 2, 2**63 - 1]),
+    }
+    out = Normalize([0.0], [1.0])(batch)
+    assert torch.equal(out["inputs"][1], pixels[1].float())
+    assert torch.equal(out["inputs"][[0, 2]], pixels[[0, 2]].flip(-1).float())
+    assert out.keys() == {"inputs", "seed"} and out["seed"][2] == 2**63 - 1
+    assert torch.equal(batch["inputs"], pixels) and "flip" in batch
+
+
 def test_the_numbers_belong_to_the_config_not_to_the_weights() -> None:
     assert not Normalize([1.0], [1.0]).state_dict()

@@ -1,0 +1,105 @@
+"""From an opened image to what a batch holds of it: crops, flips and augmentations."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+
+from mae_core.data import augment
+from mae_core.data.crops import (
+    CROP_PCT,
+    RATIO,
+    SCALE,
+    CentralCrop,
+    Cropper,
+    RandomResizedCrop,
+    check_interpolation,
+    cut,
+    reduction,
+)
+from mae_core.data.decode import Opened, Size
+from mae_core.errors import UserError, check_fields
+
+KEYS = ("crop_pct", "hflip", "input_size", "is_training", "ratio", "scale")
+
+
+class View(NamedTuple):
+    """A crop of an image, (C, h, w) uint8, and whether the device is to mirror it."""
+
+    pixels: torch.Tensor
+    flip: bool
+
+
+class Transform:
+    """What is done to an image, from the arguments of timm's `create_transform`.
+
+    With `is_training` a random resized crop, a flip, and what :class:`Augment` adds; else timm's
+    central crop.
+
+    Args:
+        config: `input_size` (a side, or height and width) and other arguments of timm's
+            `create_transform` among `KEYS` and `augment.KEYS`, with its defaults.
+        channels: of the images.
+
+    Raises:
+        UserError: for an unknown argument or one out of range.
+    """
+
+    def __init__(self, config: dict[str, Any], channels: int) -> None:
+        check_fields(config, (*KEYS, *augment.KEYS), "transform")
+        self.cropper, self.augment = build(config, channels)
+
+    def views(self, image: Opened, seeds: Sequence[int]) -> list[View]:
+        """One view of the image for each seed (0 to below 2**63), from one decoding.
+
+        Raises:
+            Unreadable: if the image is damaged.
+        """
+        crops = [self.cropper(image.size, seed) for seed in seeds]
+        pixels = image.pixels(reduction(crops))
+        views = [View(cut(pixels, image.size, crop), crop.flip) for crop in crops]
+        if not self.augment:
+            return views
+        return [View(self.augment(v.pixels, s), v.flip) for v, s in zip(views, seeds, strict=True)]
+
+
+def build(config: dict[str, Any], channels: int) -> tuple[Cropper, augment.Augment | None]:
+    """The two parts of a transform; there are no augmentations in evaluation."""
+    output, training = output_size(config), bool(config.get("is_training"))
+    interpolation = config.get("interpolation", "bilinear")
+    check_interpolation(interpolation, training)
+    if not training:
+        crop_pct = config.get("crop_pct") or CROP_PCT
+        if not 0 < crop_pct <= 1:
+            raise UserError(f"transform.crop_pct={crop_pct}: expected above 0, at most 1")
+        return CentralCrop(output, crop_pct, interpolation), None
+    scale, ratio = range_of(config, "scale", SCALE, most=1), range_of(config, "ratio", RATIO)
+    hflip = config.get("hflip", 0.5)
+    if not 0 <= hflip <= 1:
+        raise UserError(f"transform.hflip={hflip}: expected a probability")
+    rest = {key: value for key, value in config.items() if key in augment.KEYS}
+    return (
+        RandomResizedCrop(output, scale, ratio, hflip, interpolation),
+        augment.Augment(output, channels, rest),
+    )
+
+
+def output_size(config: dict[str, Any]) -> Size:
+    """Height and width of `input_size`: a side, (height, width) or (channels, height, width)."""
+    given = config.get("input_size", 224)
+    sides = (given, given) if isinstance(given, int) else tuple(given)[-2:]
+    if len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
+        raise UserError(f"transform.input_size={given}: expected pixels, or (height, width)")
+    return sides
+
+
+def range_of(
+    config: dict[str, Any], key: str, default: Sequence[float], most: float = math.inf
+) -> Sequence[float]:
+    """The bounds under `key`, both above 0."""
+    bounds = config.get(key) or default
+    if len(bounds) != 2 or not 0 < bounds[0] <= bounds[1] <= most:
+        limit = f" and at most {most}" if most < math.inf else ""
+        raise UserError(f"transform.{key}={bounds}: expected two bounds above 0{limit}")
+    return bounds
