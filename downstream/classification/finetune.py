@@ -16,7 +16,7 @@ from mae_core.checkpoints import build_encoder, save_weights
 from mae_core.data.images import ImageDataset
 from mae_core.encoder import ViTEncoder
 from mae_core.engine.preprocess import Normalize
-from mae_core.engine.train import build_runner
+from mae_core.engine.train import build_runner, train
 from mae_core.stage import Reporter, StageResult
 
 
@@ -47,7 +47,9 @@ class Classifier(BaseModel):
         nn.init.trunc_normal_(self.head.weight, std=0.01)
         nn.init.zeros_(self.head.bias)
 
-    def forward(self, inputs: torch.Tensor, label: torch.Tensor, mode: str = "tensor", **_: Any) -> Any:
+    def forward(
+        self, inputs: torch.Tensor, label: torch.Tensor, mode: str = "tensor", **_: Any
+    ) -> Any:
         """'loss': dict of the loss; 'predict': (N,) bool, correct or not; 'tensor': logits."""
         logits = self.head(pool_tokens(self.encoder(inputs), self.pool))
         if mode == "loss":
@@ -59,20 +61,20 @@ class Classifier(BaseModel):
 def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> StageResult:
     """Fine-tune on the train images; metric `fine-tune/top1` on all val images at the end."""
     set_random_seed(config.seed)
-    train = ImageDataset(**config.train_dataloader.dataset)
-    val = ImageDataset(**config.val_dataloader.dataset)
-    check_labels(train, val)
+    train_data = ImageDataset(**config.train_dataloader.dataset)
+    val_data = ImageDataset(**config.val_dataloader.dataset)
+    check_labels(train_data, val_data)
     model = Classifier(
         build_encoder(config.encoder, encoder),
-        len(train.classes),
+        len(train_data.classes),
         Normalize(**config.pixels),
         **config.classifier,
     )
-    datasets = {"train_dataloader": train, "val_dataloader": val}
+    datasets = {"train_dataloader": train_data, "val_dataloader": val_data}
     runner = build_runner(config, model, work_dir, reporter, datasets)
-    runner.train()
+    train(runner)
     checkpoint = work_dir / "classifier.safetensors"
-    save_weights(checkpoint, model, encoder=model.encoder.config, classes=train.classes)
+    save_weights(checkpoint, model, encoder=model.encoder.config, classes=train_data.classes)
     return StageResult({"fine-tune/top1": top1(predict(runner))}, str(checkpoint))
 
 

@@ -67,7 +67,7 @@ MISTAKES = {
     "knn {configs}/finetune.py": "is a config for 'finetune', expected 'knn'",
     "knn {configs}/knn.py -o kk=3": "did you mean 'k'?",
     "knn {configs}/knn.py -o k": "'k' is not key=value",
-    "knn {configs}/knn.py -o train_data.root={configs}/no": "no data at {configs}/no",
+    "knn {configs}/knn.py -o train_data.data={configs}/no": "no data at {configs}/no",
     "knn {configs}/knn.py --encoder {configs}/no.pth": "no encoder at '{configs}/no.pth'",
     "knn {configs}/knn.py --encoder {configs}/damaged.pth": "damaged.pth cannot be read",
     "knn {configs}/knn.py --encoder {configs}/cut.safetensors": "cut.safetensors cannot be read",

@@ -82,7 +82,7 @@ def test_the_key_follows_the_content(recipe: str) -> None:
         ("tasks={'kn': 'a'}", "no task is called 'kn': did you mean 'knn'?"),
         ("tasks={'knn': 3}", "task 'knn' has 3 where its config's name belongs"),
         ("tasks.knn=knn/vit-micro_k20", "did you mean 'knn/vit-micro-p6_k20_demo'?"),
-        ("knn.train_data.root=/no/data", "no data at /no/data"),
+        ("knn.train_data.data=/no/data", "no data at /no/data"),
     ],
 )
 def test_a_mistake_in_an_override_is_named(recipe: str, override: str, message: str) -> None:
