@@ -1,6 +1,7 @@
 """Where data lies: paths of the user, and the demo's data by the name `demo`."""
 
 import hashlib
+import os
 from functools import lru_cache
 from pathlib import Path
 
@@ -37,16 +38,25 @@ def path_digest(path: Path) -> str:
 
     It also covers the content up to 1 GiB in all.
     """
-    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-    sizes = [p.stat().st_size for p in files]
+    names = _files(path) if path.is_dir() else [path.name]
     top = path if path.is_dir() else path.parent
+    sizes = [os.path.getsize(top / name) for name in names]
     whole = sum(sizes) <= CONTENT_LIMIT
     digest = hashlib.sha256()
-    for file, size in zip(files, sizes, strict=True):
-        digest.update(f"{file.relative_to(top)}\0{size}\0".encode())
+    for name, size in zip(names, sizes, strict=True):
+        digest.update(os.fsencode(f"{name}\0{size}\0"))
         if whole:
-            digest.update(file.read_bytes())
+            digest.update((top / name).read_bytes())
     return digest.hexdigest()
+
+
+def _files(folder: Path) -> list[str]:
+    """Relative paths of all files below, sorted; links to folders are followed."""
+    found: list[str] = []
+    for place, _, files in os.walk(folder, followlinks=True):
+        paths = (f"{place}/{file}" for file in files)
+        found.extend(p[len(f"{folder}/") :] for p in paths if os.path.isfile(p))
+    return sorted(found)
 
 
 def _meant(data: str) -> Path:

@@ -25,9 +25,6 @@ class ArraySource:
 
     def __init__(self, path: Path) -> None:
         arrays = _load(path)
-        if "images" not in arrays:
-            found = ", ".join(arrays) or "nothing"
-            raise UserError(f"{path} has no array 'images'; it has {found}")
         self.path = path
         self.images = _images(arrays["images"], path)
         self.classes, self.labels = _labels(arrays.get("labels"), len(self.images), path)
@@ -47,6 +44,9 @@ class ArraySource:
 def _load(path: Path) -> dict[str, NDArray[Any]]:
     try:
         with np.load(path, allow_pickle=False) as file:
+            if "images" not in file:
+                found = ", ".join(file.files) or "nothing"
+                raise UserError(f"{path} has no array 'images'; it has {found}")
             return {name: file[name] for name in file.files if name in ("images", "labels")}
     except ValueError as error:
         raise UserError(

@@ -1,8 +1,8 @@
 """What every source of images has, and how names are ordered and become labels."""
 
 import os
-from collections.abc import Iterable, Sequence
-from pathlib import Path, PurePosixPath
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -42,10 +42,9 @@ class Source(Protocol):
 
 
 def is_image(name: str) -> bool:
-    """Whether the suffix of the path `name` is an image's and no part of it is hidden."""
-    path = PurePosixPath(name)
-    hidden = any(part.startswith(".") for part in path.parts)
-    return is_img_extension(path.suffix.lower()) and not hidden
+    """Whether the path `name` has the suffix of an image, and no hidden part."""
+    hidden = name.startswith(".") or "/." in name
+    return not hidden and is_img_extension(os.path.splitext(name)[1].lower())
 
 
 def no_images(path: Path) -> UserError:
@@ -53,9 +52,9 @@ def no_images(path: Path) -> UserError:
     return UserError(f"{path} holds no images; known are {' '.join(get_img_extensions())}")
 
 
-def in_order(names: Iterable[str]) -> list[str]:
-    """`names` in natural order ('2' before '10'), whatever order they come in."""
-    return sorted(names, key=lambda name: (natural_key(name), name))
+def natural(name: str) -> tuple[list[str | int], str]:
+    """Key of the natural order, '2' before '10'; it leaves no two names equal."""
+    return natural_key(name), name
 
 
 def packed(names: Sequence[str]) -> NDArray[np.bytes_]:
@@ -65,12 +64,12 @@ def packed(names: Sequence[str]) -> NDArray[np.bytes_]:
 
 def labels_by_folder(names: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
     """Classes and labels (N,) of paths: the folder an image lies in, none at the top."""
-    return labels_by_name([PurePosixPath(name).parent.name for name in names])
+    return labels_by_name([os.path.basename(os.path.dirname(name)) for name in names])
 
 
 def labels_by_name(values: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
     """Classes in natural order and labels (N,); an empty name is `NO_LABEL`."""
-    classes = in_order(set(values) - {""})
+    classes = sorted(set(values) - {""}, key=natural)
     number = {name: label for label, name in enumerate(classes)} | {"": NO_LABEL}
     return classes, np.array([number[value] for value in values], dtype=np.int64)
 

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from mae_core.data.sources.base import in_order, is_image, labels_by_folder, no_images, packed
+from mae_core.data.sources.base import is_image, labels_by_folder, natural, no_images, packed
 from mae_core.errors import UserError
 
 
@@ -17,7 +17,7 @@ class FolderSource:
     """
 
     def __init__(self, root: Path) -> None:
-        names = in_order(filter(is_image, _files(root)))
+        names = sorted(filter(is_image, _files(root)), key=natural)
         if not names:
             raise no_images(root)
         self.root = root

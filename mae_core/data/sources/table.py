@@ -42,7 +42,7 @@ class TableSource:
         self.places = list(rows)
         self.starts = np.cumsum([0, *rows.values()])
         if not len(table):
-            raise UserError(f"{self.places[0]} has no rows")
+            raise _no_rows(self.places[0])
         column = _image_column(table, self.places[0])
         self.classes, self.labels = _labels(table, self.places[0])
         if isinstance(table.features[column], Image):
@@ -72,12 +72,9 @@ def parquet_source(files: Sequence[Path]) -> TableSource:
     Raises:
         UserError: if a file is damaged, or as :class:`TableSource`.
     """
-    rows = {}
-    for file in files:
-        try:
-            rows[str(file)] = pq.read_metadata(file).num_rows
-        except ERRORS as error:
-            raise UserError(f"{file} cannot be read as parquet ({error}): make it anew") from error
+    rows = {str(file): count for file in files if (count := _rows(file))}
+    if not rows:
+        raise _no_rows(str(files[0]))
     patterns = [glob.escape(file) for file in rows]
     try:
         table = datasets.load_dataset("parquet", data_files=patterns, split="train")
@@ -108,10 +105,24 @@ def hugging_face_digest(data: str) -> str:
     return hashlib.sha256(_hugging_face(data)._fingerprint.encode()).hexdigest()
 
 
+def _rows(file: Path) -> int:
+    try:
+        count: int = pq.read_metadata(file).num_rows
+        return count
+    except ERRORS as error:
+        raise UserError(f"{file} cannot be read as parquet ({error}): make it anew") from error
+
+
+def _no_rows(of: str) -> UserError:
+    return UserError(f"{of} has no rows")
+
+
 def _hugging_face(data: str) -> Dataset:
     name, _, split = data.removeprefix("hf:").partition(":")
     folder = Path(name).expanduser()
     try:
+        if not name:
+            raise ValueError("no name")
         if (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file():
             return _saved(folder, split)
         if folder.is_dir():

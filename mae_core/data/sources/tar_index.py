@@ -1,0 +1,114 @@
+"""Where the images of a tar file lie; found once and kept in the cache folder."""
+
+import hashlib
+import os
+import tarfile
+import zipfile
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mae_core.data.cache import cache_root
+from mae_core.data.sources.base import is_image, packed
+from mae_core.errors import UserError
+
+LABEL = ".cls"  # WebDataset's suffix of a member with a class, as number or name
+PADDING = 1 << 20  # bytes of a tar's end that are checked, writers leave 1 to 10 KiB
+
+
+class TarIndex(NamedTuple):
+    """The images of a tar file.
+
+    Attributes:
+        names: (N,) of bytes, the members' paths.
+        places: (N, 2) int64, offset and size of the content.
+        classes: (N,) of bytes, the text of each image's `<key>.cls`, or empty.
+    """
+
+    names: NDArray[np.bytes_]
+    places: NDArray[np.int64]
+    classes: NDArray[np.bytes_]
+
+
+def tar_index(shard: Path) -> TarIndex:
+    """The images of the uncompressed tar file `shard`.
+
+    Raises:
+        UserError: if it is damaged or cut off.
+    """
+    try:
+        kept = _kept(shard)
+        return _load(kept) or _keep(_build(shard), kept)
+    except (tarfile.TarError, EOFError, UnicodeDecodeError) as error:
+        raise UserError(f"{shard} is no complete tar file ({error}): make it anew") from error
+    except OSError as error:
+        raise UserError(f"{shard} cannot be read: {error.strerror}") from error
+
+
+def _build(shard: Path) -> TarIndex:
+    with tarfile.open(shard, "r:") as tar:
+        found = [(m.name.removeprefix("./"), m) for m in tar if m.isreg() and not m.issparse()]
+        _check_end(tar)
+        texts = {_key(name): _text(tar, m) for name, m in found if name.endswith(LABEL)}
+    images = [(name, m) for name, m in found if is_image(name)]
+    return TarIndex(
+        packed([name for name, _ in images]),
+        np.array([(m.offset_data, m.size) for _, m in images], dtype=np.int64).reshape(-1, 2),
+        packed([texts.get(_key(name), "") if texts else "" for name, _ in images]),
+    )
+
+
+def _check_end(tar: tarfile.TarFile) -> None:
+    """Raise ReadError unless zeros end the tar where its last member does.
+
+    tarfile itself takes a damaged header, or the end of a file that was cut off, for the end.
+    """
+    assert tar.fileobj is not None
+    tar.fileobj.seek(tar.offset)
+    end = tar.fileobj.read(PADDING)
+    if len(end) < tarfile.BLOCKSIZE or any(end):
+        raise tarfile.ReadError(f"cut off or damaged after {tar.offset:,} bytes")
+
+
+def _key(name: str) -> str:
+    """WebDataset's key: the path up to the first dot of its last part."""
+    folder, slash, file = name.rpartition("/")
+    return folder + slash + file.partition(".")[0]
+
+
+def _text(tar: tarfile.TarFile, member: tarfile.TarInfo) -> str:
+    file = tar.extractfile(member)
+    return file.read().decode().strip() if file else ""
+
+
+def _kept(shard: Path) -> Path:
+    """The cache's file for this state of `shard`."""
+    state = shard.stat()
+    text = f"{shard.resolve()}\0{state.st_size}\0{state.st_mtime_ns}"
+    name = hashlib.sha256(os.fsencode(text)).hexdigest()[:24]
+    return cache_root() / "tars" / f"{name}.npz"
+
+
+def _load(kept: Path) -> TarIndex | None:
+    try:
+        with np.load(kept, allow_pickle=False) as file:
+            return TarIndex(file["names"], file["places"], file["classes"])
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+def _keep(index: TarIndex, kept: Path) -> TarIndex:
+    """Write `index` whole or not at all; without room for it, it is made again next time."""
+    partial = kept.with_suffix(f".{os.getpid()}")
+    with suppress(OSError):
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(partial, "wb") as file:
+                np.savez(file, **index._asdict())
+            partial.replace(kept)
+        finally:
+            partial.unlink(missing_ok=True)
+    return index

@@ -1,0 +1,91 @@
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from timm.data.readers.reader_image_folder import find_images_and_targets
+
+from mae_core import UserError
+from mae_core.data.sources.base import NO_LABEL, natural
+from mae_core.data.sources.folder import FolderSource
+from tests.forms import some_images, write_flat, write_folder
+
+SUFFIXES = ["png", "jpg", "JPEG", "bmp", "gif", "pgm", "ppm", "tif", "TIFF", "webp"]
+
+
+def test_images_come_in_natural_order_with_the_label_of_their_folder(tmp_path: Path) -> None:
+    images = some_images()
+    source = FolderSource(write_folder(tmp_path / "images", images))
+    assert [source.read(i) for i in range(len(source))] == list(images.values())
+    assert source.name(5) == f"{tmp_path}/images/c9/3.jpg"
+    assert source.classes == ["c8", "c9", "c10"]
+    assert source.labels.tolist() == [0] * 4 + [1] * 4 + [2] * 4
+
+
+def test_sequence_and_classes_are_timms(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "images", some_images(classes=5, each=12))
+    found, classes = find_images_and_targets(str(root))
+    source = FolderSource(root)
+    assert [source.name(i) for i in range(len(source))] == [name for name, _ in found]
+    assert source.labels.tolist() == [label for _, label in found]
+    assert source.classes == list(classes)
+
+
+def test_images_at_the_top_have_no_labels(tmp_path: Path) -> None:
+    source = FolderSource(write_flat(tmp_path / "images", some_images()))
+    assert source.classes == []
+    assert set(source.labels) == {NO_LABEL}
+
+
+def test_deep_folders_are_searched_and_links_followed(tmp_path: Path) -> None:
+    write_folder(tmp_path / "elsewhere", {"x.jpg": b"2"})
+    root = write_folder(tmp_path / "images", {"a/b/c/x.jpg": b"1"})
+    (root / "linked").symlink_to(tmp_path / "elsewhere")
+    source = FolderSource(root)
+    assert [source.read(i) for i in range(2)] == [b"1", b"2"]
+    assert source.classes == ["c", "linked"]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_pillows_usual_formats_are_images(tmp_path: Path, suffix: str) -> None:
+    Image.new("RGB", (2, 2)).save(tmp_path / f"x.{suffix}")
+    assert len(FolderSource(tmp_path)) == 1
+
+
+def test_what_is_no_image_or_hidden_is_passed_over(tmp_path: Path) -> None:
+    names = ["a/x.jpg", "a/._x.jpg", ".thumbnails/x.jpg", "a/x.txt", "a/jpg", "readme.md"]
+    source = FolderSource(write_folder(tmp_path / "images", dict.fromkeys(names, b"")))
+    assert [source.name(i) for i in range(len(source))] == [f"{tmp_path}/images/a/x.jpg"]
+    assert source.classes == ["a"]
+
+
+def test_names_of_any_bytes_are_kept(tmp_path: Path) -> None:
+    names = [b"\xff.jpg", "grün.jpg".encode(), b"a b.jpg"]
+    for name in names:
+        (tmp_path / os.fsdecode(name)).write_bytes(name)
+    source = FolderSource(tmp_path)
+    assert {source.read(i) for i in range(3)} == set(names)
+
+
+@given(st.permutations(["a1.jpg", "A1.jpg", "a01.jpg", "a2.jpg", "a10.jpg", "B.jpg", "b.jpg"]))
+def test_the_order_does_not_depend_on_the_file_systems(names: list[str]) -> None:
+    ordered = sorted(names, key=natural)
+    assert ordered == ["A1.jpg", "a01.jpg", "a1.jpg", "a2.jpg", "a10.jpg", "B.jpg", "b.jpg"]
+
+
+@pytest.mark.parametrize("inside", [{}, {"class/readme.txt": b""}])
+def test_a_folder_without_images_says_what_is_known(
+    tmp_path: Path, inside: dict[str, bytes]
+) -> None:
+    with pytest.raises(UserError, match=rf"{tmp_path} holds no images; known are .*\.webp"):
+        FolderSource(write_folder(tmp_path, inside))
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may list every folder")
+def test_a_folder_that_cannot_be_listed_is_named(tmp_path: Path) -> None:
+    closed = write_folder(tmp_path / "images", {"a/x.jpg": b""}) / "a"
+    closed.chmod(0)
+    with pytest.raises(UserError, match=f"{closed} cannot be listed"):
+        FolderSource(tmp_path / "images")
