@@ -27,7 +27,7 @@ STAGES = {
 }
 PARALLEL = ("pretrain", "finetune")  # those that several devices share
 TASKS = tuple(name for name in STAGES if name != "pretrain")
-DATA_KEYS = ("data", "data_root", "names_in", "root")
+DATA_KEYS = ("data", "data_root", "names_in")
 SOURCE = Path(__file__).resolve().parents[1]
 
 

@@ -17,7 +17,7 @@ from pipelines.stages import STAGES, code_version, data_roots, fingerprint, stag
 def config(tmp_path: Path, configs: Path, images: Path) -> Config:
     shutil.copytree(images, tmp_path / "images")
     config = load_config(str(configs / "knn.py"))
-    config.train_data.root = str(tmp_path / "images" / "train")
+    config.train_data.data = str(tmp_path / "images" / "train")
     return config
 
 
@@ -42,7 +42,7 @@ def test_another_config_has_another_fingerprint(config: Config) -> None:
 @pytest.mark.parametrize("change", ["content", "name", "extra", "gone"])
 def test_other_data_has_another_fingerprint(config: Config, change: str) -> None:
     first = fingerprint(config, "random")
-    image = Path(config.train_data.root) / "class-0" / "0.png"
+    image = Path(config.train_data.data) / "class-0" / "0.png"
     if change == "content":
         content = bytearray(image.read_bytes())
         content[-20] ^= 1
@@ -91,7 +91,7 @@ def test_fingerprints_are_equal_exactly_if_the_configs_are(first: str, second: s
 
 
 def test_a_missing_data_folder_is_named(config: Config) -> None:
-    config.val_data.root = config.train_data.root + "/nowhere"
+    config.val_data.data = config.train_data.data + "/nowhere"
     with pytest.raises(UserError, match=r"no data at .*nowhere.* exists and holds class-0"):
         fingerprint(config, "random")
 

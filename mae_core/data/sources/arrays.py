@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mae_core.data.sources.base import NO_LABEL, labels_by_name, labels_by_number
 from mae_core.errors import UserError
 
-CHANNELS = (1, 3, 4)  # grey, RGB, RGBA
+CHANNELS = (1, 3, 4)  # grey, RGB, RGBA; others are allowed, but not said to come first
 
 
 class ArraySource:
@@ -37,7 +37,7 @@ class ArraySource:
         return f"{self.path}/{index}"
 
     def read(self, index: int) -> NDArray[np.uint8]:
-        """The pixels, (H, W) or (H, W, C) with C = 3 or 4."""
+        """The pixels, (H, W) or (H, W, C) with C above 1."""
         return self.images[index]
 
 
@@ -59,18 +59,15 @@ def _load(path: Path) -> dict[str, NDArray[Any]]:
 
 def _images(images: NDArray[Any], path: Path) -> NDArray[np.uint8]:
     """`images`, a single channel's axis taken off."""
-    channels = images.shape[3:] or (1,)
-    if (
-        images.dtype != np.uint8
-        or images.ndim not in (3, 4)
-        or images.size == 0
-        or channels[0] not in CHANNELS
-    ):
+    shape = images.shape
+    fits = images.dtype == np.uint8 and images.ndim in (3, 4) and images.size > 0
+    channels_first = len(shape) == 4 and shape[1] in CHANNELS and shape[3] not in CHANNELS
+    if not fits or channels_first:
         raise UserError(
-            f"{path} has 'images' of shape {images.shape} and type {images.dtype}: expected "
-            "(N, H, W) or (N, H, W, 1, 3 or 4) of uint8"
+            f"{path} has 'images' of shape {shape} and type {images.dtype}: expected (N, H, W) or "
+            "(N, H, W, C), channels last, of uint8"
         )
-    return images[..., 0] if channels == (1,) and images.ndim == 4 else images
+    return images[..., 0] if shape[3:] == (1,) else images
 
 
 def _labels(

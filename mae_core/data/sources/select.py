@@ -74,9 +74,13 @@ def share(count: int, part: Sequence[float], seed: int) -> Indices:
     Raises:
         UserError: if `part` is no such range, or so small that it is empty.
     """
-    if len(part) != 2 or not 0 <= part[0] < part[1] <= 1:
+    try:
+        start, stop = map(float, part)
+    except (TypeError, ValueError):
+        start = stop = 0.0
+    if not 0 <= start < stop <= 1:
         raise UserError(f"part={part}: expected two shares such as (0.0, 0.9), the first smaller")
-    first, last = (round(count * bound) for bound in part)
+    first, last = round(count * start), round(count * stop)
     if first == last:
         raise UserError(f"part={part} of {count} images is none: make the part larger")
     order = np.random.default_rng(seed).permutation(count)

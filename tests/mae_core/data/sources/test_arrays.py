@@ -18,7 +18,7 @@ def saved(folder: Path, **arrays: NDArray[Any]) -> Path:
     return folder / "x.npz"
 
 
-@pytest.mark.parametrize("shape", [(6, 5), (6, 5, 1), (6, 5, 3), (6, 5, 4)])
+@pytest.mark.parametrize("shape", [(6, 5), (6, 5, 1), (6, 5, 3), (6, 5, 10)])
 def test_pixels_come_as_stored_without_a_single_channels_axis(
     tmp_path: Path, shape: tuple[int, ...]
 ) -> None:
@@ -52,7 +52,7 @@ def test_labels_are_numbers_or_names(
         ({"x": IMAGES}, r"no array 'images'; it has x"),
         ({"images": IMAGES / 255}, r"type float64: expected .*uint8"),
         ({"images": IMAGES[0, 0]}, r"shape \(5, 3\)"),
-        ({"images": IMAGES[..., :2]}, r"shape \(4, 6, 5, 2\)"),
+        ({"images": IMAGES.transpose(0, 3, 1, 2)}, r"shape \(4, 3, 6, 5\).*channels last"),
         ({"images": IMAGES[:0]}, r"shape \(0, 6, 5, 3\)"),
         ({"images": IMAGES, "labels": np.arange(3)}, r"'labels' of shape \(3,\).*expected \(4,\)"),
         ({"images": IMAGES, "labels": np.ones(4)}, r"type float64: expected .*integers or strings"),

@@ -1,6 +1,7 @@
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -87,9 +88,11 @@ def test_parts_are_disjoint_and_complete(count: int, bounds: list[float], seed: 
     assert sorted(found) == list(range(count))
 
 
-@pytest.mark.parametrize("part", [(0.5, 0.5), (0.9, 0.1), (-0.1, 1), (0, 1.5), (0.5,), (0, 0.01)])
-def test_a_part_at_fault_is_refused(folder: str, part: tuple[float, ...]) -> None:
-    with pytest.raises(UserError, match=r"part=\("):
+@pytest.mark.parametrize(
+    "part", [(0.5, 0.5), (0.9, 0.1), (-0.1, 1), (0, 1.5), (0.5,), (0, 0.01), 0.9, "ab"]
+)
+def test_a_part_at_fault_is_refused(folder: str, part: Any) -> None:
+    with pytest.raises(UserError, match=r"part="):
         open_source(folder, part=part)
 
 
