@@ -15,7 +15,7 @@ ATTEMPTS = 10  # torchvision's, before the crop falls back to the centre
 SCALE = (0.08, 1.0)  # defaults of timm and torchvision
 RATIO = (3 / 4, 4 / 3)
 CROP_PCT = 0.875  # timm's
-LONGEST = 4  # times the output's side, to which a very long image is resized at most
+LONGEST = 16  # times the output's side, to which a very long image is resized at most
 FILTERS = ("bilinear", "bicubic")
 RANDOM = "random"  # one of both for each crop
 

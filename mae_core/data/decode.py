@@ -1,6 +1,7 @@
 """From a stored image to pixels: JPEGs by libjpeg-turbo, all else by Pillow."""
 
 import io
+import warnings
 from typing import Protocol
 
 import numpy as np
@@ -175,10 +176,11 @@ def eight_bits(image: Image.Image) -> Pixels:
 
 def orientation_of(image: Image.Image) -> int:
     """EXIF's orientation, 1 to 8; 1, upright, where there is none that can be read."""
-    try:
-        return int(image.getexif().get(ORIENTATION, 1))
-    except Exception:  # a damaged EXIF block is no damaged image
-        return 1
+    with warnings.catch_warnings(action="ignore"):
+        try:
+            return int(image.getexif().get(ORIENTATION, 1))
+        except Exception:  # a damaged EXIF block is no damaged image
+            return 1
 
 
 def turned(stored: Size, orientation: int) -> Size:
