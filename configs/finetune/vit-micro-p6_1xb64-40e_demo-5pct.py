@@ -6,7 +6,7 @@ classifier = dict(pool="avg", label_smoothing=0.1)
 train_dataloader = dict(
     batch_size=64,
     num_workers=0,
-    sampler=dict(type="DefaultSampler", shuffle=True),
+    sampler=dict(type="DrawSampler"),
     collate_fn=dict(type="default_collate"),
     dataset=dict(
         data="demo/classification/train",
@@ -25,7 +25,7 @@ val_dataloader = dict(
     dataset=dict(data="demo/classification/val", transform=dict(input_size=30, crop_pct=1.0)),
 )
 optim_wrapper = dict(
-    type="OptimWrapper",
+    type="FiniteOptimWrapper",
     constructor="LayerDecayConstructor",
     optimizer=dict(type="AdamW", lr=4e-3, betas=(0.9, 0.999), weight_decay=0.05, fused=True),
     paramwise_cfg=dict(layer_decay=0.75),

@@ -8,7 +8,7 @@ train_dataloader = dict(
     collate_fn=dict(type="default_collate"),
 )
 optim_wrapper = dict(
-    type="OptimWrapper", optimizer=dict(type="SGD", lr=0.25, momentum=0.9, weight_decay=0.0)
+    type="FiniteOptimWrapper", optimizer=dict(type="SGD", lr=0.25, momentum=0.9, weight_decay=0.0)
 )
 auto_scale_lr = dict(base_batch_size=256, enable=True)
 train_cfg = dict(by_epoch=True, max_epochs=60)

@@ -14,12 +14,13 @@ mae = dict(
     decoder_heads=4,
 )
 ema = None  # or the decay of a moving average of the weights, such as 0.999
+effective_batch = None  # images of one update over all devices, if more than they handle at once
 compile = None  # torch.compile: True, False, or None for "on a GPU"
 train_dataloader = dict(
     batch_size=128,
     num_workers=0,
     drop_last=True,
-    sampler=dict(type="DefaultSampler", shuffle=True),
+    sampler=dict(type="DrawSampler"),
     collate_fn=dict(type="default_collate"),
     dataset=dict(
         data="demo/classification/train",
@@ -33,7 +34,7 @@ preview = dict(
     data="demo/classification/val", transform=dict(input_size=30, crop_pct=1.0)
 )  # images of the reconstruction picture
 optim_wrapper = dict(
-    type="OptimWrapper",
+    type="FiniteOptimWrapper",
     optimizer=dict(type="AdamW", lr=4e-3, betas=(0.9, 0.95), weight_decay=0.05, fused=True),
     paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0, flat_decay_mult=0.0),
 )

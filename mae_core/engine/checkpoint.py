@@ -93,7 +93,9 @@ class StepCheckpointHook(Hook):
     def _write(self, runner: Runner, step: int, epoch: int) -> None:
         """Write the state after `step` steps and `epoch` whole epochs, drop the oldest."""
         folder, name = Path(runner.work_dir), f"step_{step}.pth"
+        runner.logger.info(f"Saving checkpoint {name}, epoch {epoch}")
         part = folder / f"{name}.part"
+        runner.call_hook("fetch_losses")
         try:
             runner.save_checkpoint(str(folder), part.name, meta={"epoch": epoch, "iter": step})
             if is_main_process():

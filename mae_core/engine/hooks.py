@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from mmengine.dist import all_reduce
 from mmengine.hooks import Hook, RuntimeInfoHook
 from mmengine.logging.history_buffer import HistoryBuffer
 from mmengine.registry import HOOKS
@@ -71,7 +72,8 @@ class ReportHook(Hook):
 
 @HOOKS.register_module()
 class BatchedRuntimeInfoHook(RuntimeInfoHook):
-    """mmengine's hook, but losses leave the device only every `interval` steps, all at once.
+    """mmengine's hook, but losses leave the device only every `interval` steps, all at once, as means
+    over the processes.
 
     To fetch one waits for the device, which then has nothing to do until the next step is queued.
     """
@@ -88,25 +90,22 @@ class BatchedRuntimeInfoHook(RuntimeInfoHook):
         self._waiting.append({key: value.detach() for key, value in outputs.items()})
         due = self.every_n_train_iters(runner, self.interval) or self.is_last_train_iter(runner)
         if due or self.end_of_epoch(runner.train_dataloader, batch_idx):
-            self._fetch(runner)
+            self.fetch_losses(runner)
 
-    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Let no loss be missing from the checkpoint."""
-        self._fetch(runner)
-        checkpoint["message_hub"] = runner.message_hub.state_dict()
-
-    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Forget the steps that training goes back over."""
-        self._waiting.clear()
-
-    def _fetch(self, runner: Runner) -> None:
+    def fetch_losses(self, runner: Runner) -> None:
+        """Fetch those that wait, also before a checkpoint is written."""
         if not self._waiting:
             return
         names = [key for step in self._waiting for key in step]
-        values = torch.cat([torch.stack([*step.values()]) for step in self._waiting]).tolist()
-        for name, value in zip(names, values, strict=True):
+        values = torch.cat([torch.stack([*step.values()]) for step in self._waiting])
+        all_reduce(values, "mean")
+        for name, value in zip(names, values.tolist(), strict=True):
             if math.isfinite(value):  # others are counted by DivergenceHook
                 runner.message_hub.update_scalar(f"train/{name}", value)
+        self._waiting.clear()
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Forget the steps that training goes back over."""
         self._waiting.clear()
 
 
@@ -184,13 +183,16 @@ class PlainHistoryHook(Hook):
 
 
 def random_state() -> dict[str, Any]:
-    """The states of Python, NumPy and torch, as types that `weights_only` reads."""
+    """The states of Python, NumPy and torch, as types that `weights_only` reads.
+
+    Of GPUs only this process's own: the processes of one training draw alike.
+    """
     kind, keys, *rest = cast(tuple[Any, ...], np.random.get_state(legacy=True))
     return {
         "python": random.getstate(),
         "numpy": (kind, keys.tolist(), *rest),
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all(),
+        "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
     }
 
 
@@ -200,4 +202,5 @@ def set_random_state(state: dict[str, Any]) -> None:
     kind, keys, *rest = state["numpy"]
     np.random.set_state((kind, np.array(keys, dtype=np.uint32), *rest))
     torch.set_rng_state(state["torch"].cpu())
-    torch.cuda.set_rng_state_all([s.cpu() for s in state["cuda"]])
+    if state["cuda"] is not None:
+        torch.cuda.set_rng_state(state["cuda"].cpu())

@@ -2,8 +2,10 @@
 
 from typing import Any
 
+from mmengine.hooks import ParamSchedulerHook
 from mmengine.optim import LinearLR
-from mmengine.registry import PARAM_SCHEDULERS
+from mmengine.registry import HOOKS, PARAM_SCHEDULERS
+from mmengine.runner import Runner
 
 
 @PARAM_SCHEDULERS.register_module()
@@ -13,6 +15,20 @@ class WarmupLR(LinearLR):
     def __init__(self, optimizer: Any, start_factor: float, end: int, **fields: Any) -> None:
         steps = max(end, 1)
         super().__init__(optimizer, start_factor if steps > 1 else 1.0, end=steps, **fields)
+
+
+@HOOKS.register_module()
+class UpdateSchedulerHook(ParamSchedulerHook):
+    """mmengine's hook, but rates stay the same over the steps that make one update."""
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
+        """After an update, move the schedules by as many steps as it took."""
+        steps = runner.optim_wrapper._accumulative_counts
+        if (runner.iter + 1) % steps == 0:
+            for _ in range(steps):
+                super().after_train_iter(runner, batch_idx, data_batch, outputs)
 
 
 def warmup_cosine(max_epochs: int, warmup_epochs: float) -> list[dict[str, Any]]:

@@ -89,7 +89,7 @@ def build_runner(
         randomness={"seed": config.seed},
         experiment_name=work_dir.name,
         visualizer={"type": "Visualizer", "name": f"{work_dir}"},
-        cfg=distributed_config(config),
+        cfg=runner_config(config),
         **fields,
     )
     ema = config.get("ema")
@@ -152,16 +152,17 @@ def whole_updates(loader: dict[str, Any], batch: Batch) -> dict[str, Any]:
     return {**loader, "sampler": order}
 
 
-def distributed_config(config: Config) -> Config:
-    """`config`, which on CPUs says that processes have no device of their own."""
-    if torch.cuda.is_available() or not is_distributed():
-        return config
-    wrapper = {
-        "type": "MMDistributedDataParallel",
-        "broadcast_buffers": False,
-        "device_ids": None,
-    }
-    return Config({**config.to_dict(), "model_wrapper_cfg": wrapper})
+def runner_config(config: Config) -> Config:
+    """`config` as the Runner should know it.
+
+    Without `compile`, with which mmengine would compile the whole step, optimizer included; and on
+    CPUs saying that processes have no device of their own.
+    """
+    fields = {key: value for key, value in config.to_dict().items() if key != "compile"}
+    if is_distributed() and not torch.cuda.is_available():
+        wrapper = {"type": "MMDistributedDataParallel", "device_ids": None}
+        fields["model_wrapper_cfg"] = {**wrapper, "broadcast_buffers": False}
+    return Config(fields)
 
 
 def find_resume_point(work_dir: Path, reporter: Reporter) -> Path | None:

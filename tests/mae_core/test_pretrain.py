@@ -121,7 +121,7 @@ def test_a_compiled_run_ends_near_an_eager_one(configs: Path, tmp_path: Path) ->
     found = run(compiled, tmp_path / "compiled")
     assert weights(found).keys() == weights(eager).keys()
     loss, expected = found.metrics["pretrain/loss"], eager.metrics["pretrain/loss"]
-    assert loss.value == pytest.approx(expected.value, rel=0.05)  # other masks are drawn
+    assert loss.value == pytest.approx(expected.value, rel=1e-3)
 
 
 def test_training_in_bfloat16_and_on_a_part_of_the_masked_patches_works(
@@ -154,23 +154,6 @@ def test_a_resume_after_an_evaluation_is_exact_too(configs: Path, tmp_path: Path
         run(config, tmp_path / "broken", finetune)
     resumed = run(config, tmp_path / "broken", finetune)
     assert same(weights(whole), weights(resumed))
-
-
-@pytest.mark.parametrize("content", [b"PK damaged", b""])
-def test_a_damaged_checkpoint_is_named_and_deleting_it_helps(
-    configs: Path, tmp_path: Path, content: bytes
-) -> None:
-    config = config_of(configs)
-    whole = run(config, tmp_path / "whole")
-    arm(configs / "pretrain.fault", "raise", 3 * EPOCH)
-    with pytest.raises(RuntimeError, match="the device is gone"):
-        run(config, tmp_path / "work")
-    checkpoint = tmp_path / "work" / "epoch_3.pth"
-    checkpoint.write_bytes(content)
-    with pytest.raises(UserError, match=r"epoch_3\.pth is damaged.*delete it and run"):
-        run(config, tmp_path / "work")
-    checkpoint.unlink()
-    assert same(weights(whole), weights(run(config, tmp_path / "work")))
 
 
 def test_the_preview_is_spread_over_the_classes(configs: Path, images: Path) -> None:

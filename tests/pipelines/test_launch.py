@@ -1,15 +1,21 @@
 import json
 import os
+import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from mae_core import UserError
+from mae_core.checkpoints import read_state
+from mae_core.engine.checkpoint import checkpoints
 from mae_core.engine.config import load_config
 from mae_core.stage import StageResult
 from pipelines.launch import (
+    Resources,
     StageInterrupted,
     launch,
     stop_all,
@@ -17,6 +23,8 @@ from pipelines.launch import (
 )
 from tests.faults import arm
 from tests.processes import children, gone, wait_for
+
+ALONE, PAIR = Resources(), Resources(devices=2)
 
 
 @pytest.fixture(autouse=True)
@@ -41,10 +49,30 @@ def job_of(folder: Path, config: Path, *overrides: str) -> Path:
     return folder / "job.json"
 
 
-def start(job: Path) -> list[dict[str, Any]]:
+def start(job: Path, resources: Resources = ALONE, log: str = "log.txt") -> list[dict[str, Any]]:
     events: list[dict[str, Any]] = []
-    launch(job, job.with_name("log.txt"), 1, events.append)
+    launch(job, job.with_name(log), resources, events.append)
     return events
+
+
+def losses(events: list[dict[str, Any]]) -> dict[int, float]:
+    return {e["step"]: e["values"]["loss"] for e in events if e["event"] == "log"}
+
+
+def weights(job: Path) -> dict[str, torch.Tensor]:
+    return read_state(StageResult.load(job.with_name("result.json")).artifacts["mae"])
+
+
+def assert_close(found: Path, expected: Path) -> None:
+    """Equal but for rounding, which alone decides the bias of keys: attention does not change with
+    it, so its gradient is zero, and Adam blows up what is left of it."""
+    first, second = weights(found), weights(expected)
+    assert first.keys() == second.keys()
+    for name in first:
+        a, b = first[name], second[name]
+        if name.endswith("qkv.bias"):
+            a, b = (torch.cat([bias.chunk(3)[i] for i in (0, 2)]) for bias in (a, b))
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)
 
 
 def test_a_stage_reports_in_order_and_leaves_its_result(configs: Path, tmp_path: Path) -> None:
@@ -54,12 +82,13 @@ def test_a_stage_reports_in_order_and_leaves_its_result(configs: Path, tmp_path:
     assert [e["done"] for e in events if e["event"] == "progress"] == [10, 20, 24]
     result = StageResult.load(job.with_name("result.json"))
     assert result.files_exist()
-    assert "Saving checkpoint at 3 epochs" in job.with_name("log.txt").read_text()
+    assert "Saving checkpoint step_24.pth, epoch 3" in job.with_name("log.txt").read_text()
 
 
 def test_stopping_leaves_no_process_behind_and_lets_no_other_start(
-    configs: Path, tmp_path: Path
+    configs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("pipelines.launch.GRACE", 3.0)
     job, later = (job_of(tmp_path / name, configs / "pretrain.py") for name in ("a", "b"))
     arm(configs / "pretrain.fault", "hang", 1)
     hangs = configs / "pretrain.hangs"
@@ -83,6 +112,78 @@ def test_a_consumer_that_fails_stops_the_stage(configs: Path, tmp_path: Path) ->
         raise ConnectionError("tracking is gone")
 
     with pytest.raises(ConnectionError, match="tracking is gone"):
-        launch(job, job.with_name("log.txt"), 1, fail)
+        launch(job, job.with_name("log.txt"), ALONE, fail)
     assert not job.with_name("result.json").exists()
     assert not children(os.getpid())
+
+
+def test_a_stage_that_is_asked_to_stop_saves_and_goes_on_later(
+    configs: Path, tmp_path: Path
+) -> None:
+    job = job_of(tmp_path / "job", configs / "pretrain.py", "train_cfg.max_epochs=10000")
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(start, job)
+        events = job.with_name("events.jsonl")
+        wait_for(lambda: events.exists() and events.stat().st_size > 0)
+        stop_all()
+        with pytest.raises(StageInterrupted):
+            running.result()
+    assert "interrupted" in events.read_text().splitlines()[-1]
+    assert checkpoints(job.parent)
+
+
+def test_two_processes_train_like_one_with_the_doubled_batch(configs: Path, tmp_path: Path) -> None:
+    config = configs / "pretrain.py"
+    one = job_of(tmp_path / "one", config, "train_dataloader.batch_size=4")
+    two = job_of(tmp_path / "two", config, "train_dataloader.batch_size=2")
+    expected, found = losses(start(one)), losses(start(two, PAIR))
+    assert list(found) == [10, 20, 30, 40, 48]
+    assert found == pytest.approx(expected, rel=1e-5)
+    assert_close(two, one)
+
+
+def test_accumulation_trains_like_the_whole_batch(configs: Path, tmp_path: Path) -> None:
+    config, plain = configs / "pretrain.py", "schedule.warmup_epochs=0"
+    one = job_of(tmp_path / "one", config, "train_dataloader.batch_size=4", plain)
+    small = ("train_dataloader.batch_size=1", "effective_batch=4", plain)
+    parts = job_of(tmp_path / "parts", config, *small)
+    start(one)
+    start(parts, PAIR)
+    assert_close(parts, one)
+
+
+def test_two_machines_meet_and_train_like_one(configs: Path, tmp_path: Path) -> None:
+    """Two rendezvous ends of this machine, which know each other only by the port."""
+    config = configs / "pretrain.py"
+    one = job_of(tmp_path / "one", config, "train_dataloader.batch_size=4")
+    two = job_of(tmp_path / "two", config, "train_dataloader.batch_size=2")
+    machine = Resources(nodes=2, rendezvous=f"127.0.0.1:{free_port()}")
+    with ThreadPoolExecutor() as pool:
+        ends = [pool.submit(start, two, machine, f"log-{end}.txt") for end in "ab"]
+        found = [losses(end.result()) for end in ends]
+    assert found[0] == found[1] == pytest.approx(losses(start(one)), rel=1e-5)
+
+
+def test_a_lost_worker_is_started_again_and_the_weights_are_the_same(
+    configs: Path, tmp_path: Path
+) -> None:
+    two, lost = (job_of(tmp_path / name, configs / "pretrain.py") for name in ("two", "lost"))
+    start(two, PAIR)
+    arm(configs / "pretrain.fault", "kill", 10)
+    start(lost, PAIR)
+    assert not (configs / "pretrain.fault").exists()
+    for a, b in zip(weights(lost).values(), weights(two).values(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_a_mistake_in_one_of_several_processes_ends_all(configs: Path, tmp_path: Path) -> None:
+    job = job_of(tmp_path / "job", configs / "pretrain.py", "effective_batch=5")
+    with pytest.raises(UserError, match="effective_batch=5 is no multiple"):
+        start(job, PAIR)
+    assert not children(os.getpid())
+
+
+def free_port() -> int:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return int(server.getsockname()[1])
