@@ -38,8 +38,9 @@ def path_digest(path: Path) -> str:
 
     It also covers the content up to 1 GiB in all.
     """
-    names = _files(path) if path.is_dir() else [path.name]
     top = path if path.is_dir() else path.parent
+    names = [path.name] if path != top else sorted(files_below(path))
+    names = [name for name in names if os.path.isfile(top / name)]
     sizes = [os.path.getsize(top / name) for name in names]
     whole = sum(sizes) <= CONTENT_LIMIT
     digest = hashlib.sha256()
@@ -50,13 +51,25 @@ def path_digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _files(folder: Path) -> list[str]:
-    """Relative paths of all files below, sorted; links to folders are followed."""
+def files_below(root: Path) -> list[str]:
+    """Paths relative to `root` of all that is no folder below; links to folders are followed.
+
+    Raises:
+        UserError: if a folder cannot be listed, or a link leads back to one above it.
+    """
     found: list[str] = []
-    for place, _, files in os.walk(folder, followlinks=True):
-        paths = (f"{place}/{file}" for file in files)
-        found.extend(p[len(f"{folder}/") :] for p in paths if os.path.isfile(p))
-    return sorted(found)
+    for place, folders, files in os.walk(root, followlinks=True, onerror=_cannot_list):
+        prefix = place[len(f"{root}/") :] + "/" if place != str(root) else ""
+        found.extend(prefix + file for file in files)
+        for folder in folders:
+            link = f"{place}/{folder}"
+            if os.path.islink(link) and Path(place).resolve().is_relative_to(Path(link).resolve()):
+                raise UserError(f"{link} links to a folder that it lies in: remove the link")
+    return found
+
+
+def _cannot_list(error: OSError) -> None:
+    raise UserError(f"{error.filename} cannot be listed: {error.strerror}") from error
 
 
 def _meant(data: str) -> Path:

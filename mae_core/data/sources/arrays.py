@@ -48,12 +48,12 @@ def _load(path: Path) -> dict[str, NDArray[Any]]:
                 found = ", ".join(file.files) or "nothing"
                 raise UserError(f"{path} has no array 'images'; it has {found}")
             return {name: file[name] for name in file.files if name in ("images", "labels")}
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise UserError(
             f"{path} holds pickled objects or a damaged array ({error}): "
             "save plain arrays with numpy.savez"
         ) from error
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(f"{path} cannot be read as .npz ({error}): make it anew") from error
 
 

@@ -1,12 +1,13 @@
 """What a string `data` means: the kind of its source, and its digest."""
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from mae_core.data.roots import path_digest, resolve_path
 from mae_core.data.sources.arrays import ArraySource
-from mae_core.data.sources.base import Source, is_image
+from mae_core.data.sources.base import Source, is_image, natural
 from mae_core.data.sources.folder import FolderSource
 from mae_core.data.sources.select import Selection, balanced, listed, share
 from mae_core.data.sources.tar import TarSource
@@ -95,20 +96,21 @@ def _open_file(path: Path) -> Source:
 
 
 def _open_folder(path: Path) -> Source:
-    inside = sorted(p for p in path.iterdir() if not p.name.startswith("."))
-    shards = [p for p in inside if p.suffix in SHARDS]
-    others = [p for p in inside if p.is_dir() or is_image(p.name)]
+    with os.scandir(path) as entries:
+        inside = [entry for entry in entries if not entry.name.startswith(".")]
+    names = [entry.name for entry in inside]
+    others = [entry.name for entry in inside if entry.is_dir() or is_image(entry.name)]
+    shards = sorted((path / n for n in names if n.endswith(SHARDS)), key=lambda p: natural(p.name))
     if not shards:
-        packed = [p for p in inside if p.name.lower().endswith(COMPRESSED)]
-        if packed and not others:
-            raise _compressed(packed[0])
+        compressed = [name for name in names if name.lower().endswith(COMPRESSED)]
+        if compressed and not others:
+            raise _compressed(path / compressed[0])
         return FolderSource(path)
     splits = SPLITS & {word for p in shards for word in re.findall("[a-z]+", p.stem.lower())}
     if others or len({p.suffix for p in shards}) > 1 or len(splits) > 1:
-        odd = others[0] if others else shards[-1]
         raise UserError(
-            f"{path} holds {shards[0].name} beside {odd.name}: name one file, or a folder that "
-            "holds the shards of one split and nothing else"
+            f"{path} holds {shards[0].name} beside {min(others, default=shards[-1].name)}: name "
+            "one file, or a folder that holds the shards of one split and nothing else"
         )
     return _open_shards(shards)
 

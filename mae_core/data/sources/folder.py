@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
+from mae_core.data.roots import files_below
 from mae_core.data.sources.base import is_image, labels_by_folder, natural, no_images, packed
-from mae_core.errors import UserError
 
 
 class FolderSource:
@@ -13,11 +13,11 @@ class FolderSource:
     The class of an image is the name of the folder that it lies in. Images at the top have none.
 
     Raises:
-        UserError: if there are no images, or a folder cannot be listed.
+        UserError: if there are no images, or as :func:`files_below`.
     """
 
     def __init__(self, root: Path) -> None:
-        names = sorted(filter(is_image, _files(root)), key=natural)
+        names = sorted(filter(is_image, files_below(root)), key=natural)
         if not names:
             raise no_images(root)
         self.root = root
@@ -35,16 +35,3 @@ class FolderSource:
         """The file's content."""
         with open(self.name(index), "rb") as file:
             return file.read()
-
-
-def _files(root: Path) -> list[str]:
-    """Paths relative to `root` of all files below; links to folders are followed."""
-    found: list[str] = []
-    for folder, _, files in os.walk(root, followlinks=True, onerror=_cannot_list):
-        prefix = os.path.relpath(folder, root) + "/" if folder != str(root) else ""
-        found.extend(prefix + file for file in files)
-    return found
-
-
-def _cannot_list(error: OSError) -> None:
-    raise UserError(f"{error.filename} cannot be listed: {error.strerror}") from error

@@ -46,7 +46,7 @@ def listed(source: Source, data: str, list_file: Path) -> Indices:
         UserError: if the file is missing or names no image, or one that is not there.
     """
     try:
-        lines = list_file.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        lines = list_file.read_text(encoding="utf-8", errors="surrogateescape").split("\n")
     except OSError as error:
         raise UserError(f"the list {list_file} cannot be read: {error.strerror}") from error
     number = {source.name(i).removeprefix(f"{data}/"): i for i in range(len(source))}

@@ -28,7 +28,7 @@ class TableSource:
     """The images in the rows of a Hugging Face data set, undecoded, in the order of the rows.
 
     The image column has the type `Image`, or holds bytes, or structs with `bytes`; the label
-    column is called `label` or is the only one of type `ClassLabel`.
+    column is called `label` or `cls`, or is the only one of type `ClassLabel`.
 
     Args:
         table: the rows.
@@ -189,8 +189,9 @@ def _holds_images(kind: Any) -> bool:
 
 def _labels(table: Dataset, of: str) -> tuple[list[str], NDArray[np.int64]]:
     named = [name for name, kind in table.features.items() if isinstance(kind, ClassLabel)]
-    column = "label" if "label" in table.features or len(named) != 1 else named[0]
-    if column not in table.features:
+    candidates = [name for name in ("label", "cls") if name in table.features]
+    column = next(iter(candidates), named[0] if len(named) == 1 else None)
+    if column is None:
         return [], np.full(len(table), NO_LABEL, dtype=np.int64)
     values = table.select_columns([column]).with_format("arrow")[:].column(0)
     if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):

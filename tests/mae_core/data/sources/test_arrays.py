@@ -75,6 +75,13 @@ def test_a_damaged_file_is_named(tmp_path: Path, keep: int) -> None:
         ArraySource(path)
 
 
+def test_an_npy_under_the_name_of_an_npz_is_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", IMAGES)
+    (tmp_path / "x.npy").rename(tmp_path / "x.npz")
+    with pytest.raises(UserError, match=r"x\.npz holds .*savez"):
+        ArraySource(tmp_path / "x.npz")
+
+
 def test_flipped_bytes_are_noticed(tmp_path: Path) -> None:
     path = saved(tmp_path, images=IMAGES)
     content = bytearray(path.read_bytes())

@@ -75,6 +75,12 @@ def test_all_forms_of_cifar10_give_the_same_sequence(tmp_path: Path) -> None:
     check_equal(in_every_form(tmp_path, images), images)
 
 
+def test_tables_are_joined_in_natural_order_of_their_files(tmp_path: Path) -> None:
+    images = some_images()
+    write_parquet(tmp_path / "rows", images, count=12)
+    assert sequence(open_source(f"{tmp_path}/rows")) == list(images.values())
+
+
 def test_an_npz_is_opened_by_its_suffix(tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", images=np.zeros((2, 3, 4), np.uint8))
     source = open_source(str(tmp_path / "x.npz"), part=(0, 0.5))

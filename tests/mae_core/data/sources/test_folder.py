@@ -69,6 +69,18 @@ def test_names_of_any_bytes_are_kept(tmp_path: Path) -> None:
     assert {source.read(i) for i in range(3)} == set(names)
 
 
+def test_a_link_to_a_folder_above_is_refused(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "images", {"a/x.jpg": b""})
+    (root / "a" / "up").symlink_to(root)
+    with pytest.raises(UserError, match=f"{root}/a/up links to a folder that it lies in"):
+        FolderSource(root)
+
+
+@given(st.text(alphabet="aA/²٣019_.", max_size=9), st.text(alphabet="aA/²٣019_.", max_size=9))
+def test_any_two_names_can_be_ordered(one: str, other: str) -> None:
+    assert (natural(one) < natural(other)) + (natural(other) < natural(one)) == (one != other)
+
+
 @given(st.permutations(["a1.jpg", "A1.jpg", "a01.jpg", "a2.jpg", "a10.jpg", "B.jpg", "b.jpg"]))
 def test_the_order_does_not_depend_on_the_file_systems(names: list[str]) -> None:
     ordered = sorted(names, key=natural)

@@ -82,6 +82,23 @@ def test_labels_may_be_numbers_names_or_missing(
     assert (source.classes, source.labels.tolist()) == (classes, expected)
 
 
+@pytest.mark.parametrize(
+    ("kinds", "expected"),
+    [
+        ({"cls": Value("int64")}, [1, 0]),
+        ({"kind": ClassLabel(names=["a", "b"])}, [1, 0]),
+        ({"kind": ClassLabel(2), "other": ClassLabel(2)}, [NO_LABEL] * 2),
+        ({"kind": Value("int64")}, [NO_LABEL] * 2),
+        ({"kind": ClassLabel(2), "label": Value("int64")}, [1, 0]),
+    ],
+)
+def test_which_column_is_the_label(kinds: dict[str, Any], expected: list[int]) -> None:
+    columns = {"image": [b"0", b"1"], **{name: [1, 0] for name in kinds}}
+    features = Features({"image": Value("binary"), **kinds})
+    source = TableSource(Dataset.from_dict(columns, features=features), {"x": 2})
+    assert source.labels.tolist() == expected
+
+
 def test_plain_bytes_are_images_and_an_empty_row_is_empty(tmp_path: Path) -> None:
     source = parquet_source(parquet(tmp_path, {"jpg": [b"0", None, b"2"], "url": ["a", "b", "c"]}))
     assert sequence(source) == [b"0", b"", b"2"]
