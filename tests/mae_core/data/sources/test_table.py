@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import huggingface_hub.constants
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -201,14 +202,12 @@ def test_the_digest_follows_content_and_split(tmp_path: Path) -> None:
 def test_a_name_that_leads_nowhere_is_refused_at_once(
     monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(UserError, match=rf"'{name}'.*HF_HUB_OFFLINE|hf:{name} cannot be loaded"):
         hugging_face_source(f"hf:{name}")
 
 
 def test_offline_only_the_cache_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    import huggingface_hub.constants
-
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
     with pytest.raises(UserError, match=r"hf:nobody/nothing cannot be loaded .*[Oo]ffline"):
