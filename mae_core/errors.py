@@ -8,8 +8,13 @@ from typing import Any
 class UserError(Exception):
     """A mistake of the user: says what was found, what was expected and what to do.
 
-    The CLI prints the message without a traceback and exits with 2.
+    The CLI prints the message without a traceback and exits with 2. From a data loader's worker the
+    error arrives as the text of a traceback, of which only the message is kept.
     """
+
+    def __init__(self, message: str) -> None:
+        kind = f"\n{type(self).__module__}.{type(self).__qualname__}: "
+        super().__init__(message.rpartition(kind)[2].rstrip("\n") if kind in message else message)
 
 
 class Interrupted(Exception):

@@ -58,6 +58,6 @@ def _read(path: Path, transform: Transform, channels: int) -> torch.Tensor:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise Unreadable(str(path), error.strerror) from error
+        raise Unreadable.of(str(path), error.strerror) from error
     (view,) = transform.views(open_image(content, channels, str(path)), [0])
     return view.pixels

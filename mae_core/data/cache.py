@@ -65,5 +65,6 @@ def atomic_folder(target: Path) -> Iterator[Path]:
 
 def _cannot_write(path: Path, error: OSError) -> UserError:
     return UserError(
-        f"cannot write {path} ({error.strerror}): make room or set XDG_CACHE_HOME to another folder"
+        f"cannot write {path} ({error.strerror}): make room, or name another folder "
+        "(XDG_CACHE_HOME moves the cache)"
     )

@@ -26,8 +26,10 @@ Image.MAX_IMAGE_PIXELS = None  # MAX_PIXELS takes its place
 class Unreadable(UserError):
     """An image that cannot be decoded: the message names it and says why."""
 
-    def __init__(self, name: str, reason: object) -> None:
-        super().__init__(f"{name} cannot be read as an image ({reason}): repair it or delete it")
+    @classmethod
+    def of(cls, name: str, reason: object) -> "Unreadable":
+        """The error of the image `name`."""
+        return cls(f"{name} cannot be read as an image ({reason}): repair it or delete it")
 
 
 class Opened(Protocol):
@@ -109,7 +111,7 @@ class PillowImage:
         try:
             self.image = Image.open(io.BytesIO(data))
         except Exception as error:  # Pillow's readers raise many kinds
-            raise Unreadable(name, brief(error)) from error
+            raise Unreadable.of(name, brief(error)) from error
         self.orientation = orientation_of(self.image)
         self.size = turned((self.image.height, self.image.width), self.orientation)
 
@@ -118,11 +120,11 @@ class PillowImage:
         width, height = self.image.size
         if width * height > MAX_PIXELS:
             limit = f"more than {MAX_PIXELS // 10**6} million"
-            raise Unreadable(self.name, f"{width}x{height} pixels, {limit}")
+            raise Unreadable.of(self.name, f"{width}x{height} pixels, {limit}")
         try:
             pixels = converted(self.image, self.channels)
         except Exception as error:
-            raise Unreadable(self.name, brief(error)) from error
+            raise Unreadable.of(self.name, brief(error)) from error
         return upright(pixels, self.orientation)
 
 
@@ -132,7 +134,7 @@ class ArrayImage:
     def __init__(self, array: Pixels, channels: int, name: str) -> None:
         if array.ndim not in (2, 3) or array.dtype != np.uint8 or not array.size:
             found = f"{array.shape} {array.dtype}"
-            raise Unreadable(name, f"{found}, expected (H, W) or (H, W, C) uint8")
+            raise Unreadable.of(name, f"{found}, expected (H, W) or (H, W, C) uint8")
         array = array[..., None] if array.ndim == 2 else array
         self.array = np.require(array, requirements=("C", "W"))
         self.channels, self.name = channels, name
@@ -146,7 +148,7 @@ class ArrayImage:
         try:
             return converted(Image.fromarray(plain), self.channels)
         except Exception as error:
-            raise Unreadable(self.name, brief(error)) from error
+            raise Unreadable.of(self.name, brief(error)) from error
 
 
 def converted(image: Image.Image, channels: int) -> Pixels:

@@ -8,7 +8,8 @@ import torch
 from mmengine.registry import FUNCTIONS
 from torch.utils.data import Dataset, default_collate
 
-from mae_core.data.decode import ArrayImage, Opened, Pixels, Unreadable, open_image
+from mae_core.data.decode import ArrayImage, Opened, Unreadable, open_image
+from mae_core.data.each import read_stored
 from mae_core.data.sampler import Draw
 from mae_core.data.sources import open_source
 from mae_core.data.transform import Transform
@@ -105,19 +106,14 @@ class ImageDataset(Dataset[dict[str, Any]]):
             Unreadable: if it cannot be read.
         """
         if self.kept is None:
-            return open_image(self.read(index), self.in_chans, self.source.name(index))
+            return open_image(
+                read_stored(self.source, index), self.in_chans, self.source.name(index)
+            )
         if index not in self.kept:
             name = self.source.name(index)
-            pixels = open_image(self.read(index), self.in_chans, name).pixels()
+            pixels = open_image(read_stored(self.source, index), self.in_chans, name).pixels()
             self.kept[index] = ArrayImage(pixels, self.in_chans, name)
         return self.kept[index]
-
-    def read(self, index: int) -> bytes | Pixels:
-        """The image as it is stored."""
-        try:
-            return self.source.read(index)
-        except OSError as error:
-            raise Unreadable(self.source.name(index), error.strerror) from error
 
 
 def more_seeds(seed: int, count: int) -> list[int]:

@@ -127,7 +127,7 @@ def test_thirty_thousand_pixels_a_side() -> None:
     chunk = b"IHDR" + header
     png = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk
     png += struct.pack(">I", zlib.crc32(chunk)) + encoded(scene())[33:]
-    with pytest.raises(Unreadable, match="x cannot be read .*30000x30000 pixels, more than 67"):
+    with pytest.raises(Unreadable, match=r"x cannot be read .*30000x30000 pixels, more than 67"):
         pixels(png)
     jpeg = bytearray(encoded(scene(), "JPEG"))
     place = jpeg.index(b"\xff\xc0") + 5

@@ -146,6 +146,15 @@ def test_an_unreadable_image_is_named(damaged: str) -> None:
         dataset[4]
 
 
+def test_an_error_in_a_worker_is_the_same_one_message(damaged: str) -> None:
+    dataset = ImageDataset(damaged, AS_IS)
+    for workers in (0, 1):
+        with pytest.raises(Unreadable) as error:
+            list(DataLoader(dataset, 3, num_workers=workers))
+        assert str(error.value).startswith(f"{damaged}/2.png cannot be read")
+        assert "\n" not in str(error.value)
+
+
 def test_a_set_of_nothing_but_damaged_images_ends(tmp_path: Path) -> None:
     (tmp_path / "x.jpg").write_bytes(b"no image")
     with pytest.raises(UserError, match=r"100 images in a row.*x\.jpg"):

@@ -1,0 +1,83 @@
+"""What a data set holds: every image is decoded once."""
+
+from collections import Counter
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mae_core.data.decode import ArrayImage, PillowImage, Unreadable, open_image
+from mae_core.data.each import Progress, each_image, read_stored
+from mae_core.data.sources import NO_LABEL, Source, data_digest, open_source
+
+
+class Checked(NamedTuple):
+    """A data set's images.
+
+    Attributes:
+        images: how many, readable or not.
+        sizes: (M, 2) int64, height and width of the readable ones, the right way up.
+        kinds: readable images by format and mode of Pillow, such as 'JPEG RGB', most first.
+        classes: images by class, readable or not, in the order of the labels.
+        unlabelled: images without label.
+        digest: SHA-256 of the data, see :func:`data_digest`.
+        unreadable: why each of the others could not be read.
+    """
+
+    images: int
+    sizes: NDArray[np.int64]
+    kinds: dict[str, int]
+    classes: dict[str, int]
+    unlabelled: int
+    digest: str
+    unreadable: list[str]
+
+
+class Finding(NamedTuple):
+    """One image: its size and kind, or why it cannot be read."""
+
+    size: tuple[int, int] = (0, 0)
+    kind: str = ""
+    reason: str = ""
+
+
+def check(data: str, progress: Progress | None = None, workers: int | None = None) -> Checked:
+    """Read and decode all images of `data`.
+
+    Args:
+        data: see :func:`open_source`.
+        progress: called with images done and images in all.
+        workers: processes; one a core by default.
+
+    Raises:
+        UserError: as `open_source` does.
+    """
+    source = open_source(data)
+    found = list(each_image(source, look, workers, progress))
+    readable = [finding for finding in found if not finding.reason]
+    counts = Counter(source.labels.tolist())
+    return Checked(
+        images=len(source),
+        sizes=np.array([f.size for f in readable], dtype=np.int64).reshape(-1, 2),
+        kinds=dict(Counter(f.kind for f in readable).most_common()),
+        classes={name: counts[label] for label, name in enumerate(source.classes)},
+        unlabelled=counts[NO_LABEL],
+        digest=data_digest(data),
+        unreadable=[f.reason for f in found if f.reason],
+    )
+
+
+def look(source: Source, index: int) -> Finding:
+    """Decode one image."""
+    name = source.name(index)
+    try:
+        data = read_stored(source, index)
+        if not isinstance(data, bytes):
+            channels = data.shape[2] if data.ndim == 3 else 1
+            return Finding(ArrayImage(data, channels, name).size, f"array, {channels} channels")
+        header = PillowImage(data, 3, name).image
+        opened = open_image(data, 3, name)
+        opened.pixels()
+    except Unreadable as error:
+        return Finding(reason=str(error))
+    return Finding(opened.size, f"{header.format} {header.mode}")

@@ -1,0 +1,72 @@
+"""One function over every image of a source, by several processes."""
+
+from collections.abc import Callable, Iterator
+from typing import Generic, TypeVar
+
+import torch
+from joblib import cpu_count
+from torch.utils.data import DataLoader, Dataset
+
+from mae_core.data.decode import Pixels, Unreadable
+from mae_core.data.sources import Source
+
+T = TypeVar("T")
+Progress = Callable[[int, int], None]
+CHUNK = 16  # images that a process hands back at once
+
+
+class Calls(Dataset[T], Generic[T]):
+    """The function's values as a data set."""
+
+    def __init__(self, source: Source, function: Callable[[Source, int], T]) -> None:
+        self.source, self.function = source, function
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> T:
+        return self.function(self.source, index)
+
+
+def each_image(
+    source: Source,
+    function: Callable[[Source, int], T],
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Iterator[T]:
+    """`function(source, index)` for every image, in order.
+
+    Args:
+        source: of the images.
+        function: called in another process; its value is sent back.
+        workers: processes, one a core by default; 0 calls in this one.
+        progress: called with images done and images in all.
+    """
+    workers = min(cpu_count(), len(source)) if workers is None else workers
+    context = "fork" if workers else None
+    loader = DataLoader(
+        Calls(source, function),
+        CHUNK,
+        num_workers=workers,
+        collate_fn=list,
+        multiprocessing_context=context,
+        worker_init_fn=_one_thread,
+    )
+    done = 0
+    for values in loader:
+        yield from values
+        done += len(values)
+        if progress:
+            progress(done, len(source))
+
+
+def read_stored(source: Source, index: int) -> bytes | Pixels:
+    """The image as it is stored. Raises Unreadable if it is gone."""
+    try:
+        return source.read(index)
+    except OSError as error:
+        raise Unreadable.of(source.name(index), error.strerror) from error
+
+
+def _one_thread(_: int) -> None:
+    torch.set_num_threads(1)
