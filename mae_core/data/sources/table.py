@@ -79,9 +79,10 @@ def parquet_source(files: Sequence[Path]) -> TableSource:
     try:
         table = datasets.load_dataset("parquet", data_files=patterns, split="train")
     except ERRORS as error:
+        place = files[0] if len(files) == 1 else files[0].parent
         raise UserError(
-            f"{', '.join(rows)} cannot be read as one parquet table ({_cause(error)}): make a "
-            "damaged file anew, and give all files the same columns"
+            f"{place} cannot be read as one parquet table ({_cause(error)}): make a damaged file "
+            "anew, and give all files the same columns"
         ) from error
     return TableSource(table, rows)
 

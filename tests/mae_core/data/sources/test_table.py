@@ -152,7 +152,7 @@ def test_broken_pages_are_noticed(tmp_path: Path) -> None:
 def test_shards_of_different_columns_are_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table({"image": [b"1"]}), tmp_path / "0.parquet")
     pq.write_table(pa.table({"photo": [b"1"]}), tmp_path / "1.parquet")
-    with pytest.raises(UserError, match=r"1\.parquet cannot be read as one parquet table"):
+    with pytest.raises(UserError, match=f"{tmp_path} cannot be read as one parquet table"):
         parquet_source([tmp_path / "0.parquet", tmp_path / "1.parquet"])
 
 
