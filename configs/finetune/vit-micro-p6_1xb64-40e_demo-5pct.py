@@ -3,6 +3,7 @@ _base_ = ["../_base_/demo.py", "../_base_/runtime.py"]
 stage = "finetune"
 encoder = dict(drop_path=0.1)
 classifier = dict(pool="avg", label_smoothing=0.1)
+max_unreadable = 0.01  # share of the images that may be broken: they are skipped and listed
 train_dataloader = dict(
     batch_size=64,
     num_workers=0,
@@ -12,6 +13,7 @@ train_dataloader = dict(
         data="demo/classification/train",
         per_class=50,
         in_memory=True,
+        skip_unreadable=True,
         transform=dict(
             input_size=30, is_training=True, scale=(0.6, 1.0), color_jitter=None, hflip=0.5
         ),

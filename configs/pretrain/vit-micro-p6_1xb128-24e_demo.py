@@ -15,6 +15,7 @@ mae = dict(
 )
 ema = None  # or the decay of a moving average of the weights, such as 0.999
 effective_batch = None  # images of one update over all devices, if more than they handle at once
+max_unreadable = 0.01  # share of the images that may be broken: they are skipped and listed
 compile = None  # torch.compile: True, False, or None for "on a GPU"
 train_dataloader = dict(
     batch_size=128,
@@ -25,6 +26,7 @@ train_dataloader = dict(
     dataset=dict(
         data="demo/classification/train",
         in_memory=True,
+        skip_unreadable=True,
         transform=dict(
             input_size=30, is_training=True, scale=(0.4, 1.0), color_jitter=None, hflip=0.5
         ),

@@ -25,6 +25,7 @@ from mae_core.engine.hooks import (
 )
 from mae_core.engine.schedule import warmup_cosine
 from mae_core.engine.stop import heeding_signals
+from mae_core.engine.unreadable import UnreadableHook
 from mae_core.errors import UserError
 from mae_core.stage import Reporter
 
@@ -59,7 +60,7 @@ def build_runner(
             `schedule`, the arguments of :func:`warmup_cosine`. `effective_batch` and
             `auto_scale_lr`: see :mod:`mae_core.engine.batch`. `ema`, if there and not None, is the
             decay of a moving average of the weights, see :func:`use_average`. `divergence`:
-            arguments of :class:`DivergenceHook`.
+            arguments of :class:`DivergenceHook`. `max_unreadable`: see :class:`UnreadableHook`.
         model: a built model, or its config.
         work_dir: gets checkpoints and mmengine's log.
         reporter: gets progress, metrics and notes.
@@ -100,6 +101,7 @@ def build_runner(
     for hook in (
         ReportHook(reporter),
         DivergenceHook(reporter, **config.get("divergence", {})),
+        UnreadableHook(reporter, config.get("max_unreadable", 0.01)),
         SameBatchHook(batch),
         RandomStateHook(),
         PlainHistoryHook(),

@@ -79,9 +79,7 @@ def test_the_rest_of_a_schedule_is_lower_too(tmp_path: Path) -> None:
 
 
 def test_a_training_that_diverges_again_and_again_ends_with_advice(tmp_path: Path) -> None:
-    with pytest.raises(
-        UserError, match=r"diverges at step 20: .*after 3 returns.*learning rate"
-    ):
+    with pytest.raises(UserError, match=r"diverges at step 20: .*after 3 returns.*learning rate"):
         line(tmp_path, Holes(*range(14, 1000)), train_cfg=EPOCHS)
 
 
