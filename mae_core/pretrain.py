@@ -5,11 +5,13 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.dist import is_main_process
 from mmengine.model import BaseModel
 from mmengine.runner import set_random_seed
 
 from mae_core.checkpoints import save_weights
 from mae_core.data.images import ImageDataset
+from mae_core.engine.fit import resolve_batch_size
 from mae_core.engine.preprocess import Normalize
 from mae_core.engine.train import build_runner, train, use_average
 from mae_core.figures import draw_reconstructions
@@ -48,8 +50,11 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     if config.compile or (config.compile is None and torch.cuda.is_available()):
         model.mae.compile()
     images = ImageDataset(**config.train_dataloader.dataset)
+    resolve_batch_size(config, model, images, work_dir, reporter)
     runner = build_runner(config, model, work_dir, reporter, {"train_dataloader": images})
     train(runner)
+    if not is_main_process():
+        return StageResult()
     use_average(runner)
     loss = runner.message_hub.get_scalar("train/loss").mean(100)
     return export(model, config, work_dir, float(loss))

@@ -18,6 +18,8 @@ KINDS: dict[str, tuple[type, ...]] = {
     "a list": (list, tuple),
 }
 
+SPECIAL = {("batch_size", "auto")}  # text in place of a number, see mae_core.engine.fit
+
 
 def load_config(name: str, folder: str = "", overrides: Iterable[str] = ()) -> Config:
     """Read a config and apply overrides.
@@ -67,7 +69,8 @@ def apply_overrides(config: Config, overrides: Iterable[str]) -> None:
         node: Any = config._cfg_dict
         for part in parents:
             node = _child(node, part, key)
-        value = _like(_child(node, last, key), text, override)
+        old = _child(node, last, key)
+        value = text if (last, text) in SPECIAL else _like(old, text, override)
         node[int(last) if isinstance(node, list) else last] = value
 
 

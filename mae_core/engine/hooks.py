@@ -72,10 +72,10 @@ class ReportHook(Hook):
 
 @HOOKS.register_module()
 class BatchedRuntimeInfoHook(RuntimeInfoHook):
-    """mmengine's hook, but losses leave the device only every `interval` steps, all at once, as means
-    over the processes.
+    """mmengine's hook, but losses leave the device only every `interval` steps, all at once.
 
     To fetch one waits for the device, which then has nothing to do until the next step is queued.
+    Of several processes the losses' means are kept.
     """
 
     def __init__(self, interval: int = 10) -> None:
