@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from mae_core.errors import UserError
+from pipelines.data_commands import app as data_app
 from pipelines.launch import BenchmarkFailed, StageFailed, StageInterrupted
 
 ENVIRONMENT = {
@@ -35,6 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Is this masked-autoencoder pretraining worth it, and where does it transfer?",
 )
+app.add_typer(data_app, name="data")
 
 Overrides = Annotated[
     list[str] | None, typer.Option("-o", "--override", metavar="KEY=VALUE", help="Override a key.")

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image, ImageOps
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, create_transform
+from timm.data.auto_augment import NAME_TO_OP
 from torchvision.transforms.functional import pil_to_tensor, to_pil_image
 
 from mae_core.data.decode import MODES, Size
@@ -26,6 +28,19 @@ KEYS = (  # of timm's create_transform
     "re_prob",
     "std",
 )
+
+
+def posterize(image: Image.Image, bits: int, **_: Any) -> Image.Image:
+    """The first `bits` bits of each pixel; with none it is black.
+
+    timm's RandAugment asks for 0 bits at magnitude 10, which Pillow refuses since version 13.
+    """
+    if bits < 1:
+        return Image.new(image.mode, image.size)
+    return ImageOps.posterize(image, bits) if bits < 8 else image
+
+
+NAME_TO_OP.update({name: posterize for name in NAME_TO_OP if name.startswith("Posterize")})
 
 
 class Augment:

@@ -56,9 +56,16 @@ class Transform:
         Raises:
             Unreadable: if the image is damaged.
         """
+        return self.augmented(self.cropped(image, seeds), seeds)
+
+    def cropped(self, image: Opened, seeds: Sequence[int]) -> list[View]:
+        """The views before they are augmented."""
         crops = [self.cropper(image.size, seed) for seed in seeds]
         pixels = image.pixels(reduction(crops))
-        views = [View(cut(pixels, image.size, crop), crop.flip) for crop in crops]
+        return [View(cut(pixels, image.size, crop), crop.flip) for crop in crops]
+
+    def augmented(self, views: list[View], seeds: Sequence[int]) -> list[View]:
+        """The views, augmented if the transform does."""
         if not self.augment:
             return views
         return [View(self.augment(v.pixels, s), v.flip) for v, s in zip(views, seeds, strict=True)]

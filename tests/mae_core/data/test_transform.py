@@ -6,6 +6,7 @@ import pytest
 import torch
 from PIL import Image
 from timm.data import create_transform
+from timm.data.auto_augment import NAME_TO_OP
 
 from mae_core import UserError
 from mae_core.data.augment import Augment, seeded
@@ -72,6 +73,17 @@ def test_augmentations_are_timms() -> None:
         with seeded(seed):
             expected = timms(Image.fromarray(crop.permute(1, 2, 0).numpy()))
         assert np.array_equal(augment(crop, seed).permute(1, 2, 0), np.asarray(expected))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_randaugment_survives_its_strongest_posterizing(channels: int) -> None:
+    augment = Augment((16, 16), channels, {"auto_augment": "rand-m10-n4-mstd0.5-inc1-p1"})
+    crop = torch.from_numpy(image(channels).array[:16, :16].copy()).permute(2, 0, 1)
+    for seed in range(200):
+        assert augment(crop, seed).shape == crop.shape
+    white = Image.new("RGB", (2, 2), (255, 255, 255))
+    levels = [NAME_TO_OP["PosterizeIncreasing"](white, bits).getpixel((0, 0)) for bits in (0, 1, 8)]
+    assert levels == [(0, 0, 0), (128, 128, 128), (255, 255, 255)]
 
 
 def test_an_erased_part_has_the_mean_and_the_rest_its_pixels() -> None:

@@ -1,0 +1,173 @@
+"""`mae-bench data check | pack | bench`: look at a data set, pack it, measure its loading."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from mae_core.errors import UserError
+
+if TYPE_CHECKING:
+    from mae_core.data.bench import Bench
+    from mae_core.data.check import Checked
+    from mae_core.data.each import Progress as Report
+    from mae_core.data.pack import Packed
+
+app = typer.Typer(no_args_is_help=True, help="Check, pack and time a data set.")
+console = Console(highlight=False)
+
+LISTED = 20  # classes shown at most
+Data = Annotated[
+    str,
+    typer.Argument(help="A folder, .tar, .parquet, .npz, hf:<name> or demo/..., as in configs."),
+]
+Workers = Annotated[
+    int | None, typer.Option(min=0, help="Processes; one a core without it.", show_default=False)
+]
+
+
+@app.command()
+def check(data: Data, workers: Workers = None) -> None:
+    """Decode every image: counts, sizes, kinds, classes, digest; exit 2 if one is unreadable."""
+    from mae_core.data.check import check as check_data
+
+    with bar("checking") as progress:
+        found = check_data(data, progress, workers)
+    console.print(overview(data, found), class_table(found))
+    if len(found.classes) == 1:
+        console.print("[yellow]one class only:[/] enough to pretrain, not to measure a task")
+    if found.unreadable:
+        for line in found.unreadable:
+            console.print(line, markup=False, soft_wrap=True)
+        raise UserError(
+            f"{len(found.unreadable)} of {found.images} images cannot be read: repair or delete "
+            "them, or train with skip_unreadable=True, which replaces them"
+        )
+
+
+@app.command()
+def pack(
+    data: Data,
+    out: Annotated[Path, typer.Argument(help="A new folder.")],
+    short_side: Annotated[int, typer.Option(help="Pixels; larger images are scaled down.")] = 256,
+    quality: Annotated[int, typer.Option(help="Of the JPEGs, 1 to 100.")] = 90,
+    shard_mb: Annotated[int, typer.Option(help="Size of a tar file, in MB.")] = 256,
+    workers: Workers = None,
+) -> None:
+    """Write a data set anew as tar shards of small JPEGs, which load faster."""
+    from mae_core.data.pack import pack as pack_data
+
+    with bar("packing") as progress:
+        packed = pack_data(data, out, short_side, quality, shard_mb, progress, workers)
+    report_packed(packed, out)
+
+
+@app.command()
+def bench(
+    data: Data,
+    input_size: Annotated[int, typer.Option(help="Pixels a side of the crops.")] = 224,
+    repeats: Annotated[int, typer.Option(min=1, help="Crops of each decoded image.")] = 1,
+    auto_augment: Annotated[
+        str | None, typer.Option(help="timm's, such as rand-m9-mstd0.5-inc1.", show_default=False)
+    ] = None,
+    workers: Workers = None,
+    step_rate: Annotated[
+        float | None,
+        typer.Option(min=0, help="Images/s of a training step, to compare.", show_default=False),
+    ] = None,
+) -> None:
+    """Measure loading, stage by stage, and say which stage bounds it."""
+    from mae_core.data.bench import ADVICE
+    from mae_core.data.bench import bench as measure
+
+    with console.status("measuring"):
+        found = measure(data, input_size, repeats, auto_augment, workers)
+    console.print(stage_table(found))
+    console.print(f"[bold]{found.rate:,.0f} images/s[/] reach the training")
+    if step_rate and step_rate <= found.rate:
+        console.print(f"the training step ({step_rate:,.0f} images/s) bounds, not the loading")
+        return
+    bounded = f", slower than the training step's {step_rate:,.0f}" if step_rate else ""
+    console.print(
+        f"[bold]{found.bound}[/] bounds the loading{bounded}: {ADVICE[found.bound]}", soft_wrap=True
+    )
+
+
+@contextmanager
+def bar(what: str) -> "Iterator[Report]":
+    """A progress bar on stderr, as the function that moves it."""
+    columns = (
+        TextColumn(what),
+        BarColumn(bar_width=28),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def overview(data: str, found: "Checked") -> Table:
+    """Counts, sizes, kinds and digest."""
+    table = Table(title=data, show_header=False, title_justify="left")
+    table.add_column()
+    table.add_column(overflow="fold")
+    table.add_row("images", f"{found.images:,}")
+    table.add_row("unreadable", f"{len(found.unreadable):,}")
+    if len(found.sizes):
+        by_area = found.sizes[np.argsort(found.sizes.prod(axis=1), kind="stable")]
+        for name, place in (("smallest", 0), ("median size", len(by_area) // 2), ("largest", -1)):
+            height, width = by_area[place]
+            table.add_row(name, f"{width}×{height}")
+    table.add_row("kinds", "\n".join(f"{kind}: {count:,}" for kind, count in found.kinds.items()))
+    table.add_row("digest", found.digest)
+    return table
+
+
+def class_table(found: "Checked") -> Table:
+    """Images by class, the first `LISTED` of them."""
+    table = Table("class", title=f"{len(found.classes)} classes", title_justify="left")
+    table.add_column("images", justify="right")
+    for name, count in list(found.classes.items())[:LISTED]:
+        table.add_row(name, f"{count:,}")
+    if len(found.classes) > LISTED:
+        rest = list(found.classes.values())[LISTED:]
+        table.add_row(f"{len(rest)} more", f"{min(rest):,} to {max(rest):,} each")
+    if found.unlabelled:
+        table.add_row("[italic]no label[/]", f"{found.unlabelled:,}")
+    return table
+
+
+def report_packed(packed: "Packed", out: Path) -> None:
+    """What was written, and what was not."""
+    for line in packed.unreadable:
+        console.print("left out:", line, markup=False, soft_wrap=True)
+    before, after = packed.size_before / 1e6, packed.size / 1e6
+    console.print(
+        f"{out}: {packed.images:,} images, {after:,.1f} MB where there were {before:,.1f}; "
+        f"shards: {packed.shards}",
+        soft_wrap=True,
+    )
+    if packed.unreadable:
+        console.print(f"{len(packed.unreadable):,} images could not be read")
+    if packed.numbered:
+        console.print("classes are numbers now, as their names do not sort in their order")
+
+
+def stage_table(found: "Bench") -> Table:
+    """Speed and share of each stage."""
+    table = Table("stage", title="one process", title_justify="left")
+    table.add_column("images/s", justify="right")
+    table.add_column("share of the time", justify="right")
+    total = sum(found.seconds.values())
+    for name, seconds in found.seconds.items():
+        table.add_row(name, f"{1 / seconds:,.0f}", f"{seconds / total:.0%}")
+    table.add_row("all", f"{1 / total:,.0f}", "100%", end_section=True)
+    table.add_row(f"loader with {found.workers} workers", f"{found.rate:,.0f}", "")
+    return table
