@@ -45,7 +45,7 @@ def write_configs(folder: Path, data: Path) -> Path:
         "few-shot": f"{features}episodes = 5\nqueries = 1\nsettings = [(2, 1), (2, 5)]\n",
     }
     for stage, content in contents.items():
-        (base,) = (CONFIGS / stage.replace("-", "_")).glob("*.py")
+        (base,) = (CONFIGS / stage.replace("-", "_")).glob("*_demo*.py")
         hook = f"custom_hooks = [dict(type='Fault', file='{folder / stage}.fault')]\n"
         head = f"_base_ = ['{base}']\nencoder = {ENCODER}\n"
         text = head + content + (hook if "custom_imports" in content else "")

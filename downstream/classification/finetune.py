@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.dist import all_gather, is_main_process
 from mmengine.model import BaseModel
 from mmengine.runner import Runner, set_random_seed
 from torch import nn
@@ -73,14 +74,18 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     datasets = {"train_dataloader": train_data, "val_dataloader": val_data}
     runner = build_runner(config, model, work_dir, reporter, datasets)
     train(runner)
+    correct = predict(runner)
+    if not is_main_process():
+        return StageResult()
     checkpoint = work_dir / "classifier.safetensors"
     save_weights(checkpoint, model, encoder=model.encoder.config, classes=train_data.classes)
-    return StageResult({"fine-tune/top1": top1(predict(runner))}, str(checkpoint))
+    return StageResult({"fine-tune/top1": top1(correct)}, str(checkpoint))
 
 
 @torch.inference_mode()
 def predict(runner: Runner) -> torch.Tensor:
-    """(N,) bool: which val images the trained model classifies correctly."""
+    """(N,) bool: which val images the trained model classifies correctly; in every process."""
     runner.model.eval()
-    batches = [runner.model.val_step(batch) for batch in runner.val_dataloader]
-    return torch.cat(batches).cpu()
+    own = torch.cat([runner.model.val_step(batch) for batch in runner.val_dataloader])
+    in_turn = torch.stack(all_gather(own), dim=1).flatten()  # as mmengine's sampler deals them
+    return in_turn[: len(runner.val_dataloader.dataset)].cpu()

@@ -176,6 +176,17 @@ def test_a_lost_worker_is_started_again_and_the_weights_are_the_same(
         assert torch.equal(a, b)
 
 
+def test_fine_tuning_in_two_processes_counts_every_val_image_once(
+    configs: Path, tmp_path: Path
+) -> None:
+    job = job_of(tmp_path / "job", configs / "finetune.py", "optim_wrapper.optimizer.lr=0.0")
+    alone = job_of(tmp_path / "one", configs / "finetune.py", "optim_wrapper.optimizer.lr=0.0")
+    start(alone)
+    start(job, PAIR)
+    found, expected = (StageResult.load(j.with_name("result.json")).metrics for j in (job, alone))
+    assert found == expected
+
+
 def test_a_mistake_in_one_of_several_processes_ends_all(configs: Path, tmp_path: Path) -> None:
     job = job_of(tmp_path / "job", configs / "pretrain.py", "effective_batch=5")
     with pytest.raises(UserError, match="effective_batch=5 is no multiple"):
