@@ -17,6 +17,7 @@ from pipelines.launch import Resources, StageInterrupted, launch
 from pipelines.stages import PARALLEL, data_digests, fingerprint
 from pipelines.tracking import Tracker
 
+CONFIG = "config.py"
 ERROR_LIMIT = 2000  # characters of a tag, from the end, where the cause is
 Status = Literal["reused", "resumed", "run"]
 
@@ -165,22 +166,11 @@ def _train(
 ) -> StageResult:
     tracker, display, begun = setting.tracker, setting.display, time.monotonic()
     run_id = points.run_id
-    config_file, job, log = folder / "config.py", folder / "job.json", folder / "log.txt"
-    cell.config.dump(str(config_file))
-    job.write_text(
-        json.dumps(
-            {
-                "stage": cell.stage,
-                "encoder": cell.source,
-                "config": str(config_file),
-                "work_dir": str(folder),
-            }
-        )
-    )
+    job, log = write_job(cell, folder), folder / "log.txt"
     tracker.params(run_id, {"source": cell.source, **loggable(cell.config)})
     digests = {root: value[:16] for root, value in data_digests(cell.config).items()}
     tracker.tag(run_id, data=json.dumps(digests))
-    tracker.artifact(run_id, config_file)
+    tracker.artifact(run_id, folder / CONFIG)
     display.say(
         f"{cell.name}: {'resumes from its last checkpoint' if status == 'resumed' else 'starts'}"
     )
@@ -210,6 +200,20 @@ def _train(
     result = StageResult.load(folder / "result.json")
     display.finish(cell.name, f"{summary(result)} ({time.monotonic() - begun:.0f} s)")
     return result
+
+
+def write_job(cell: Cell, folder: Path) -> Path:
+    """Write the cell's config and what :mod:`pipelines.stage_process` needs; the path of that."""
+    config, job = folder / CONFIG, folder / "job.json"
+    cell.config.dump(str(config))
+    content = {
+        "stage": cell.stage,
+        "encoder": cell.source,
+        "config": str(config),
+        "work_dir": str(folder),
+    }
+    job.write_text(json.dumps(content))
+    return job
 
 
 def loggable(config: Config) -> dict[str, Any]:

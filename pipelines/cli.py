@@ -67,6 +67,21 @@ def run(
         mae_full_benchmark(recipe, folder, override or [], devices)
 
 
+@app.command()
+def plan(
+    recipe: Annotated[str, typer.Argument(help="A name under configs/benchmarks, or a path.")],
+    work_dir: WorkDir = None,
+    override: Overrides = None,
+    devices: Devices = None,
+) -> None:
+    """Show what a benchmark would run, reuse or resume, and how long that takes here."""
+    from pipelines.launch import stopping_on_error
+    from pipelines.plan import plan as show_plan
+
+    with interruptible(), stopping_on_error():
+        show_plan(recipe, work_dir, override or [], devices, Console(highlight=False))
+
+
 def stage_command(stage: str) -> None:
     """Add the command of one stage."""
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from mae_core.errors import UserError
 from pipelines.events import Event, follow
 
-GRACE = 60.0  # seconds between SIGTERM and SIGKILL: a step and a checkpoint
+GRACE = "MAE_BENCH_GRACE"  # seconds between SIGTERM and SIGKILL: for a step and a checkpoint
 RESTARTS = 3  # of several processes after one was lost
 LOG_TAIL = 15  # lines of the log in an error message
 
@@ -136,22 +136,40 @@ def stopping_on_error() -> Iterator[None]:
         raise
 
 
+def running() -> list[subprocess.Popen[bytes]]:
+    """The processes of the stages that run now."""
+    return list(_running)
+
+
 def stop_all() -> None:
     """Stop every stage's process with all its children; those still to come do not start."""
     _stopping.set()
-    stop(list(_running))
+    stop(running())
+
+
+def grace() -> float:
+    """Seconds from the variable `MAE_BENCH_GRACE`; 60 without it.
+
+    Raises:
+        UserError: if it is no number.
+    """
+    text = os.environ.get(GRACE, "60")
+    try:
+        return float(text)
+    except ValueError:
+        raise UserError(f"{GRACE}={text}: expected seconds") from None
 
 
 def stop(processes: Iterable[subprocess.Popen[bytes]]) -> None:
     """SIGTERM, at most a grace period, SIGKILL, each to the process's whole group."""
-    processes = list(processes)
+    processes, seconds = list(processes), grace()
     for number in (signal.SIGTERM, signal.SIGKILL):
         for process in processes:
             with suppress(ProcessLookupError):  # children may outlive their process
                 os.killpg(process.pid, number)
         for process in processes:
             with suppress(subprocess.TimeoutExpired):
-                process.wait(GRACE)
+                process.wait(seconds)
     for process in processes:
         if process.stdin:
             process.stdin.close()  # torchrun's workers are no longer in its group: they see this

@@ -61,6 +61,7 @@ def build_runner(
             `auto_scale_lr`: see :mod:`mae_core.engine.batch`. `ema`, if there and not None, is the
             decay of a moving average of the weights, see :func:`use_average`. `divergence`:
             arguments of :class:`DivergenceHook`. `max_unreadable`: see :class:`UnreadableHook`.
+            `report_interval`: steps between two reports.
         model: a built model, or its config.
         work_dir: gets checkpoints and mmengine's log.
         reporter: gets progress, metrics and notes.
@@ -99,7 +100,7 @@ def build_runner(
             raise UserError(f"ema={ema}: the decay of the average lies between 0 and 1")
         runner.register_hook(EMAHook(momentum=1 - ema))
     for hook in (
-        ReportHook(reporter),
+        ReportHook(reporter, config.get("report_interval", 10)),
         DivergenceHook(reporter, **config.get("divergence", {})),
         UnreadableHook(reporter, config.get("max_unreadable", 0.01)),
         SameBatchHook(batch),

@@ -86,9 +86,8 @@ def test_a_stage_reports_in_order_and_leaves_its_result(configs: Path, tmp_path:
 
 
 def test_stopping_leaves_no_process_behind_and_lets_no_other_start(
-    configs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    configs: Path, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("pipelines.launch.GRACE", 3.0)
     job, later = (job_of(tmp_path / name, configs / "pretrain.py") for name in ("a", "b"))
     arm(configs / "pretrain.fault", "hang", 1)
     hangs = configs / "pretrain.hangs"

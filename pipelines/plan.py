@@ -1,0 +1,170 @@
+"""`mae-bench plan`: what a benchmark would run, reuse or resume, and what that takes here."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+from joblib import cpu_count
+from rich.console import Console
+from rich.table import Table
+
+from mae_core.engine.checkpoint import checkpoints
+from mae_core.published import resolve_encoder
+from pipelines.cell import Cell, cell_folder, finished_result
+from pipelines.launch import Resources, default_devices
+from pipelines.recipe import Recipe, load_recipe
+from pipelines.stages import PARALLEL, fingerprint
+from pipelines.trial import Trial, try_stage
+
+KEPT = 3  # the last two checkpoints, and the one being written
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Item:
+    """One cell of the plan.
+
+    Attributes:
+        cell: what would run.
+        status: 'reuse', 'resume at step n' or 'run'.
+        share: of the work that is left, 0 to 1.
+        trial: what its first steps showed; None if it is reused, or showed nothing.
+    """
+
+    cell: Cell
+    status: str
+    share: float
+    trial: Trial | None
+
+    @property
+    def hours(self) -> float | None:
+        """For what is left; None if unknown."""
+        if self.share == 0:
+            return 0.0
+        return self.trial.hours * self.share if self.trial else None
+
+
+def plan(
+    recipe: str, work_dir: Path | None, overrides: list[str], devices: int | None, console: Console
+) -> list[Item]:
+    """Check a recipe and its data, time each stage's first steps, and show what all would take.
+
+    Raises:
+        UserError: for anything that the benchmark itself would refuse.
+    """
+    checked = load_recipe(recipe, overrides)
+    folder = (work_dir or Path("runs") / checked.name).absolute()
+    resources = Resources(max(cpu_count() // checked.slots, 1), devices or default_devices())
+    items = list(plan_cells(checked, folder, resources, console))
+    console.print(table(items, checked, resources))
+    for line in summary(items, checked, folder):
+        console.print(line)
+    return items
+
+
+def plan_cells(
+    recipe: Recipe, folder: Path, resources: Resources, console: Console
+) -> Iterator[Item]:
+    """The cells in order; each stage is tried once, whatever the encoder."""
+    trials: dict[str, Trial | None] = {}
+    for cell, known in cells(recipe, folder):
+        status, done = progress(cell, folder) if known else ("run", 0)
+        if status == "reuse":
+            yield Item(cell, status, 0.0, None)
+            continue
+        if cell.stage not in trials:
+            console.print(f"trying {cell.stage} ...")
+            mine = resources if cell.stage in PARALLEL else Resources(resources.threads)
+            trials[cell.stage] = try_stage(cell, folder, mine)
+        trial = trials[cell.stage]
+        yield Item(cell, status, 1 - done / trial.total if trial else 1.0, trial)
+
+
+def cells(recipe: Recipe, folder: Path) -> Iterator[tuple[Cell, bool]]:
+    """Each cell, and whether its encoder is already known; a random one stands in if not."""
+    pretrained = None
+    if "mae" in recipe.encoders:
+        cell = Cell("pretrain", "mae", "random", recipe.configs["pretrain"])
+        yield cell, True
+        result = finished_result(cell_folder(cell, folder, fingerprint(cell.config, cell.source)))
+        pretrained = result.checkpoint if result else None
+    for encoder in recipe.encoders:
+        source = pretrained if encoder == "mae" else resolve_encoder(encoder)
+        for stage in recipe.tasks:
+            yield Cell(stage, encoder, source or "random", recipe.configs[stage]), bool(source)
+
+
+def progress(cell: Cell, folder: Path) -> tuple[str, int]:
+    """The cell's status, and the steps that it has behind it."""
+    own = cell_folder(cell, folder, fingerprint(cell.config, cell.source))
+    if finished_result(own):
+        return "reuse", 0
+    found = checkpoints(own)
+    if not found:
+        return "run", 0
+    step = int(found[0].stem.removeprefix("step_"))
+    return f"resume at step {step}", step
+
+
+def table(items: list[Item], recipe: Recipe, resources: Resources) -> Table:
+    """One row a cell."""
+    each = f"{resources.threads} thread(s) and {resources.devices} device(s) each"
+    shown = Table(title=f"{recipe.name}: {recipe.slots} stage(s) at a time, {each}")
+    for name in ("stage", "encoder", "status"):
+        shown.add_column(name)
+    for name in ("amount", "time each", "time", "memory", "checkpoint"):
+        shown.add_column(name, justify="right")
+    for item in items:
+        shown.add_row(item.cell.stage, item.cell.encoder, item.status, *figures(item))
+    return shown
+
+
+def figures(item: Item) -> list[str]:
+    """What the trial showed, as text."""
+    trial = item.trial
+    if trial is None:
+        return ["", "", "" if item.share == 0 else "unknown", "", ""]
+    return [
+        f"{trial.total:,} {trial.unit}s",
+        f"{1000 * trial.seconds:,.3g} ms",
+        duration(trial.hours * item.share),
+        size(trial.memory),
+        size(trial.checkpoint) if trial.checkpoint else "",
+    ]
+
+
+def summary(items: list[Item], recipe: Recipe, folder: Path) -> Iterator[str]:
+    """The total, and what this machine has for it."""
+    hours = sum(item.hours or 0 for item in items) / recipe.slots
+    yield (
+        f"about {duration(hours)} in all on this machine; what follows a stage's first part, such "
+        "as the evaluation after a training, comes on top"
+    )
+    unknown = [item.cell.name for item in items if item.hours is None]
+    if unknown:
+        yield f"unknown, and not counted: {', '.join(unknown)}"
+    trials = [item.trial for item in items if item.trial]
+    memory = sum(sorted((t.memory for t in trials), reverse=True)[: recipe.slots])
+    disk = sum(KEPT * t.checkpoint for t in trials)
+    yield from compare("memory", memory, psutil.virtual_memory().available)
+    yield from compare("disk for checkpoints", disk, shutil.disk_usage(folder).free)
+
+
+def compare(what: str, needed: int, free: int) -> Iterator[str]:
+    """What is needed and free, in red if it does not suffice."""
+    line = f"{what}: {size(needed)} of {size(free)} free"
+    yield f"[bold red]{line}: too little[/]" if needed > free else line
+
+
+def duration(hours: float) -> str:
+    """Hours as text: '3.2 h', '12 min' or '8 s'."""
+    if hours >= 1:
+        return f"{hours:,.1f} h"
+    return f"{60 * hours:.0f} min" if hours >= 1 / 60 else f"{3600 * hours:.0f} s"
+
+
+def size(count: int) -> str:
+    """Bytes as text: '1.5 GiB' or '20 MiB'."""
+    return f"{count / GIB:,.1f} GiB" if count >= GIB else f"{count / 2**20:.0f} MiB"

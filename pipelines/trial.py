@@ -1,0 +1,132 @@
+"""A stage's first steps, for real, to know what all of them will take."""
+
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import psutil
+from mmengine.config import Config
+
+from mae_core.engine.checkpoint import checkpoints
+from pipelines import launch
+from pipelines.cell import Cell, write_job
+from pipelines.events import Event
+from pipelines.launch import Resources, StageFailed, StageInterrupted
+
+POINTS = 4  # reports of progress; the speed is that between the first and the last
+PATIENCE = 180.0  # seconds without one
+SECONDS = 20.0  # after which a trial ends at the next report
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What the first steps showed.
+
+    Attributes:
+        unit: what the stage counts, such as 'step'.
+        total: how many of them there are.
+        seconds: for one.
+        memory: of the stage's processes at the end, bytes.
+        checkpoint: of one checkpoint, bytes; 0 if the stage writes none.
+    """
+
+    unit: str
+    total: int
+    seconds: float
+    memory: int
+    checkpoint: int
+
+    @property
+    def hours(self) -> float:
+        """For all of them."""
+        return self.seconds * self.total / 3600
+
+
+class _Enough(Exception):
+    pass
+
+
+class _Watch:
+    """Notes how far the stage is and what it holds, until that is enough."""
+
+    def __init__(self) -> None:
+        self.points: list[tuple[float, int]] = []
+        self.unit, self.total, self.memory = "", 0, 0
+
+    def __call__(self, event: Event) -> None:
+        if event["event"] != "progress":
+            return
+        if self.unit and event["unit"] != self.unit:
+            raise _Enough
+        self.unit, self.total = event["unit"], event["total"]
+        self.points.append((time.monotonic(), event["done"]))
+        self.memory = max(self.memory, sum(map(resident, launch.running())))
+        seconds = self.points[-1][0] - self.points[0][0]
+        if len(self.points) >= POINTS or (seconds > SECONDS and len(self.points) > 1):
+            raise _Enough
+
+    def seconds(self) -> float:
+        (begun, first), (ended, last) = self.points[0], self.points[-1]
+        return (ended - begun) / (last - first)
+
+
+def try_stage(cell: Cell, folder: Path, resources: Resources) -> Trial | None:
+    """Run the cell's first steps below `folder`, stop it, and clean up.
+
+    None if it was over, or out of patience, before two reports.
+
+    Raises:
+        UserError, StageFailed: as :func:`pipelines.launch.launch`.
+    """
+    watch = _Watch()
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".trial-") as scratch:
+        own = Path(scratch) / "stages" / "trial"
+        own.mkdir(parents=True)
+        job = write_job(replace(cell, config=often_reporting(cell)), own)
+        with patience(PATIENCE):
+            launch.launch(job, job.with_name("log.txt"), resources, watch)
+        if len(watch.points) < 2:
+            return None
+        sizes = [path.stat().st_size for path in checkpoints(own)]
+    return Trial(watch.unit, watch.total, watch.seconds(), watch.memory, max(sizes, default=0))
+
+
+@contextmanager
+def patience(seconds: float) -> Iterator[None]:
+    """End with the block once the trial has seen enough, or stop it after `seconds`."""
+    lost = threading.Event()
+
+    def lose() -> None:
+        lost.set()
+        launch.stop(launch.running())
+
+    timer = threading.Timer(seconds, lose)
+    timer.start()
+    try:
+        yield
+    except _Enough:
+        pass
+    except (StageFailed, StageInterrupted):
+        if not lost.is_set():
+            raise
+    finally:
+        timer.cancel()
+
+
+def often_reporting(cell: Cell) -> Config:
+    """The cell's config, with a report each step."""
+    config = cell.config.copy()
+    config.report_interval = 1
+    return config
+
+
+def resident(process: subprocess.Popen[bytes]) -> int:
+    """Bytes that a process and its children hold."""
+    family = psutil.Process(process.pid)
+    return sum(p.memory_info().rss for p in [family, *family.children(recursive=True)])

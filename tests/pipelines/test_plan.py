@@ -1,0 +1,97 @@
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from mae_core import UserError
+from pipelines import plan as planning
+from pipelines.cell import Cell, Setting, run_cell
+from pipelines.display import Display
+from pipelines.launch import StageFailed, stopping_on_error
+from pipelines.plan import Item, duration, plan, size
+from pipelines.recipe import load_recipe
+from pipelines.tracking import Tracker
+from pipelines.trial import Trial
+from tests.faults import arm
+from tests.tiny import write_recipe
+
+EPOCH = 8  # steps
+
+
+@pytest.fixture
+def recipe(configs: Path) -> str:
+    return str(write_recipe(configs, ("finetune", "knn"), ("mae", "random")))
+
+
+def show(recipe: str, folder: Path, *overrides: str) -> tuple[list[Item], str]:
+    console = Console(width=140, record=True)
+    with stopping_on_error():
+        items = plan(recipe, folder, list(overrides), None, console)
+    return items, console.export_text()
+
+
+def test_a_plan_times_every_stage_and_leaves_nothing_behind(recipe: str, tmp_path: Path) -> None:
+    items, text = show(recipe, tmp_path / "work")
+    assert [item.cell.name for item in items] == [
+        "pretrain[mae]",
+        "finetune[mae]",
+        "knn[mae]",
+        "finetune[random]",
+        "knn[random]",
+    ]
+    trial = items[0].trial
+    assert trial is not None and (trial.unit, trial.total) == ("step", 6 * EPOCH)
+    assert trial.seconds > 0 and trial.memory > 1e8 and trial.checkpoint > 1e4
+    assert all(item.status == "run" for item in items)
+    assert "48 steps" in text and "in all on this machine" in text
+    assert list((tmp_path / "work").iterdir()) == []
+
+
+def test_a_plan_knows_what_is_done_and_what_is_half_done(
+    recipe: str, configs: Path, tracker: Tracker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setting = Setting(tmp_path / "work", tracker, Display(), "tiny")
+    tried: list[str] = []
+    known = Trial("step", 6 * EPOCH, 0.5, 1, 1)
+    monkeypatch.setattr(planning, "try_stage", lambda cell, *_: tried.append(cell.stage) or known)
+    cell = Cell("pretrain", "mae", "random", load_recipe(recipe).configs["pretrain"])
+    arm(configs / "pretrain.fault", "kill", 3 * EPOCH + 1)
+    with pytest.raises(StageFailed):
+        run_cell(cell, setting)
+    items, text = show(recipe, setting.work_dir)
+    assert items[0].status == "resume at step 24" and items[0].share == 0.5
+    assert items[0].hours == pytest.approx(24 * 0.5 / 3600)
+    assert "12 s" in text
+
+    source = run_cell(cell, setting).result.checkpoint
+    assert source is not None
+    run_cell(Cell("knn", "mae", source, load_recipe(recipe).configs["knn"]), setting)
+    tried.clear()
+    items, _ = show(recipe, setting.work_dir)
+    assert [item.status for item in items] == ["reuse", "run", "reuse", "run", "run"]
+    assert tried == ["finetune", "knn"]
+
+
+def test_a_plan_refuses_what_the_benchmark_would(recipe: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="effective_batch=5 is no multiple"):
+        show(recipe, tmp_path, "pretrain.effective_batch=5")
+    with pytest.raises(UserError, match="no data"):
+        show(recipe, tmp_path, "pretrain.train_dataloader.dataset.data=/nowhere")
+
+
+def test_too_little_memory_or_disk_is_said() -> None:
+    (enough,) = planning.compare("disk", 1, 2)
+    (short,) = planning.compare("disk", 3 << 30, 2 << 30)
+    assert enough == "disk: 0 MiB of 0 MiB free"
+    assert short == "[bold red]disk: 3.0 GiB of 2.0 GiB free: too little[/]"
+
+
+@pytest.mark.parametrize(
+    ("hours", "text"), [(0, "0 s"), (8 / 3600, "8 s"), (0.2, "12 min"), (3.21, "3.2 h")]
+)
+def test_durations_are_readable(hours: float, text: str) -> None:
+    assert duration(hours) == text
+
+
+def test_sizes_are_readable() -> None:
+    assert [size(20 << 20), size(3 << 29)] == ["20 MiB", "1.5 GiB"]
