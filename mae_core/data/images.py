@@ -1,10 +1,9 @@
 """Images as a data set: from a source, through a transform, to items of a batch."""
 
 from collections.abc import Sequence
+from random import Random
 from typing import Any
 
-import numpy as np
-import torch
 from mmengine.registry import FUNCTIONS
 from torch.utils.data import Dataset, default_collate
 
@@ -12,13 +11,13 @@ from mae_core.data.decode import ArrayImage, Opened, Unreadable, open_image
 from mae_core.data.each import read_stored
 from mae_core.data.sampler import Draw
 from mae_core.data.sources import open_source
-from mae_core.data.transform import Transform
+from mae_core.data.transform import Transform, View
 from mae_core.errors import UserError
 
 MAX_UNREADABLE = 100  # in a row; more is no damage but a mistake
 
 
-class ImageDataset(Dataset[dict[str, Any]]):
+class ImageDataset(Dataset[Any]):
     """Images with what a training draws for them.
 
     An item is chosen by a :class:`Draw`, or by a number, which is then also the seed. All that is
@@ -31,8 +30,8 @@ class ImageDataset(Dataset[dict[str, Any]]):
     - `flip`: bool, whether the device is to mirror the image;
     - `unreadable`: int, -1, or the number of an image that was replaced by the next readable one.
 
-    With `repeats` above 1 every entry is a tensor with that length as first dimension, and
-    :func:`collate_views` makes a batch of them.
+    With `repeats` above 1 an item is the list of its views, of which :func:`collate_views` makes a
+    batch.
 
     Args:
         data: see :func:`open_source`.
@@ -75,29 +74,34 @@ class ImageDataset(Dataset[dict[str, Any]]):
     def __len__(self) -> int:
         return len(self.source)
 
-    def __getitem__(self, draw: int | Draw) -> dict[str, Any]:
+    def __getitem__(self, draw: int | Draw) -> Any:
         index, seed = (draw.index, draw.seed) if isinstance(draw, Draw) else (draw, draw)
         seeds = [seed, *more_seeds(seed, self.repeats - 1)]
-        last = index + (MAX_UNREADABLE if self.skip_unreadable else 1)
-        for number in range(index, last):
-            number %= len(self)
+        number, views = self.readable(index, seeds)
+        label = int(self.labels[number])
+        items = [
+            {"inputs": view.pixels, "label": label, "seed": s, "flip": view.flip, "unreadable": -1}
+            for view, s in zip(views, seeds, strict=True)
+        ]
+        if number != index:
+            items[0]["unreadable"] = index
+        return items[0] if self.repeats == 1 else items
+
+    def readable(self, index: int, seeds: Sequence[int]) -> tuple[int, list[View]]:
+        """The views of the image `index`, or of the next that can be read, and its number."""
+        if index >= len(self):
+            raise IndexError(index)
+        tries = MAX_UNREADABLE if self.skip_unreadable else 1
+        for number in range(index, index + tries):
             try:
-                views = self.transform.views(self.open(number), seeds)
+                return number % len(self), self.transform.views(
+                    self.open(number % len(self)), seeds
+                )
             except Unreadable as error:
                 reason = error
-                continue
-            replaced = -1 if number == index else index
-            label = int(self.labels[number])
-            items = [
-                {"inputs": pixels, "label": label, "seed": s, "flip": flip, "unreadable": replaced}
-                for (pixels, flip), s in zip(views, seeds, strict=True)
-            ]
-            for item in items[1:]:
-                item["unreadable"] = -1  # counted once
-            return items[0] if self.repeats == 1 else default_collate(items)
-        if self.skip_unreadable:
-            raise UserError(f"{MAX_UNREADABLE} images in a row cannot be read; the last: {reason}")
-        raise reason
+        if not self.skip_unreadable:
+            raise reason
+        raise UserError(f"{MAX_UNREADABLE} images in a row cannot be read; the last: {reason}")
 
     def open(self, index: int) -> Opened:
         """The image `index`, its header read.
@@ -118,11 +122,13 @@ class ImageDataset(Dataset[dict[str, Any]]):
 
 def more_seeds(seed: int, count: int) -> list[int]:
     """`count` seeds that follow from `seed`, 0 to below 2**63."""
-    return np.random.default_rng([seed, 1]).integers(2**63, size=count).tolist() if count else []
+    rng = Random(seed + 2**63)  # no view's own
+    return [rng.getrandbits(63) for _ in range(count)]
 
 
 @FUNCTIONS.register_module()
-def collate_views(items: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
-    """A batch of items, those of `repeats` views of n images as n * repeats entries."""
-    batch = default_collate(list(items))
-    return batch if batch["inputs"].ndim == 4 else {k: v.flatten(0, 1) for k, v in batch.items()}
+def collate_views(items: Sequence[dict[str, Any] | list[dict[str, Any]]]) -> dict[str, Any]:
+    """A batch of items, of n * repeats entries if they are lists of views."""
+    lists = [item if isinstance(item, list) else [item] for item in items]
+    batch: dict[str, Any] = default_collate([view for views in lists for view in views])
+    return batch

@@ -134,7 +134,7 @@ def test_unreadable_images_are_replaced_by_the_next_and_counted(damaged: str) ->
     assert [int(item["inputs"][0, 0, 0]) for item in items] == [0, 1, 4, 4, 4, 5]
     assert [item["unreadable"] for item in items] == [-1, -1, 2, 3, -1, -1]
     views = ImageDataset(damaged, TRAIN, skip_unreadable=True, repeats=2)[2]
-    assert views["unreadable"].tolist() == [2, -1]
+    assert [view["unreadable"] for view in views] == [2, -1]
 
 
 def test_an_unreadable_image_is_named(damaged: str) -> None:
@@ -153,6 +153,10 @@ def test_an_error_in_a_worker_is_the_same_one_message(damaged: str) -> None:
             list(DataLoader(dataset, 3, num_workers=workers))
         assert str(error.value).startswith(f"{damaged}/2.png cannot be read")
         assert "\n" not in str(error.value)
+
+
+def test_a_data_set_ends(images: Path) -> None:
+    assert len(list(ImageDataset(str(images / "val"), AS_IS))) == 12
 
 
 def test_a_set_of_nothing_but_damaged_images_ends(tmp_path: Path) -> None:
