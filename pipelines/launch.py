@@ -64,7 +64,14 @@ class Resources:
     def environment(self) -> dict[str, str]:
         """Variables of the stage's processes."""
         threads = str(max(self.threads // self.devices, 1))
-        return {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+        return {
+            **os.environ,
+            "OMP_NUM_THREADS": threads,
+            "MKL_NUM_THREADS": threads,
+            # A store of its own for every start: in a shared one, restarted processes may find the
+            # addresses of those before.
+            "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",
+        }
 
 
 def default_devices() -> int:
