@@ -3,11 +3,16 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+from joblib import cpu_count
+
+from mae_core.errors import UserError
 from mae_core.published import resolve_encoder
 from pipelines.cell import Cell, Outcome, Setting, join_cell, run_cell
 from pipelines.display import Display
 from pipelines.launch import Resources, stopping_on_error
 from pipelines.recipe import check_encoder, load_stage_config
+from pipelines.stages import PARALLEL
 from pipelines.tracking import Tracker
 
 
@@ -17,27 +22,65 @@ def run_single(
     encoder: str,
     work_dir: Path | None,
     overrides: Sequence[str],
-    machine: Resources,
-    join: bool = False,
-) -> Outcome | None:
-    """Run `stage` with all CPU cores that this process may use.
-
-    With `join` this machine only lends its devices to the one that runs the stage, and there is no
-    outcome to tell.
+    machine: Resources | None = None,
+) -> Outcome:
+    """Run `stage` on `machine`; on one device with all cores without it.
 
     Raises:
-        UserError: before anything is tracked, if config, encoder or data are wrong.
+        UserError: before anything is tracked, if config, encoder, data or machine are wrong.
     """
-    settings = load_stage_config(stage, config, overrides)
-    check_encoder(encoder)
-    folder = (work_dir or Path("runs") / Path(config).stem).absolute()
-    cell = Cell(stage, encoder, resolve_encoder(encoder), settings)
-    if join:
-        with stopping_on_error():
-            join_cell(cell, folder, machine)
-        return None
+    cell, folder = prepare(stage, config, encoder, work_dir, overrides)
+    machine = machine or Resources(cpu_count())
+    check_machine(stage, machine)
     with Display() as display, stopping_on_error():
         setting = Setting(folder, Tracker(), display, Path(config).stem, resources=machine)
         outcome = run_cell(cell, setting)
         display.say(f"MLflow run {outcome.run_id} in {setting.tracker.uri}")
     return outcome
+
+
+def join_single(
+    stage: str,
+    config: str,
+    encoder: str,
+    work_dir: Path | None,
+    overrides: Sequence[str],
+    machine: Resources,
+) -> None:
+    """Lend `machine` to another one that runs the same command.
+
+    Raises:
+        UserError: as :func:`run_single`.
+    """
+    cell, folder = prepare(stage, config, encoder, work_dir, overrides)
+    check_machine(stage, machine)
+    if machine.nodes == 1:
+        raise UserError("--join needs --nodes, the number of machines that share the work")
+    with stopping_on_error():
+        join_cell(cell, folder, machine)
+
+
+def prepare(
+    stage: str, config: str, encoder: str, work_dir: Path | None, overrides: Sequence[str]
+) -> tuple[Cell, Path]:
+    """The cell, checked, and the folder for everything."""
+    settings = load_stage_config(stage, config, overrides)
+    check_encoder(encoder)
+    folder = (work_dir or Path("runs") / Path(config).stem).absolute()
+    cell = Cell(stage, encoder, resolve_encoder(encoder), settings)
+    return cell, folder
+
+
+def check_machine(stage: str, machine: Resources) -> None:
+    """Raise UserError unless the stage can be run so."""
+    if machine.nodes > 1 and stage not in PARALLEL:
+        raise UserError(f"{stage} runs on one machine; several share {' and '.join(PARALLEL)}")
+    host, colon, port = machine.rendezvous.rpartition(":")
+    if machine.nodes > 1 and not (host and colon and port.isdigit()):
+        raise UserError(
+            f"--nodes {machine.nodes} needs --rendezvous host:port of the first machine, found "
+            f"'{machine.rendezvous}'"
+        )
+    gpus = torch.cuda.device_count()
+    if gpus and machine.devices > gpus:
+        raise UserError(f"--devices {machine.devices}: this machine has {gpus} GPU(s)")

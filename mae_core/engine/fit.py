@@ -10,8 +10,9 @@ from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.dist import all_reduce, get_world_size, is_main_process
 from mmengine.model import BaseModel
-from torch.utils.data import Dataset, default_collate
+from torch.utils.data import Dataset
 
+from mae_core.data.images import collate_views
 from mae_core.engine.hooks import random_state, set_random_state
 from mae_core.errors import UserError
 from mae_core.stage import Reporter
@@ -79,7 +80,7 @@ def candidates(config: Config, images: int) -> list[int]:
 
 def step_memory(config: Config, model: BaseModel, images: Dataset[Any], count: int) -> int:
     """Peak bytes that a forward and a backward pass over `count` images add; weights stay."""
-    batch = default_collate([images[i % len(images)] for i in range(count)])  # type: ignore[arg-type]
+    batch = collate_views([images[i % len(images)] for i in range(count)])  # type: ignore[arg-type]
     data = model.data_preprocessor(batch, training=True)
     start = reset_peak()
     with precision(config):

@@ -4,7 +4,8 @@ import pytest
 
 from mae_core import UserError, create_encoder
 from mae_core.checkpoints import save_weights
-from pipelines.single import run_single
+from pipelines.launch import Resources
+from pipelines.single import join_single, run_single
 from pipelines.tracking import Tracker
 
 
@@ -39,3 +40,25 @@ def test_a_mistake_is_told_before_anything_is_tracked(
         run_single("knn", str(configs / "knn.py"), "mae", None, [])
     assert tracker.client.search_runs([tracker.experiment]) == []
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("stage", "machine", "message"),
+    [
+        ("pretrain", Resources(nodes=2), "--nodes 2 needs --rendezvous host:port"),
+        ("pretrain", Resources(nodes=2, rendezvous="here"), "host:port .* found 'here'"),
+        ("knn", Resources(nodes=2, rendezvous="here:1"), "knn runs on one machine"),
+    ],
+)
+def test_a_machine_that_does_not_fit_is_explained(
+    configs: Path, tracker: Tracker, stage: str, machine: Resources, message: str
+) -> None:
+    for start in (run_single, join_single):
+        with pytest.raises(UserError, match=message):
+            start(stage, str(configs / f"{stage}.py"), "random", None, [], machine)
+    assert tracker.client.search_runs([tracker.experiment]) == []
+
+
+def test_joining_needs_another_machine(configs: Path) -> None:
+    with pytest.raises(UserError, match="--join needs --nodes"):
+        join_single("pretrain", str(configs / "pretrain.py"), "random", None, [], Resources())
