@@ -28,6 +28,7 @@ STAGES = {
 PARALLEL = ("pretrain", "finetune")  # those that several devices share
 TASKS = tuple(name for name in STAGES if name != "pretrain")
 DATA_KEYS = ("data", "data_root", "names_in")
+LOADER_SPEED = {"num_workers", "persistent_workers", "pin_memory", "prefetch_factor"}
 SOURCE = Path(__file__).resolve().parents[1]
 
 
@@ -39,19 +40,35 @@ def stage_function(name: str) -> StageFunction:
 def fingerprint(config: Config, encoder: str) -> str:
     """Hash of everything that a stage's result depends on.
 
-    That is the resolved config, the encoder file's content, the data's digest and our own code.
+    That is the resolved config but for what only changes the speed, the encoder file's content, the
+    data's digest and our own code.
 
     Raises:
         UserError: if a data folder or the encoder's file is missing.
     """
     content = {
-        "config": config.to_dict(),
+        "config": decisive(config),
         "encoder": encoder if encoder == "random" else digest(encoder),
         "data": data_digests(config),
         "code": code_version(),
     }
     text = json.dumps(content, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def decisive(config: Config) -> dict[str, Any]:
+    """The config without what changes only the speed.
+
+    Seeded draws make batches independent of the loader's processes, and with `effective_batch` an
+    update is independent of what a device handles at once.
+    """
+    content: dict[str, Any] = config.to_dict()
+    loader = content.get("train_dataloader", {})
+    if loader.get("sampler", {}).get("type") == "DrawSampler":
+        free = {*LOADER_SPEED, "batch_size"} if content.get("effective_batch") else LOADER_SPEED
+        kept = {key: value for key, value in loader.items() if key not in free}
+        content["train_dataloader"] = kept
+    return content
 
 
 def data_digests(config: Config) -> dict[str, str]:

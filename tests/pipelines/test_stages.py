@@ -90,6 +90,17 @@ def test_fingerprints_are_equal_exactly_if_the_configs_are(first: str, second: s
     assert (one == other) == (first == second)
 
 
+def test_what_only_changes_the_speed_does_not_count(configs: Path) -> None:
+    def key(*overrides: str) -> str:
+        config = load_config(str(configs / "pretrain.py"), overrides=overrides)
+        return fingerprint(config, "random")
+
+    assert key() == key("train_dataloader.num_workers=2")
+    assert key() != key("train_dataloader.batch_size=2")
+    whole = ("effective_batch=8", "train_dataloader.batch_size=2")
+    assert key("effective_batch=8") == key(*whole) != key("effective_batch=16")
+
+
 def test_a_missing_data_folder_is_named(config: Config) -> None:
     config.val_data.data = config.train_data.data + "/nowhere"
     with pytest.raises(UserError, match=r"no data at .*nowhere.* exists and holds class-0"):
