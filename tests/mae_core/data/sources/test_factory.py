@@ -3,9 +3,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch.utils.data import DataLoader
 
 from mae_core import UserError
 from mae_core.data import roots
+from mae_core.data.images import ImageDataset
+from mae_core.data.sampler import DrawSampler
 from mae_core.data.sources import Source, check_data, data_digest, open_source
 from mae_core.data.sources.base import NO_LABEL
 from tests.forms import (
@@ -21,6 +25,7 @@ from tests.forms import (
 
 CIFAR = Path(__file__).parents[5] / "shared" / "data" / "cifar10.tar.gz"
 EACH = 20
+FORMS = ("folder", "flat", "shards", "all.tar", "web", "rows", "all.parquet")
 
 
 def sequence(source: Source) -> list[bytes]:
@@ -36,8 +41,7 @@ def in_every_form(root: Path, images: Images) -> dict[str, Source]:
     write_web_dataset(root / "web", images, {name: name for name in classes})
     write_parquet(root / "rows", images)
     write_parquet(root / "row", images, count=1).joinpath("0.parquet").rename(root / "all.parquet")
-    forms = ("folder", "flat", "shards", "all.tar", "web", "rows", "all.parquet")
-    sources = {form: open_source(str(root / form)) for form in forms}
+    sources = {form: open_source(str(root / form)) for form in FORMS}
     return sources | {"hub": open_source(f"hf:{root}/rows")}
 
 
@@ -52,13 +56,26 @@ def check_equal(sources: dict[str, Source], images: Images) -> None:
             assert np.array_equal(source.labels, labels), form
 
 
+def check_batches(root: Path) -> None:
+    """Pretraining's batches are the same in every form, labels apart."""
+    crops = {"input_size": 32, "is_training": True, "scale": (0.2, 1.0), "color_jitter": None}
+    batches = {}
+    for form in FORMS:
+        dataset = ImageDataset(str(root / form), crops)
+        loader = DataLoader(dataset, 32, sampler=DrawSampler(dataset, seed=3))
+        batches[form] = [(b["inputs"], b["seed"], b["flip"]) for b in loader]
+    for form in FORMS[1:]:
+        for expected, found in zip(batches["folder"], batches[form], strict=True):
+            assert all(map(torch.equal, expected, found)), form
+
+
 def test_all_forms_give_the_same_sequence(tmp_path: Path) -> None:
     images = some_images()
     check_equal(in_every_form(tmp_path, images), images)
 
 
 @pytest.mark.skipif(not CIFAR.exists(), reason="needs CIFAR-10 in ../shared/data")
-def test_all_forms_of_cifar10_give_the_same_sequence(tmp_path: Path) -> None:
+def test_all_forms_of_cifar10_give_the_same_sequence_and_batches(tmp_path: Path) -> None:
     images: dict[str, bytes] = {}
     with tarfile.open(CIFAR) as tar:
         for member in tar:
@@ -73,6 +90,7 @@ def test_all_forms_of_cifar10_give_the_same_sequence(tmp_path: Path) -> None:
     images = dict(sorted(images.items()))
     assert len(images) == 10 * EACH
     check_equal(in_every_form(tmp_path, images), images)
+    check_batches(tmp_path)
 
 
 def test_tables_are_joined_in_natural_order_of_their_files(tmp_path: Path) -> None:
