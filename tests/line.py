@@ -35,7 +35,7 @@ def checkpoint_hook(**fields: Any) -> dict[str, Any]:
 
 
 class Points(Dataset[dict[str, torch.Tensor]]):
-    """`count` points (4,), each shifted by what its draw's seed says."""
+    """`count` points (4,), each shifted by what its draw's seed says, or its number."""
 
     def __init__(self, count: int = 8) -> None:
         self.points = torch.arange(count * 4).reshape(count, 4) / count
@@ -47,7 +47,8 @@ class Points(Dataset[dict[str, torch.Tensor]]):
     def __len__(self) -> int:
         return len(self.points)
 
-    def __getitem__(self, draw: Draw) -> dict[str, torch.Tensor]:
+    def __getitem__(self, draw: Draw | int) -> dict[str, torch.Tensor]:
+        draw = Draw(draw, draw) if isinstance(draw, int) else draw
         self.visited.append(draw.index)
         return {"x": self.points[draw.index] + uniform(torch.tensor([draw.seed]), 4)[0]}
 

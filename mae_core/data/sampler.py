@@ -44,8 +44,7 @@ class DrawSampler(Sampler[Draw]):
         multiple = max(multiple, self.world)
         self.total = self.images // multiple * multiple
         self.seed, self.shuffle = seed or 0, shuffle
-        self.epoch = 0
-        self.skip = 0
+        self.epoch = self.start = 0
 
     def __len__(self) -> int:
         return self.total // self.world
@@ -54,10 +53,16 @@ class DrawSampler(Sampler[Draw]):
         """Choose the epoch that the next iteration goes through."""
         self.epoch = epoch
 
+    def skip(self, count: int) -> None:
+        """Leave out the next `count` draws of this process, which a resumed run has behind it."""
+        self.epoch += count // len(self)
+        self.start = count % len(self)
+
     def __iter__(self) -> Iterator[Draw]:
-        """This process's draws, without the first `skip`, which a resumed run has behind it."""
+        """This process's draws."""
+        start, self.start = self.start, 0
         rng = np.random.default_rng([self.seed, self.epoch])
         order = rng.permutation(self.images) if self.shuffle else np.arange(self.images)
         seeds = rng.integers(2**63, size=self.images)
-        for position in range(self.rank + self.skip * self.world, self.total, self.world):
+        for position in range(self.rank + start * self.world, self.total, self.world):
             yield Draw(int(order[position]), int(seeds[position]))

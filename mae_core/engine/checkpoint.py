@@ -10,7 +10,7 @@ import torch
 from mmengine.dist import all_reduce, barrier, is_main_process
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
-from mmengine.runner import Runner
+from mmengine.runner import IterBasedTrainLoop, Runner
 
 from mae_core.engine.loop import ResumableTrainLoop
 from mae_core.engine.stop import stop_requested
@@ -23,8 +23,9 @@ PATTERN = "step_*.pth"
 class StepCheckpointHook(Hook):
     """Write `step_<n>.pth`: the state after n steps.
 
-    In the middle of an epoch only with :class:`ResumableTrainLoop`, and there also when the process
-    is asked to stop, which then ends the training with :class:`Interrupted`. None is written while
+    In the middle of an epoch only with :class:`ResumableTrainLoop` or training by steps, and there
+    also when the process is asked to stop, which then ends the training with :class:`Interrupted`;
+    training by steps writes one at its end too. None is written while
     steps are skipped for gradients that are not finite, so that the last is from before.
 
     Args:
@@ -64,14 +65,16 @@ class StepCheckpointHook(Hook):
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
         """Write one if it is time, or if the process is asked to stop, and then stop."""
-        step = runner.iter + 1
-        if step % runner.optim_wrapper._accumulative_counts:
+        step, steps = runner.iter + 1, runner.optim_wrapper._accumulative_counts
+        if step % steps:
             return  # the gradients so far would be lost
-        if runner.world_size > 1 and step % self.check:
+        if runner.world_size > 1 and step // steps % max(self.check // steps, 1):
             return
         stop, due = agreed(stop_requested(), time.monotonic() - self._written > self.seconds)
-        whole = isinstance(runner.train_loop, ResumableTrainLoop)
-        if (stop or (due and healthy(runner))) and whole:
+        by_step = isinstance(runner.train_loop, IterBasedTrainLoop)
+        due |= by_step and step == runner.max_iters
+        resumable = by_step or isinstance(runner.train_loop, ResumableTrainLoop)
+        if (stop or (due and healthy(runner))) and resumable:
             self._write(runner, step, epoch=runner.epoch)
         if stop:
             raise Interrupted("asked to stop")

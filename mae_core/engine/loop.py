@@ -49,10 +49,13 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
 
     def _batches(self, done: int) -> Iterator[Any]:
         """The epoch's batches without the first `done`; leaves the random states as they are."""
+        if done == len(self.dataloader):
+            return iter(())
         before = random_state()
         sampler = self.dataloader.sampler
         if hasattr(sampler, "skip"):
-            sampler.skip, done = done * self.dataloader.batch_size, 0
+            sampler.skip(done * self.dataloader.batch_size)
+            done = 0
         batches = iter(self.dataloader)
         for _ in range(done):
             next(batches)

@@ -36,9 +36,16 @@ def test_processes_share_the_batches_of_one(images: int, world: int, micro: int)
         assert {d.seed for d in shared} == {d.seed for d in expected}
 
 
-def test_what_a_resumed_run_has_behind_it_is_left_out() -> None:
+@given(count=st.integers(0, 25))
+def test_what_a_resumed_run_has_behind_it_is_left_out_once(count: int) -> None:
     with patch("mae_core.data.sampler.get_dist_info", lambda: (1, 2)):
         sampler = DrawSampler(range(20))
-    whole = list(sampler)
-    sampler.skip = 4
-    assert list(sampler) == whole[4:]
+    epochs = []
+    for epoch in range(3):
+        sampler.set_epoch(epoch)
+        epochs.append(list(sampler))
+    sampler.set_epoch(0)
+    sampler.skip(count)
+    epoch, behind = divmod(count, 10)
+    assert list(sampler) == epochs[epoch][behind:]
+    assert list(sampler) == epochs[epoch]

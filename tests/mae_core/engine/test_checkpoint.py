@@ -45,6 +45,18 @@ def test_a_checkpoint_is_written_every_few_minutes(tmp_path: Path) -> None:
     assert names(tmp_path) == ["step_6.pth", "step_7.pth", "step_8.pth"]
 
 
+def test_training_by_steps_writes_at_its_end_and_when_it_is_stopped(tmp_path: Path) -> None:
+    by_steps: dict[str, Any] = {
+        "train_cfg": {"by_epoch": False, "max_iters": 6},
+        "train_dataloader": {**LOADER, "sampler": {"type": "InfiniteSampler"}},
+    }
+    with pytest.raises(Interrupted):
+        line(tmp_path, custom_hooks=[{"type": "StopAt", "step": 3}], **by_steps)
+    assert names(tmp_path) == ["step_3.pth"]
+    assert len(line(tmp_path, **by_steps).rates) == 3
+    assert names(tmp_path) == ["step_3.pth", "step_6.pth"]
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("step", [3, 4, 7])
 def test_a_stop_saves_and_the_rest_ends_in_the_same_weights(
