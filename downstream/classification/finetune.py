@@ -16,6 +16,7 @@ from downstream.classification.features import check_labels, pool_tokens
 from mae_core.checkpoints import build_encoder, save_weights
 from mae_core.data.images import ImageDataset
 from mae_core.encoder import ViTEncoder
+from mae_core.engine.fit import resolve_batch_size
 from mae_core.engine.preprocess import Normalize
 from mae_core.engine.train import build_runner, train
 from mae_core.stage import Reporter, StageResult
@@ -71,6 +72,7 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
         Normalize(**config.pixels),
         **config.classifier,
     )
+    resolve_batch_size(config, model, train_data, work_dir, reporter)
     datasets = {"train_dataloader": train_data, "val_dataloader": val_data}
     runner = build_runner(config, model, work_dir, reporter, datasets)
     train(runner)

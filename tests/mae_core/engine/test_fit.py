@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from downstream.classification import finetune
 from mae_core import UserError, pretrain
 from mae_core.engine.config import load_config
 from mae_core.engine.fit import candidates
@@ -52,3 +53,11 @@ def test_candidates_divide_a_device_s_share(configs: Path) -> None:
     assert candidates(config, 1000) == [1, 2, 3, 4, 6, 12]
     config.train_dataloader.dataset.repeats = 2
     assert candidates(config, 1000) == [1, 2, 3, 6]
+
+
+def test_fine_tuning_takes_it_too_and_repeats_count(configs: Path, tmp_path: Path) -> None:
+    config = load_config(str(configs / "finetune.py"), overrides=[AUTO])
+    config.train_dataloader.dataset.repeats = 2
+    config.train_dataloader.collate_fn = {"type": "collate_views"}
+    finetune.run(config, "random", tmp_path, Notes())
+    assert config.train_dataloader.batch_size == 16
