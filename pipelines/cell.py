@@ -101,12 +101,14 @@ def run_cell(cell: Cell, setting: Setting) -> Outcome:
 
 
 def join_cell(cell: Cell, work_dir: Path, resources: Resources) -> None:
-    """Lend this machine to a cell that another one runs in the same `work_dir`.
+    """Lend this machine to a cell that another one runs in the same `work_dir`, unless it is done.
 
     Raises:
         UserError, StageFailed, StageInterrupted: as :func:`pipelines.launch.launch`.
     """
     folder = cell_folder(cell, work_dir, fingerprint(cell.config, cell.source))
+    if finished_result(folder):
+        return
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / f"log-{socket.gethostname()}.txt"
     launch(folder / "job.json", log, resources, lambda event: None)

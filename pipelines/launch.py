@@ -117,7 +117,8 @@ def launch(job: Path, log: Path, resources: Resources, on_event: Callable[[Event
             if event["event"] == "error":
                 raise UserError(event["message"])
             if event["event"] == "interrupted":
-                process.wait()
+                with suppress(subprocess.TimeoutExpired):  # torchrun waits for other machines
+                    process.wait(grace())
                 raise StageInterrupted(f"stopped; see {log}")
             on_event(event)
     finally:

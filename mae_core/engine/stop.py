@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from mmengine.dataset import worker_init_fn
+from mmengine.registry import FUNCTIONS
+
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 _requested = threading.Event()
@@ -30,3 +33,15 @@ def heeding_signals() -> Iterator[None]:
         for number, handler in before.items():
             signal.signal(number, handler)
         _requested.clear()
+
+
+@FUNCTIONS.register_module()
+def deaf_worker(worker_id: int, num_workers: int, rank: int, seed: int) -> None:
+    """Start of a loader's process: mmengine's seeds, and no ear for SIGTERM and SIGINT.
+
+    They reach the whole process group, and the training still needs its loader for the step that it
+    is in. A worker ends with the process that it loads for.
+    """
+    worker_init_fn(worker_id, num_workers, rank, seed)
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
