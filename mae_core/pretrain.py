@@ -13,6 +13,7 @@ from mae_core.checkpoints import save_weights
 from mae_core.data.images import ImageDataset
 from mae_core.engine.fit import resolve_batch_size
 from mae_core.engine.preprocess import Normalize
+from mae_core.engine.sharded import is_sharded
 from mae_core.engine.train import build_runner, train, use_average
 from mae_core.figures import draw_reconstructions
 from mae_core.mae import MAE
@@ -39,15 +40,16 @@ class MAEPretrainer(BaseModel):
 def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> StageResult:
     """Pretrain from random weights.
 
-    `config.compile` is True, False, or None for "on a GPU". `config.ema` is the decay of a moving
-    average of the weights, which is then what the stage returns, or None.
+    `config.compile` is True, False, or None for "on a GPU, unless sharded". `config.ema` is the
+    decay of a moving average of the weights, which is then what the stage returns, or None.
 
     Returns the encoder as checkpoint, and `mae.safetensors` (with decoder) and the reconstruction
     picture as artifacts. `encoder` is unused: pretraining makes it.
     """
     set_random_seed(config.seed)
     model = MAEPretrainer(create_model(**config.encoder, **config.mae), Normalize(**config.pixels))
-    if config.compile or (config.compile is None and torch.cuda.is_available()):
+    on_gpu = torch.cuda.is_available() and not is_sharded(config)
+    if config.compile or (config.compile is None and on_gpu):
         model.mae.compile()
     images = ImageDataset(**config.train_dataloader.dataset)
     resolve_batch_size(config, model, images, work_dir, reporter)

@@ -40,8 +40,8 @@ def stage_function(name: str) -> StageFunction:
 def fingerprint(config: Config, encoder: str) -> str:
     """Hash of everything that a stage's result depends on.
 
-    That is the resolved config but for what only changes the speed, the encoder file's content, the
-    data's digest and our own code.
+    That is the resolved config but for what only changes speed or memory, the encoder file's
+    content, the data's digest and our own code.
 
     Raises:
         UserError: if a data folder or the encoder's file is missing.
@@ -57,12 +57,13 @@ def fingerprint(config: Config, encoder: str) -> str:
 
 
 def decisive(config: Config) -> dict[str, Any]:
-    """The config without what changes only the speed.
+    """The config without what changes only speed or memory.
 
     Seeded draws make batches independent of the loader's processes, and with `effective_batch` an
     update is independent of what a device handles at once.
     """
     content: dict[str, Any] = config.to_dict()
+    content.pop("sharded", None)
     loader = content.get("train_dataloader", {})
     if loader.get("sampler", {}).get("type") == "DrawSampler":
         free = {*LOADER_SPEED, "batch_size"} if content.get("effective_batch") else LOADER_SPEED

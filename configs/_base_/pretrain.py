@@ -13,6 +13,7 @@ mae = dict(
 ema = None  # or the decay of a moving average of the weights, such as 0.999
 max_unreadable = 0.01  # share of the images that may be broken: they are skipped and listed
 compile = None  # torch.compile: True, False, or None for "on a GPU"
+sharded = False  # share the model among several processes (FSDP), see docs/training.md
 pixels = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])  # ImageNet's, 0 to 255
 train_dataloader = dict(
     drop_last=True,

@@ -4,6 +4,7 @@ stage = "finetune"
 encoder = dict(drop_path=0.1)
 classifier = dict(pool="avg", label_smoothing=0.1)
 max_unreadable = 0.01  # share of the images that may be broken: they are skipped and listed
+sharded = False  # share the model among several processes (FSDP), see docs/training.md
 train_dataloader = dict(
     batch_size=64,
     num_workers=0,

@@ -17,6 +17,7 @@ ema = None  # or the decay of a moving average of the weights, such as 0.999
 effective_batch = None  # images of one update over all devices, if more than they handle at once
 max_unreadable = 0.01  # share of the images that may be broken: they are skipped and listed
 compile = None  # torch.compile: True, False, or None for "on a GPU"
+sharded = False  # share the model among several processes (FSDP), see docs/training.md
 train_dataloader = dict(
     batch_size=128,
     num_workers=0,

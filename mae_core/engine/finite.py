@@ -11,6 +11,7 @@ from mmengine.runner import Runner
 
 from mae_core.engine.checkpoint import resume_point
 from mae_core.engine.loop import Diverged
+from mae_core.engine.sharded import whole
 from mae_core.errors import UserError
 from mae_core.stage import Reporter
 
@@ -33,7 +34,7 @@ class FiniteOptimWrapper(OptimWrapper):
         """Update the parameters, unless the norm of their gradients is not finite."""
         groups = self.optimizer.param_groups
         grads = [p.grad for group in groups for p in group["params"] if p.grad is not None]
-        bad = torch.nn.utils.get_total_norm(grads).isfinite().logical_not().float()
+        bad = whole(torch.nn.utils.get_total_norm(grads)).isfinite().logical_not().float()
         self.skipped = self.skipped.to(bad.device) + bad
         self.streak = (self.streak.to(bad.device) + 1) * bad
         if self.optimizer.defaults.get("fused"):

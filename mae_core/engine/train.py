@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.dist import get_world_size, is_distributed, is_main_process
+from mmengine.dist import get_rank, get_world_size, is_distributed, is_main_process
 from mmengine.hooks import EMAHook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
@@ -24,6 +24,7 @@ from mae_core.engine.hooks import (
     SameBatchHook,
 )
 from mae_core.engine.schedule import warmup_cosine
+from mae_core.engine.sharded import ShardedRunner, is_sharded
 from mae_core.engine.stop import heeding_signals
 from mae_core.engine.unreadable import UnreadableHook
 from mae_core.errors import UserError
@@ -62,6 +63,7 @@ def build_runner(
             decay of a moving average of the weights, see :func:`use_average`. `divergence`:
             arguments of :class:`DivergenceHook`. `max_unreadable`: see :class:`UnreadableHook`.
             `report_interval`: steps between two reports.
+            `sharded`: see :mod:`mae_core.engine.sharded`.
         model: a built model, or its config.
         work_dir: gets checkpoints and mmengine's log.
         reporter: gets progress, metrics and notes.
@@ -70,7 +72,8 @@ def build_runner(
 
     Raises:
         UserError: if no checkpoint in `work_dir` can be read, one holds more than weights and plain
-            state, the batch does not fit the devices or the data, or `ema` is out of range.
+            state, the batch does not fit the devices or the data, `ema` is out of range, or
+            `sharded` does not go with other keys.
     """
     fields = {key: config[key] for key in RUNNER_KEYS if key in config}
     if "schedule" in config:
@@ -79,8 +82,11 @@ def build_runner(
         fields[loader] = {**fields[loader], "dataset": dataset}
     batch = batch_of(config, get_world_size())
     fields["train_dataloader"] = whole_updates(fields["train_dataloader"], batch)
+    for loader in ("train_dataloader", "val_dataloader"):
+        if loader in fields:
+            fields[loader] = deaf(fields[loader], config.seed)
     latest = find_resume_point(work_dir, reporter)
-    runner = Runner(
+    runner = (ShardedRunner if is_sharded(config) else Runner)(
         model=model,
         work_dir=str(work_dir),
         train_cfg=train_loop(config.train_cfg),
@@ -120,6 +126,8 @@ def train(runner: Runner) -> nn.Module:
     """
     with heeding_signals():
         model = runner.train()
+    if isinstance(runner, ShardedRunner):
+        return runner.whole_model()
     return model.module if is_model_wrapper(model) else model
 
 
@@ -153,6 +161,12 @@ def whole_updates(loader: dict[str, Any], batch: Batch) -> dict[str, Any]:
     if order["type"] == "DrawSampler":
         order = {**order, "multiple": batch.update // repeats}
     return {**loader, "sampler": order}
+
+
+def deaf(loader: dict[str, Any], seed: int) -> dict[str, Any]:
+    """A loader whose processes leave signals to the training, see :func:`deaf_worker`."""
+    about = {"num_workers": loader["num_workers"], "rank": get_rank(), "seed": seed}
+    return {**loader, "worker_init_fn": {"type": "deaf_worker", **about}}
 
 
 def runner_config(config: Config) -> Config:

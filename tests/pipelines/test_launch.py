@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,7 @@ from tests.faults import arm
 from tests.processes import children, gone, wait_for
 
 ALONE, PAIR = Resources(), Resources(devices=2)
+SHARDED = pytest.mark.parametrize("shards", ["sharded=False", "sharded=True"])
 
 
 @pytest.fixture(autouse=True)
@@ -131,20 +133,26 @@ def test_a_stage_that_is_asked_to_stop_saves_and_goes_on_later(
     assert checkpoints(job.parent)
 
 
-def test_two_processes_train_like_one_with_the_doubled_batch(configs: Path, tmp_path: Path) -> None:
+@SHARDED
+def test_two_processes_train_like_one_with_the_doubled_batch(
+    configs: Path, tmp_path: Path, shards: str
+) -> None:
     config = configs / "pretrain.py"
     one = job_of(tmp_path / "one", config, "train_dataloader.batch_size=4")
-    two = job_of(tmp_path / "two", config, "train_dataloader.batch_size=2")
+    two = job_of(tmp_path / "two", config, "train_dataloader.batch_size=2", shards)
     expected, found = losses(start(one)), losses(start(two, PAIR))
     assert list(found) == [10, 20, 30, 40, 48]
     assert found == pytest.approx(expected, rel=1e-5)
     assert_close(two, one)
 
 
-def test_accumulation_trains_like_the_whole_batch(configs: Path, tmp_path: Path) -> None:
+@SHARDED
+def test_accumulation_trains_like_the_whole_batch(
+    configs: Path, tmp_path: Path, shards: str
+) -> None:
     config, plain = configs / "pretrain.py", "schedule.warmup_epochs=0"
     one = job_of(tmp_path / "one", config, "train_dataloader.batch_size=4", plain)
-    small = ("train_dataloader.batch_size=1", "effective_batch=4", plain)
+    small = ("train_dataloader.batch_size=1", "effective_batch=4", plain, shards)
     parts = job_of(tmp_path / "parts", config, *small)
     start(one)
     start(parts, PAIR)
@@ -163,16 +171,44 @@ def test_two_machines_meet_and_train_like_one(configs: Path, tmp_path: Path) -> 
     assert found[0] == found[1] == pytest.approx(losses(start(one)), rel=1e-5)
 
 
+@SHARDED
 def test_a_lost_worker_is_started_again_and_the_weights_are_the_same(
-    configs: Path, tmp_path: Path
+    configs: Path, tmp_path: Path, shards: str
 ) -> None:
-    two, lost = (job_of(tmp_path / name, configs / "pretrain.py") for name in ("two", "lost"))
+    config = configs / "pretrain.py"
+    two, lost = (job_of(tmp_path / name, config, shards) for name in ("two", "lost"))
     start(two, PAIR)
     arm(configs / "pretrain.fault", "kill", 10)
     start(lost, PAIR)
     assert not (configs / "pretrain.fault").exists()
     for a, b in zip(weights(lost).values(), weights(two).values(), strict=True):
         assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("shards_first", [True, False])
+def test_training_goes_on_with_shards_from_a_checkpoint_without_and_back(
+    configs: Path, tmp_path: Path, shards_first: bool
+) -> None:
+    config, keep = configs / "pretrain.py", "default_hooks.checkpoint.keep=6"
+    one = job_of(tmp_path / "one", config, "train_dataloader.batch_size=4", keep)
+    two = job_of(tmp_path / "two", config, "train_dataloader.batch_size=2", keep, "sharded=True")
+    kinds = [(two, PAIR), (one, ALONE)]
+    (first, theirs), (second, ours) = kinds if shards_first else reversed(kinds)
+    start(first, theirs)
+    shutil.copy(first.with_name("step_16.pth"), second.parent)
+    assert min(losses(start(second, ours))) == 20
+    assert_close(second, first)
+
+
+def test_fine_tuning_with_shards_is_that_without(configs: Path, tmp_path: Path) -> None:
+    results = []
+    for shards in ("sharded=False", "sharded=True"):
+        job = job_of(tmp_path / shards, configs / "finetune.py", shards)
+        start(job, PAIR)
+        results.append(StageResult.load(job.with_name("result.json")))
+    expected, found = results
+    assert found.metrics == expected.metrics
+    torch.testing.assert_close(*(read_state(result.checkpoint) for result in results))
 
 
 def test_fine_tuning_in_two_processes_counts_every_val_image_once(

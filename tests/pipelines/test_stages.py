@@ -95,7 +95,7 @@ def test_what_only_changes_the_speed_does_not_count(configs: Path) -> None:
         config = load_config(str(configs / "pretrain.py"), overrides=overrides)
         return fingerprint(config, "random")
 
-    assert key() == key("train_dataloader.num_workers=2")
+    assert key() == key("train_dataloader.num_workers=2") == key("sharded=True")
     assert key() != key("train_dataloader.batch_size=2")
     whole = ("effective_batch=8", "train_dataloader.batch_size=2")
     assert key("effective_batch=8") == key(*whole) != key("effective_batch=16")
