@@ -89,13 +89,13 @@ def test_text_may_hold_an_equals_sign() -> None:
     [
         ("k", "override 'k' is not key=value"),
         ("kk=3", "no key 'kk': 'kk' is unknown: did you mean 'k'?"),
-        ("train_dta.root=x", "no key 'train_dta.root': 'train_dta' is unknown: did you mean"),
-        ("train_data.rot=x", "'rot' is unknown: did you mean 'root'? Choices: root, transform"),
+        ("train_dta.data=x", "no key 'train_dta.data': 'train_dta' is unknown: did you mean"),
+        ("train_data.dat=x", "'dat' is unknown: did you mean 'data'? Choices: data, transform"),
         ("pixels.mean.3=x", "no key 'pixels.mean.3': '3' is unknown"),
         ("k.a=3", "no key 'k.a': 'a' is unknown"),
         ("k=many", "'k=many': expected a number like 20"),
         ("k={'a': 1}", "expected a number like 20"),
-        ("train_data=here", "'train_data=here': expected a dict like {'root': "),
+        ("train_data=here", "'train_data=here': expected a dict like {'data': "),
         ("pixels.mean=grey", "'pixels.mean=grey': expected a list like [72.9, "),
     ],
 )
