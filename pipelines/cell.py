@@ -4,6 +4,7 @@ import json
 import socket
 import time
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,12 +13,12 @@ from mmengine.config import Config
 from mae_core.engine.checkpoint import checkpoints
 from mae_core.stage import StageResult
 from pipelines.display import Display
-from pipelines.events import Event, read_events
+from pipelines.events import EVENTS, Event, read_events
 from pipelines.launch import Resources, StageInterrupted, launch
 from pipelines.stages import PARALLEL, data_digests, fingerprint
 from pipelines.tracking import Tracker
 
-CONFIG = "config.py"
+CONFIG, JOB = "config.py", "job.json"
 ERROR_LIMIT = 2000  # characters of a tag, from the end, where the cause is
 Status = Literal["reused", "resumed", "run"]
 
@@ -42,6 +43,11 @@ class Cell:
     def name(self) -> str:
         """Such as 'detect[mae]'."""
         return f"{self.stage}[{self.encoder}]"
+
+    @cached_property
+    def key(self) -> str:
+        """See :func:`pipelines.stages.fingerprint`, which reads the encoder and the data."""
+        return fingerprint(self.config, self.source)
 
 
 @dataclass(frozen=True)
@@ -72,8 +78,7 @@ def run_cell(cell: Cell, setting: Setting) -> Outcome:
         UserError, StageFailed, StageInterrupted: as :func:`pipelines.launch.launch`; the MLflow run
             is then closed as failed or killed, and a later call continues it.
     """
-    key = fingerprint(cell.config, cell.source)
-    folder = cell_folder(cell, setting.work_dir, key)
+    folder = cell_folder(cell, setting.work_dir)
     folder.mkdir(parents=True, exist_ok=True)
     tracker, record = setting.tracker, folder / "run.json"
     earlier = read_record(record).get("run_id", "")
@@ -86,13 +91,13 @@ def run_cell(cell: Cell, setting: Setting) -> Outcome:
         "stage": cell.stage,
         "encoder": cell.encoder,
         "recipe": setting.recipe,
-        "fingerprint": key,
+        "fingerprint": cell.key,
     }
     run_id = tracker.start(cell.name, tags, setting.parent, resumed=earlier)
     record.write_text(json.dumps({"run_id": run_id}))
     status: Status = "resumed" if checkpoints(folder) else "run"
     log = PointLog(tracker, run_id)
-    for event in read_events(folder / "events.jsonl"):
+    for event in read_events(folder / EVENTS):
         log.add(event)
     if result is None:
         result = _train(cell, setting, folder, log, status)
@@ -106,17 +111,17 @@ def join_cell(cell: Cell, work_dir: Path, resources: Resources) -> None:
     Raises:
         UserError, StageFailed, StageInterrupted: as :func:`pipelines.launch.launch`.
     """
-    folder = cell_folder(cell, work_dir, fingerprint(cell.config, cell.source))
+    folder = cell_folder(cell, work_dir)
     if finished_result(folder):
         return
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / f"log-{socket.gethostname()}.txt"
-    launch(folder / "job.json", log, resources, lambda event: None)
+    launch(folder / JOB, log, resources, lambda event: None)
 
 
-def cell_folder(cell: Cell, work_dir: Path, key: str) -> Path:
-    """Where a cell with the fingerprint `key` keeps everything."""
-    return work_dir / "stages" / f"{cell.stage}-{Path(cell.encoder).stem}-{key}"
+def cell_folder(cell: Cell, work_dir: Path) -> Path:
+    """Where a cell keeps everything."""
+    return work_dir / "stages" / f"{cell.stage}-{Path(cell.encoder).stem}-{cell.key}"
 
 
 class PointLog:
@@ -206,7 +211,7 @@ def _train(
 
 def write_job(cell: Cell, folder: Path) -> Path:
     """Write the cell's config and what :mod:`pipelines.stage_process` needs; the path of that."""
-    config, job = folder / CONFIG, folder / "job.json"
+    config, job = folder / CONFIG, folder / JOB
     cell.config.dump(str(config))
     content = {
         "stage": cell.stage,

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+EVENTS = "events.jsonl"  # in a stage's folder
 POLL = 0.05  # seconds between two looks at the file
 
 Event = dict[str, Any]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mae_core.errors import UserError
-from pipelines.events import Event, follow
+from pipelines.events import EVENTS, Event, follow
 
 GRACE = "MAE_BENCH_GRACE"  # seconds between SIGTERM and SIGKILL: for a step and a checkpoint
 RESTARTS = 3  # of several processes after one was lost
@@ -97,7 +97,7 @@ def launch(job: Path, log: Path, resources: Resources, on_event: Callable[[Event
     """
     if _stopping.is_set():
         raise StageInterrupted("stopped before its start")
-    events = job.with_name("events.jsonl")
+    events = job.with_name(EVENTS)
     events.touch()
     start = events.stat().st_size
     with open(log, "ab") as output:

@@ -10,12 +10,12 @@ from joblib import cpu_count
 from rich.console import Console
 from rich.table import Table
 
-from mae_core.engine.checkpoint import checkpoints
+from mae_core.engine.checkpoint import checkpoints, step_of
 from mae_core.published import resolve_encoder
 from pipelines.cell import Cell, cell_folder, finished_result
 from pipelines.launch import Resources, default_devices
 from pipelines.recipe import Recipe, load_recipe
-from pipelines.stages import PARALLEL, fingerprint
+from pipelines.stages import PARALLEL
 from pipelines.trial import Trial, try_stage
 
 KEPT = 3  # the last two checkpoints, and the one being written
@@ -88,7 +88,7 @@ def cells(recipe: Recipe, folder: Path) -> Iterator[tuple[Cell, bool]]:
     if "mae" in recipe.encoders:
         cell = Cell("pretrain", "mae", "random", recipe.configs["pretrain"])
         yield cell, True
-        result = finished_result(cell_folder(cell, folder, fingerprint(cell.config, cell.source)))
+        result = finished_result(cell_folder(cell, folder))
         pretrained = result.checkpoint if result else None
     for encoder in recipe.encoders:
         source = pretrained if encoder == "mae" else resolve_encoder(encoder)
@@ -98,13 +98,13 @@ def cells(recipe: Recipe, folder: Path) -> Iterator[tuple[Cell, bool]]:
 
 def progress(cell: Cell, folder: Path) -> tuple[str, int]:
     """The cell's status, and the steps that it has behind it."""
-    own = cell_folder(cell, folder, fingerprint(cell.config, cell.source))
+    own = cell_folder(cell, folder)
     if finished_result(own):
         return "reuse", 0
     found = checkpoints(own)
     if not found:
         return "run", 0
-    step = int(found[0].stem.removeprefix("step_"))
+    step = step_of(found[0])
     return f"resume at step {step}", step
 
 

@@ -11,7 +11,7 @@ import sys
 import threading
 from pathlib import Path
 
-from pipelines.events import FileReporter
+from pipelines.events import EVENTS, FileReporter
 
 FAILED = 1
 
@@ -46,7 +46,7 @@ def main() -> None:
     from mae_core.stage import SilentReporter
     from pipelines.stages import stage_function
 
-    events = FileReporter(path.with_name("events.jsonl"))
+    events = FileReporter(path.with_name(EVENTS))
     reporter = SilentReporter() if rank() else events
     work_dir = Path(job["work_dir"])
     try:

@@ -130,12 +130,14 @@ def healthy(runner: Runner) -> bool:
 
 def checkpoints(folder: Path) -> list[Path]:
     """The checkpoints in `folder`, newest first."""
+    found = (path for path in folder.glob(PATTERN) if step_of(path) >= 0)
+    return sorted(found, key=step_of, reverse=True)
 
-    def step(path: Path) -> int:
-        number = path.stem.removeprefix("step_")
-        return int(number) if number.isdigit() else -1
 
-    return sorted((p for p in folder.glob(PATTERN) if step(p) >= 0), key=step, reverse=True)
+def step_of(path: Path) -> int:
+    """The step of a checkpoint, from its name; -1 if that is no checkpoint's."""
+    number = path.stem.removeprefix("step_")
+    return int(number) if number.isdigit() else -1
 
 
 def publish(part: Path, path: Path) -> None:
@@ -169,7 +171,7 @@ def cannot_write(folder: Path, name: str, error: OSError) -> str:
 
 
 def resume_point(folder: Path) -> Path | None:
-    """The newest whole checkpoint in `folder`; damaged ones after it are set aside.
+    """The newest whole checkpoint in `folder`.
 
     Raises:
         UserError: if all are damaged, or one holds more than weights and plain state.
