@@ -189,10 +189,8 @@ def _train(
         elif event["event"] == "note":
             display.say(f"{cell.name}: {event['text']}")
 
-    alone = replace(setting.resources, devices=1)
-    resources = setting.resources if cell.stage in PARALLEL else alone
     try:
-        launch(job, log, resources, on_event)
+        launch(job, log, usable(cell.stage, setting.resources), on_event)
     except BaseException as error:
         killed = isinstance(error, StageInterrupted | KeyboardInterrupt)
         tracker.end(run_id, "KILLED" if killed else "FAILED")
@@ -221,6 +219,11 @@ def write_job(cell: Cell, folder: Path) -> Path:
     }
     job.write_text(json.dumps(content))
     return job
+
+
+def usable(stage: str, resources: Resources) -> Resources:
+    """What of a machine the stage can use: one device, unless it can share several."""
+    return resources if stage in PARALLEL else replace(resources, devices=1)
 
 
 def loggable(config: Config) -> dict[str, Any]:

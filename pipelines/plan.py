@@ -12,10 +12,9 @@ from rich.table import Table
 
 from mae_core.engine.checkpoint import checkpoints, step_of
 from mae_core.published import resolve_encoder
-from pipelines.cell import Cell, cell_folder, finished_result
+from pipelines.cell import Cell, cell_folder, finished_result, usable
 from pipelines.launch import Resources, default_devices
 from pipelines.recipe import Recipe, load_recipe
-from pipelines.stages import PARALLEL
 from pipelines.trial import Trial, try_stage
 
 KEPT = 3  # the last two checkpoints, and the one being written
@@ -76,8 +75,7 @@ def plan_cells(
             continue
         if cell.stage not in trials:
             console.print(f"trying {cell.stage} ...")
-            mine = resources if cell.stage in PARALLEL else Resources(resources.threads)
-            trials[cell.stage] = try_stage(cell, folder, mine)
+            trials[cell.stage] = try_stage(cell, folder, usable(cell.stage, resources))
         trial = trials[cell.stage]
         yield Item(cell, status, 1 - done / trial.total if trial else 1.0, trial)
 
