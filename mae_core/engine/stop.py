@@ -1,5 +1,6 @@
 """The wish to stop: SIGTERM and SIGINT, heard at the next step instead of at once."""
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -37,11 +38,18 @@ def heeding_signals() -> Iterator[None]:
 
 @FUNCTIONS.register_module()
 def deaf_worker(worker_id: int, num_workers: int, rank: int, seed: int) -> None:
-    """Start of a loader's process: mmengine's seeds, and no ear for SIGTERM and SIGINT.
+    """Start of a loader's process: mmengine's seeds, and an ear for its own parent only.
 
-    They reach the whole process group, and the training still needs its loader for the step that it
-    is in. A worker ends with the process that it loads for.
+    SIGTERM and SIGINT reach the whole process group, and the training still needs its loader for
+    the step that it is in. A SIGTERM from the process that it loads for ends it.
     """
     worker_init_fn(worker_id, num_workers, rank, seed)
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    threading.Thread(target=_end_with_parents_sigterm, daemon=True).start()
+
+
+def _end_with_parents_sigterm() -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    os._exit(0)
