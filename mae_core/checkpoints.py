@@ -138,18 +138,30 @@ def build_encoder(fields: dict[str, Any], source: str) -> ViTEncoder:
         source: 'random' for freshly initialised weights, else the path of a checkpoint in any
             known layout, whose sizes must agree with `fields`.
     """
+    check_sizes(fields, source)
     encoder = create_encoder(**fields)
     if source == "random":
         return encoder
-    stored = read_metadata(source).get("encoder")
-    for key in SIZES:
-        if stored is not None and stored[key] != encoder.config[key]:
-            raise UserError(
-                f"encoder {source} has {key}={stored[key]}, the config asks for "
-                f"{key}={encoder.config[key]}: change `encoder` in the config"
-            )
     log.info("%s: %s", source, _load_whole(encoder, source))
     return encoder
+
+
+def check_sizes(fields: dict[str, Any], source: str) -> None:
+    """Raise UserError unless `fields` make an encoder, of the sizes that a file of ours names.
+
+    Args:
+        fields: as in :func:`mae_core.create_encoder`.
+        source: 'random', or the path of a checkpoint; other layouts than ours name no sizes.
+    """
+    with torch.device("meta"):
+        wanted = create_encoder(**fields).config
+    stored = None if source == "random" else read_metadata(source).get("encoder")
+    for key in SIZES:
+        if stored is not None and stored[key] != wanted[key]:
+            raise UserError(
+                f"encoder {source} has {key}={stored[key]}, the config asks for "
+                f"{key}={wanted[key]}: change `encoder` in the config"
+            )
 
 
 def _load_whole(encoder: ViTEncoder, path: str | os.PathLike[str]) -> LoadReport:

@@ -91,10 +91,14 @@ class ViTEncoder(nn.Module):
             images: (N, C, H, W) float; both sides are multiples of the patch.
             keep: (N, K) int64, the patches to look at; all of them without it.
         """
+        return self.norm(self.tokens(images, keep))
+
+    def tokens(self, images: Tensor, keep: Tensor | None = None) -> Tensor:
+        """As :meth:`forward`, before the final norm."""
         tokens = self._embed(images, keep)
         for block in self.blocks:
             tokens = block(tokens)
-        return self.norm(tokens)
+        return tokens
 
     def feature_maps(self, images: Tensor, layers: Sequence[int]) -> list[Tensor]:
         """Patch tokens (N, width, h, w) after each block in `layers` (0 to depth - 1).

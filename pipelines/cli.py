@@ -17,6 +17,7 @@ from rich.markup import escape
 from mae_core.errors import UserError
 from pipelines.data_commands import app as data_app
 from pipelines.launch import BenchmarkFailed, StageFailed, StageInterrupted
+from pipelines.stages import STAGES
 
 ENVIRONMENT = {
     "DO_NOT_TRACK": "true",
@@ -193,7 +194,7 @@ def main() -> None:
         sys.exit(INTERRUPTED)
 
 
-for _stage in ("pretrain", "finetune", "linear-probe", "knn", "few-shot", "detect", "segment"):
+for _stage in STAGES:
     stage_command(_stage)
 
 if __name__ == "__main__":

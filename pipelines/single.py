@@ -12,7 +12,7 @@ from pipelines.cell import Cell, Outcome, Setting, join_cell, run_cell
 from pipelines.display import Display
 from pipelines.launch import Resources, stopping_on_error
 from pipelines.recipe import check_encoder, load_stage_config
-from pipelines.stages import PARALLEL
+from pipelines.stages import FROM_SCRATCH, NO_FILE, PARALLEL
 from pipelines.tracking import Tracker
 
 
@@ -65,7 +65,7 @@ def prepare(
 ) -> tuple[Cell, Path]:
     """The cell, checked, and the folder for everything."""
     settings = load_stage_config(stage, config, overrides)
-    check_encoder(encoder)
+    check_encoder(encoder, NO_FILE if stage in FROM_SCRATCH else ("random",))
     folder = (work_dir or Path("runs") / Path(config).stem).absolute()
     cell = Cell(stage, encoder, resolve_encoder(encoder), settings)
     return cell, folder

@@ -18,15 +18,23 @@ StageFunction = Callable[[Config, str, Path, Reporter], StageResult]
 
 STAGES = {
     "pretrain": "mae_core.pretrain",
+    "supervise": "downstream.classification.finetune",
     "finetune": "downstream.classification.finetune",
+    "partial-finetune": "downstream.classification.partial",
+    "low-shot": "downstream.classification.low_shot",
     "linear-probe": "downstream.classification.linear_probe",
     "knn": "downstream.classification.knn",
-    "few-shot": "downstream.few_shot",
+    "few-shot": "downstream.few_shot.stage",
+    "suite": "downstream.suite",
+    "evaluate": "downstream.classification.evaluate",
+    "analyze": "downstream.analysis.stage",
     "detect": "downstream.detection.stage",
     "segment": "downstream.segmentation.stage",
 }
-PARALLEL = ("pretrain", "finetune")  # those that several devices share
-TASKS = tuple(name for name in STAGES if name != "pretrain")
+PARALLEL = ("pretrain", "supervise", "finetune")  # those that several devices share
+FROM_SCRATCH = ("finetune", "partial-finetune", "low-shot")  # those that take 'supervised'
+NO_FILE = ("random", "supervised")  # encoders that begin with random weights
+TASKS = tuple(name for name in STAGES if name not in ("pretrain", "supervise"))
 DATA_KEYS = ("data", "data_root", "names_in")
 LOADER_SPEED = {"num_workers", "persistent_workers", "pin_memory", "prefetch_factor"}
 SOURCE = Path(__file__).resolve().parents[1]
@@ -48,7 +56,7 @@ def fingerprint(config: Config, encoder: str) -> str:
     """
     content = {
         "config": decisive(config),
-        "encoder": encoder if encoder == "random" else digest(encoder),
+        "encoder": encoder if encoder in NO_FILE else digest(encoder),
         "data": data_digests(config),
         "code": code_version(),
     }

@@ -4,3 +4,4 @@ stage = "few-shot"
 episodes = 600
 queries = 15
 settings = [(5, 1), (5, 5), (10, 1), (10, 5)]
+heads = ("centroid", "logistic", "ridge")  # the first is the headline

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -14,12 +15,13 @@ from mmengine.device import get_device
 from mmengine.runner import set_random_seed
 from torch.utils.data import DataLoader
 
-from mae_core.checkpoints import build_encoder, digest
+from downstream.classification.classifier import pool_tokens
+from downstream.classification.labels import check_labels
+from mae_core.checkpoints import build_encoder, check_sizes, digest
 from mae_core.data.images import ImageDataset
-from mae_core.data.sources import NO_LABEL, data_digest
+from mae_core.data.sources import data_digest
 from mae_core.encoder import ViTEncoder
 from mae_core.engine.preprocess import Normalize
-from mae_core.errors import UserError
 from mae_core.stage import Reporter
 
 
@@ -47,43 +49,47 @@ def train_and_val_features(
     (and the seed of a random one), the images' content, the transform and the pooling.
 
     Raises:
-        UserError: if train and val have different classes, or images have none.
+        UserError: as :func:`check_features`.
     """
-    set_random_seed(config.seed)
-    model = build_encoder(config.encoder, encoder)
-    model.to(get_device()).eval()
+    datasets = check_features(config, encoder)
     cache = work_dir.parent / "features"
     cache.mkdir(exist_ok=True)
-    sets = config.train_data, config.val_data
-    datasets = [ImageDataset(**data) for data in sets]
-    check_labels(*datasets)
+    files = [
+        cache / f"{feature_key(config, encoder, data)}.npz"
+        for data in (config.train_data, config.val_data)
+    ]
+    model: ViTEncoder | None = None
     splits = []
-    for data, dataset in zip(sets, datasets, strict=True):
-        file = cache / f"{feature_key(config, encoder, data)}.npz"
+    for file, dataset in zip(files, datasets, strict=True):
         with open(file.with_suffix(".lock"), "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if not file.exists():
-                _extract(model, dataset, config, file, reporter)
-        stored = np.load(file)
-        x, y = torch.from_numpy(stored["x"]), torch.from_numpy(stored["y"])
-        splits.append(Features(x, y, tuple(dataset.classes)))
+            stored = read_features(file)
+            if stored is None:
+                model = model or frozen_encoder(config, encoder)
+                stored = extract(model, dataset, config, reporter), torch.from_numpy(dataset.labels)
+                write_features(file, *stored)
+        splits.append(Features(*stored, tuple(dataset.classes)))
     train, val = splits
     return train, val
 
 
-def check_labels(train: ImageDataset, val: ImageDataset) -> None:
-    """Raise UserError unless all images have labels, of the same classes in both sets."""
-    for dataset in (train, val):
-        unlabelled = np.flatnonzero(dataset.labels == NO_LABEL)
-        if len(unlabelled):
-            name = dataset.source.name(int(unlabelled[0]))
-            raise UserError(
-                f"{name} has no label, like {len(unlabelled)} of {len(dataset)} images: "
-                "this stage needs images in class folders, or with labels"
-            )
-    if train.classes != val.classes:
-        odd = sorted(set(train.classes) ^ set(val.classes))
-        raise UserError(f"train and val have different classes: {', '.join(odd)} only in one")
+def check_features(config: Config, encoder: str) -> tuple[ImageDataset, ImageDataset]:
+    """The train and val images, checked without reading any.
+
+    Raises:
+        UserError: if train and val have different classes, a class has no image in one of them, or
+            the encoder's file has other sizes than the config.
+    """
+    check_sizes(config.encoder, encoder)
+    train, val = ImageDataset(**config.train_data), ImageDataset(**config.val_data)
+    check_labels(train, val)
+    return train, val
+
+
+def frozen_encoder(config: Config, encoder: str) -> ViTEncoder:
+    """The encoder on the device, in evaluation."""
+    set_random_seed(config.seed)
+    return build_encoder(config.encoder, encoder).to(get_device()).eval()
 
 
 def feature_key(config: Config, encoder: str, data: dict[str, Any]) -> str:
@@ -100,24 +106,55 @@ def feature_key(config: Config, encoder: str, data: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:24]
 
 
-def pool_tokens(tokens: torch.Tensor, pool: str) -> torch.Tensor:
-    """(N, 1 + L, D) -> (N, D): 'avg' over patches, or the 'cls' token."""
-    return tokens[:, 1:].mean(dim=1) if pool == "avg" else tokens[:, 0]
-
-
 @torch.inference_mode()
-def _extract(
-    model: ViTEncoder, dataset: ImageDataset, config: Config, file: Path, reporter: Reporter
-) -> None:
+def extract(
+    model: ViTEncoder, dataset: ImageDataset, config: Config, reporter: Reporter
+) -> torch.Tensor:
+    """(N, width) float32 on the CPU: the pooled features of all images, in their order."""
     device = next(model.parameters()).device
     normalize = Normalize(**config.pixels).to(device)
-    rows: list[torch.Tensor] = []
-    done = 0
-    for batch in DataLoader(dataset, config.batch_size, num_workers=config.num_workers):
-        tokens = model(normalize.images(batch["inputs"].to(device)))
-        rows.append(pool_tokens(tokens, config.pool).float().cpu())
-        done += len(batch["inputs"])
+    loader = DataLoader(
+        dataset,
+        config.batch_size,
+        num_workers=config.num_workers,
+        pin_memory=device.type == "cuda",
+        worker_init_fn=one_thread,
+    )
+    x = torch.empty(len(dataset), model.width)
+    done, behind = 0, None  # a batch is fetched when the next one is under way
+    for batch in loader:
+        tokens = model(normalize.images(batch["inputs"].to(device, non_blocking=True)))
+        done = fetch(behind, x, done)
+        behind = pool_tokens(tokens, config.pool)
         reporter.progress(done, len(dataset), "image")
+    fetch(behind, x, done)
+    return x
+
+
+def fetch(rows: torch.Tensor | None, x: torch.Tensor, done: int) -> int:
+    """Copy rows to `x` from `done` on; how many are done then."""
+    if rows is None:
+        return done
+    x[done : done + len(rows)] = rows.float()
+    return done + len(rows)
+
+
+def one_thread(worker: int) -> None:
+    """Leave the cores to the encoder."""
+    torch.set_num_threads(1)
+
+
+def read_features(file: Path) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """Features and labels of a cache file, None if it is missing or damaged."""
+    try:
+        with np.load(file, allow_pickle=False) as stored:
+            return torch.from_numpy(stored["x"]), torch.from_numpy(stored["y"])
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+        return None
+
+
+def write_features(file: Path, x: torch.Tensor, y: torch.Tensor) -> None:
+    """Write a cache file, whole or not at all."""
     temporary = file.with_suffix(".part.npz")
-    np.savez(temporary, x=torch.cat(rows).numpy(), y=dataset.labels)
+    np.savez(temporary, x=x.numpy(), y=y.numpy())
     temporary.replace(file)

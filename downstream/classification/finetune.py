@@ -1,87 +1,123 @@
-"""Fine-tuning: the whole encoder and a linear head on labelled images."""
+"""Fine-tuning and training from scratch: an encoder and a linear head on labelled images."""
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from mmengine.config import Config
 from mmengine.dist import all_gather, is_main_process
-from mmengine.model import BaseModel
 from mmengine.runner import Runner, set_random_seed
-from torch import nn
-from torch.nn import functional as F
 
-from downstream.classification.accuracy import top1
-from downstream.classification.features import check_labels, pool_tokens
-from mae_core.checkpoints import build_encoder, save_weights
+from downstream.classification import accuracy  # noqa: F401  registers
+from downstream.classification.classifier import Classifier
+from downstream.classification.labels import check_labels
+from downstream.classification.mixing import MixingNormalize
+from downstream.outcomes import save_outcomes
+from downstream.statistics import share
+from mae_core.checkpoints import build_encoder, check_sizes, save_weights
 from mae_core.data.images import ImageDataset
-from mae_core.encoder import ViTEncoder
 from mae_core.engine.fit import resolve_batch_size
 from mae_core.engine.preprocess import Normalize
-from mae_core.engine.train import build_runner, train
+from mae_core.engine.train import build_runner, train, use_average
+from mae_core.errors import UserError
 from mae_core.stage import Reporter, StageResult
 
-
-class Classifier(BaseModel):
-    """Encoder, pooling, head.
-
-    Args:
-        encoder: trained further.
-        classes: number of classes.
-        preprocessor: normalises uint8 images.
-        pool: 'avg' over patches or the 'cls' token.
-        label_smoothing: of the cross entropy, 0 to below 1.
-    """
-
-    def __init__(
-        self,
-        encoder: ViTEncoder,
-        classes: int,
-        preprocessor: Normalize,
-        pool: str = "avg",
-        label_smoothing: float = 0.0,
-    ) -> None:
-        super().__init__(data_preprocessor=preprocessor)
-        self.encoder = encoder
-        self.pool = pool
-        self.label_smoothing = label_smoothing
-        self.head = nn.Linear(encoder.width, classes)
-        nn.init.trunc_normal_(self.head.weight, std=0.01)
-        nn.init.zeros_(self.head.bias)
-
-    def forward(
-        self, inputs: torch.Tensor, label: torch.Tensor, mode: str = "tensor", **_: Any
-    ) -> Any:
-        """'loss': dict of the loss; 'predict': (N,) bool, correct or not; 'tensor': logits."""
-        logits = self.head(pool_tokens(self.encoder(inputs), self.pool))
-        if mode == "loss":
-            smoothing = self.label_smoothing
-            return {"loss": F.cross_entropy(logits, label, label_smoothing=smoothing)}
-        return logits.argmax(dim=1) == label if mode == "predict" else logits
+METRICS = {"finetune": "fine-tune/top1", "supervise": "supervise/top1"}
+SUPERVISED = "supervised"  # in an encoder's place: train from scratch on the same labels
 
 
 def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> StageResult:
-    """Fine-tune on the train images; metric `fine-tune/top1` on all val images at the end."""
-    set_random_seed(config.seed)
+    """Train on the train images; the metric is top-1 on all val images at the end."""
+    config, encoder = from_scratch(config, encoder)
+    images = open_images(config)
+    model, correct = fit(config, encoder, *images, work_dir, reporter)
+    if not is_main_process():
+        return StageResult()
+    checkpoint = work_dir / "classifier.safetensors"
+    about = {"classes": images[0].classes, "pool": model.pool, "pixels": config.pixels.to_dict()}
+    save_weights(checkpoint, model, encoder=model.encoder.config, **about)
+    metric = METRICS[config.stage]
+    outcomes = save_outcomes(work_dir, {metric: correct})
+    return StageResult({metric: share(correct)}, str(checkpoint), outcomes)
+
+
+def check(config: Config, encoder: str) -> None:
+    """Raise UserError if the images' classes or the encoder's sizes cannot do."""
+    config, encoder = from_scratch(config, encoder)
+    check_sizes(config.encoder, encoder)
+    open_images(config)
+
+
+def from_scratch(config: Config, encoder: str) -> tuple[Config, str]:
+    """For the encoder 'supervised' the config with its section `scratch`, and random weights.
+
+    Raises:
+        UserError: if the config has no such section.
+    """
+    if encoder != SUPERVISED:
+        return config, encoder
+    if "scratch" not in config:
+        raise UserError(
+            f"encoder 'supervised' trains from scratch, for which {config.filename} has no section "
+            "`scratch` with the rate, epochs and augmentation to use"
+        )
+    merged = Config(config.to_dict())
+    merged.merge_from_dict(config.scratch.to_dict())
+    return merged, "random"
+
+
+def open_images(config: Config) -> tuple[ImageDataset, ImageDataset]:
+    """Train and val images, checked to be labelled alike. Raises UserError as `check_labels`."""
     train_data = ImageDataset(**config.train_dataloader.dataset)
     val_data = ImageDataset(**config.val_dataloader.dataset)
     check_labels(train_data, val_data)
-    model = Classifier(
-        build_encoder(config.encoder, encoder),
-        len(train_data.classes),
-        Normalize(**config.pixels),
-        **config.classifier,
-    )
+    return train_data, val_data
+
+
+def fit(
+    config: Config,
+    encoder: str,
+    train_data: ImageDataset,
+    val_data: ImageDataset,
+    work_dir: Path,
+    reporter: Reporter,
+    blocks: float | None = None,
+) -> tuple[Classifier, torch.Tensor]:
+    """Train a classifier, resumed where it stopped in `work_dir`.
+
+    Args:
+        config: of the training.
+        encoder: 'random' or a checkpoint.
+        train_data, val_data: images.
+        work_dir: for checkpoints.
+        reporter: gets progress and losses.
+        blocks: how many of the last blocks are trained, see :meth:`Classifier.freeze`; all and the
+            embedding without it.
+
+    Returns:
+        The model, and which val images it classifies correctly, (N,) bool.
+    """
+    set_random_seed(config.seed)
+    model = build_classifier(config, encoder, len(train_data.classes))
+    if blocks is not None:
+        model.freeze(blocks)
     resolve_batch_size(config, model, train_data, work_dir, reporter)
     datasets = {"train_dataloader": train_data, "val_dataloader": val_data}
     runner = build_runner(config, model, work_dir, reporter, datasets)
     train(runner)
-    correct = predict(runner)
-    if not is_main_process():
-        return StageResult()
-    checkpoint = work_dir / "classifier.safetensors"
-    save_weights(checkpoint, model, encoder=model.encoder.config, classes=train_data.classes)
-    return StageResult({"fine-tune/top1": top1(correct)}, str(checkpoint))
+    use_average(runner)
+    return model, predict(runner)
+
+
+def build_classifier(config: Config, encoder: str, classes: int) -> Classifier:
+    """The classifier of a config, with the weights of `encoder`."""
+    mixing, pixels = config.get("mixing"), config.pixels
+    smoothing = config.classifier.get("label_smoothing", 0.0)
+    normalize = (
+        MixingNormalize(classes, smoothing, mixing, pixels) if mixing else Normalize(**pixels)
+    )
+    return Classifier(
+        build_encoder(config.encoder, encoder), classes, normalize, **config.classifier
+    )
 
 
 @torch.inference_mode()

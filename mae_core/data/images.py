@@ -1,16 +1,21 @@
 """Images as a data set: from a source, through a transform, to items of a batch."""
 
 from collections.abc import Sequence
+from copy import copy
 from random import Random
 from typing import Any
 
+import numpy as np
 from mmengine.registry import FUNCTIONS
+from numpy.typing import NDArray
 from torch.utils.data import Dataset, default_collate
 
 from mae_core.data.decode import ArrayImage, Opened, Unreadable, open_image
 from mae_core.data.each import read_stored
 from mae_core.data.sampler import Draw
 from mae_core.data.sources import open_source
+from mae_core.data.sources.base import Source
+from mae_core.data.sources.select import Selection
 from mae_core.data.transform import Transform, View
 from mae_core.errors import UserError
 
@@ -63,13 +68,21 @@ class ImageDataset(Dataset[Any]):
         for name, value in (("in_chans", in_chans), ("repeats", repeats)):
             if value < 1:
                 raise UserError(f"{name}={value}: expected at least 1")
-        self.source = open_source(data, names_in, part, per_class, seed)
+        self.source: Source = open_source(data, names_in, part, per_class, seed)
         self.classes, self.labels = self.source.classes, self.source.labels
         self.transform = Transform(transform, in_chans)
         self.in_chans = in_chans
         self.repeats = repeats
         self.skip_unreadable = skip_unreadable
         self.kept: dict[int, ArrayImage] | None = {} if in_memory else None
+
+    def only(self, indices: NDArray[np.int64]) -> "ImageDataset":
+        """The images `indices` of this set, with the same classes."""
+        part = copy(self)
+        part.source = Selection(self.source, indices)
+        part.labels = part.source.labels
+        part.kept = None if self.kept is None else {}
+        return part
 
     def __len__(self) -> int:
         return len(self.source)

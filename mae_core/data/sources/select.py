@@ -112,3 +112,33 @@ def balanced(labels: NDArray[np.int64], classes: Sequence[str], count: int, seed
             )
         chosen.append(rng.choice(members, count, replace=False))
     return np.sort(np.concatenate(chosen)).astype(np.int64)
+
+
+def stratified(
+    labels: NDArray[np.int64], classes: Sequence[str], part: float, seed: int
+) -> Indices:
+    """The same share of each class in a seeded choice without replacement, sorted.
+
+    Args:
+        labels: (N,), of the images to choose from; unlabelled ones are left out.
+        classes: names by label, for messages.
+        part: above 0, at most 1; rounded to whole images of each class.
+        seed: of the choice.
+
+    Raises:
+        UserError: if `part` is no share, or rounds to no image of a class.
+    """
+    if not 0 < part <= 1:
+        raise UserError(f"share={part}: expected above 0, at most 1")
+    rng = np.random.default_rng(seed)
+    chosen = []
+    for label in np.unique(labels[labels != NO_LABEL]):
+        members = np.flatnonzero(labels == label)
+        count = round(part * len(members))
+        if count < 1:
+            raise UserError(
+                f"{part:.1%} of the {len(members)} images of {classes[label]} is none: choose a "
+                "larger share"
+            )
+        chosen.append(rng.choice(members, count, replace=False))
+    return np.sort(np.concatenate(chosen)).astype(np.int64)

@@ -5,7 +5,11 @@ import torch
 from mmengine.config import Config
 from PIL import Image
 
-from downstream.classification.features import pool_tokens, train_and_val_features
+from downstream.classification.features import (
+    check_features,
+    pool_tokens,
+    train_and_val_features,
+)
 from mae_core import UserError, create_encoder
 from mae_core.checkpoints import save_weights
 from mae_core.stage import SilentReporter
@@ -55,6 +59,35 @@ def test_whatever_changes_the_features_misses_the_cache(
     second, _ = train_and_val_features(features_config, source, work_dir, SilentReporter())
     assert stored(work_dir) == 4
     assert not torch.equal(first.x, second.x)
+
+
+def test_a_damaged_cache_is_computed_anew(features_config: Config, work_dir: Path) -> None:
+    first, _ = train_and_val_features(features_config, "random", work_dir, SilentReporter())
+    for file in (work_dir.parent / "features").glob("*.npz"):
+        file.write_bytes(file.read_bytes()[:-50])
+    second, _ = train_and_val_features(features_config, "random", work_dir, SilentReporter())
+    assert torch.equal(first.x, second.x)
+
+
+def test_features_do_not_depend_on_batches_or_workers(
+    features_config: Config, work_dir: Path
+) -> None:
+    first, _ = train_and_val_features(features_config, "random", work_dir, SilentReporter())
+    for file in (work_dir.parent / "features").glob("*.npz"):
+        file.unlink()
+    features_config.update(batch_size=7, num_workers=1)
+    second, _ = train_and_val_features(features_config, "random", work_dir, SilentReporter())
+    torch.testing.assert_close(first.x, second.x)
+
+
+def test_a_class_without_an_image_is_the_users_mistake(
+    features_config: Config, garments: Path
+) -> None:
+    names = [f"class-{i}/{j}.png" for i in range(3) for j in range(5)]
+    (garments / "list.txt").write_text("\n".join(names))
+    features_config.val_data.names_in = str(garments / "list.txt")
+    with pytest.raises(UserError, match="val has no image of 1 of its 4 classes: class-3"):
+        check_features(features_config, "random")
 
 
 def test_other_classes_in_val_are_the_users_mistake(

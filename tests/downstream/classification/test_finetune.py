@@ -5,9 +5,10 @@ import torch
 from mmengine.config import Config
 from PIL import Image
 
-from downstream.classification.finetune import run
-from mae_core import UserError
-from mae_core.checkpoints import read_metadata, read_state
+from downstream.classification.finetune import check, fit, from_scratch, open_images, run
+from downstream.statistics import share
+from mae_core import UserError, create_encoder
+from mae_core.checkpoints import read_metadata, read_state, save_weights
 from mae_core.engine.config import load_config
 from mae_core.stage import SilentReporter
 from tests.downstream.classification.conftest import on
@@ -44,3 +45,44 @@ def test_too_few_images_of_a_class_are_the_users_mistake(config: Config, tmp_pat
     config.train_dataloader.dataset.per_class = 31
     with pytest.raises(UserError, match="30 images, per_class asks for 31"):
         run(config, "random", tmp_path / "work", SilentReporter())
+
+
+def test_the_papers_recipe_trains_resumes_and_is_evaluated_with_the_average(
+    config: Config, tmp_path: Path
+) -> None:
+    """Mixed and augmented, as one run and as one that was stopped after the first epoch."""
+    paper = load_config("finetune/vit-base-p16_8xb128-amp-coslr-100e_in1k")
+    config.mixing, config.ema = paper.mixing, 0.9
+    config.train_dataloader.dataset.transform.update(
+        auto_augment="rand-m9-mstd0.5-inc1", re_prob=0.25
+    )
+    config.train_cfg.update(max_epochs=2, val_interval=2)
+    whole = run(config, "random", tmp_path / "whole", SilentReporter())
+    images = open_images(config)
+    stopped = tmp_path / "stopped"
+    checkpoint = tmp_path / "whole" / "step_4.pth"
+    assert checkpoint.exists()
+    stopped.mkdir()
+    checkpoint.rename(stopped / "step_4.pth")
+    _, correct = fit(config, "random", *images, stopped, SilentReporter())
+    assert share(correct) == whole.metrics["fine-tune/top1"]
+    about = read_metadata(str(whole.checkpoint))
+    assert about["pool"] == "avg" and about["pixels"] == config.pixels
+
+
+def test_supervised_takes_the_section_for_training_from_scratch(config: Config) -> None:
+    config.scratch = {"train_cfg": {"max_epochs": 7}, "optim_wrapper": {"optimizer": {"lr": 0.5}}}
+    merged, source = from_scratch(config, "supervised")
+    assert source == "random" and merged.train_cfg.max_epochs == 7
+    assert merged.optim_wrapper.optimizer.lr == 0.5
+    assert merged.optim_wrapper.optimizer.type == "AdamW" and config.train_cfg.max_epochs == 20
+    assert from_scratch(config, "random") == (config, "random")
+
+
+def test_a_checkpoint_of_another_width_is_told_before_anything_runs(
+    config: Config, tmp_path: Path
+) -> None:
+    encoder = create_encoder("vit-micro-p6", width=24, depth=2, heads=2, img_size=30)
+    save_weights(tmp_path / "e.safetensors", encoder, encoder=encoder.config)
+    with pytest.raises(UserError, match="width=24, the config asks for width=16"):
+        check(config, str(tmp_path / "e.safetensors"))

@@ -1,0 +1,6 @@
+# The last 0, 1/2, 1, 2, 4 and all 6 blocks, on a twentieth of the demo's labels; about 7 minutes on
+# 2 cores.
+#   mae-bench partial-finetune partial_finetune/vit-micro-p6_1xb64-40e_demo --encoder ENCODER
+_base_ = "../finetune/vit-micro-p6_1xb64-40e_demo-5pct.py"
+stage = "partial-finetune"
+blocks = (0, 0.5, 1, 2, 4, 6)

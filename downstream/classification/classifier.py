@@ -1,0 +1,105 @@
+"""The classifier that is fine-tuned: encoder, pooling, linear head."""
+
+from typing import Any
+
+import torch
+from mmengine.model import BaseModel
+from torch import nn
+from torch.nn import functional as F
+
+from mae_core.encoder import ViTEncoder
+from mae_core.engine.preprocess import Normalize
+from mae_core.errors import UserError
+
+
+class Classifier(BaseModel):
+    """Encoder, pooling, norm, head.
+
+    The encoder's final norm comes after the pooling and, with pool 'avg', begins anew: it is the
+    `fc_norm` of timm and facebookresearch/mae. For the class token it is as pretrained.
+
+    Args:
+        encoder: trained further.
+        classes: number of classes.
+        preprocessor: normalises uint8 images.
+        pool: 'avg' over patches or the 'cls' token.
+        label_smoothing: of the cross entropy where labels are numbers, 0 to below 1.
+        head_std: deviation of the head's first weights.
+    """
+
+    def __init__(
+        self,
+        encoder: ViTEncoder,
+        classes: int,
+        preprocessor: Normalize,
+        pool: str = "avg",
+        label_smoothing: float = 0.0,
+        head_std: float = 0.01,
+    ) -> None:
+        super().__init__(data_preprocessor=preprocessor)
+        self.encoder = encoder
+        self.pool = pool
+        self.label_smoothing = label_smoothing
+        self.head = nn.Linear(encoder.width, classes)
+        nn.init.trunc_normal_(self.head.weight, std=head_std)
+        nn.init.zeros_(self.head.bias)
+        if pool == "avg":
+            encoder.norm.reset_parameters()
+        self.frozen: list[nn.Module] = []
+
+    def forward(
+        self, inputs: torch.Tensor, label: torch.Tensor, mode: str = "tensor", **_: Any
+    ) -> Any:
+        """Classify `inputs` (N, C, H, W), normalised.
+
+        Args:
+            inputs: images.
+            label: (N,) int64, or for the loss also (N, classes) float, shares of the classes.
+            mode: 'loss' gives a dict of the loss; 'predict' (N,) bool, correct or not; 'tensor'
+                logits (N, classes).
+        """
+        logits = self.head(self.features(inputs))
+        if mode == "loss":
+            smoothing = 0.0 if label.is_floating_point() else self.label_smoothing
+            return {"loss": F.cross_entropy(logits, label, label_smoothing=smoothing)}
+        return logits.argmax(dim=1) == label if mode == "predict" else logits
+
+    def freeze(self, blocks: float) -> None:
+        """Train only the last `blocks` blocks, the norm and the head (paper, 4.4 and Fig. 9).
+
+        Half a block is the MLP of the last one. The others' weights stay, without stochastic depth.
+
+        Raises:
+            UserError: if it is no such number, or more than there are.
+        """
+        depth = self.encoder.depth
+        if blocks != 0.5 and (blocks != int(blocks) or not 0 <= blocks <= depth):
+            raise UserError(f"{blocks} blocks: expected 0, 0.5, or a whole number up to {depth}")
+        half = [self.encoder.blocks[-1].norm2, self.encoder.blocks[-1].mlp]
+        last = half if blocks == 0.5 else list(self.encoder.blocks[depth - int(blocks) :])
+        self.encoder.requires_grad_(False)
+        for module in (self.encoder.norm, *last):
+            module.requires_grad_(True)
+        self.frozen = [block for block in self.encoder.blocks if not any_trained(block)]
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> "Classifier":
+        """As any module's, but what is frozen stays in evaluation."""
+        super().train(mode)
+        for module in self.frozen:
+            module.eval()
+        return self
+
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """(N, C, H, W) -> (N, width), what the head sees."""
+        return self.encoder.norm(pool_tokens(self.encoder.tokens(images), self.pool))
+
+
+def any_trained(module: nn.Module) -> bool:
+    """Whether a parameter of the module is trained."""
+    return any(parameter.requires_grad for parameter in module.parameters())
+
+
+def pool_tokens(tokens: torch.Tensor, pool: str) -> torch.Tensor:
+    """(N, 1 + L, D) -> (N, D): 'avg' over patches, or the 'cls' token."""
+    return tokens[:, 1:].mean(dim=1) if pool == "avg" else tokens[:, 0]

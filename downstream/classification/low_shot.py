@@ -1,0 +1,142 @@
+"""Few labels: the encoder probed and fine-tuned on small parts of the train labels."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from numpy.typing import NDArray
+
+from downstream.classification import finetune
+from downstream.classification.features import Features, train_and_val_features
+from downstream.classification.logistic import fit_logistic
+from downstream.curves import Point, draw_curves
+from downstream.outcomes import save_outcomes
+from downstream.parts import PartReporter, kept
+from downstream.statistics import over_trainings
+from mae_core.data.images import ImageDataset
+from mae_core.data.sources.select import balanced, stratified
+from mae_core.errors import UserError
+from mae_core.stage import Reporter, StageResult
+
+METHODS = ("probe", "finetune")
+
+
+class Split(NamedTuple):
+    """A choice of train images: the name of its set, its number, and the images' indices."""
+
+    set: str
+    number: int
+    indices: NDArray[np.int64]
+
+
+def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> StageResult:
+    """Train on each split of each set; metrics `low-shot/<set>_{probe,finetune}`.
+
+    A metric is the mean over the set's splits on all val images. All encoders get the same splits;
+    'supervised' is only trained from scratch. The config is one for fine-tuning, with
+
+    - `sets`: dicts of `name`, `splits`, either `per_class` (images) or `share` (0 to 1), and, if it
+      differs, `epochs` of the fine-tuning;
+    - `methods`: 'probe' (logistic regression on frozen features), 'finetune', or both;
+    - what :func:`train_and_val_features` needs, for the probe.
+    """
+    merged, source = finetune.from_scratch(config, encoder)
+    images = finetune.open_images(merged)
+    splits = list(draw_splits(config, images[0]))
+    probes = config.methods.count("probe") and encoder != finetune.SUPERVISED
+    outcomes: dict[str, list[torch.Tensor]] = {}
+    if probes:
+        features = train_and_val_features(config, source, work_dir, reporter)
+        for split in splits:
+            found = outcomes.setdefault(f"low-shot/{split.set}_probe", [])
+            found.append(probe(*features, split.indices))
+    if "finetune" in config.methods:
+        for count, split in enumerate(splits):
+            name = f"{split.set}-{split.number}"
+            part = PartReporter(reporter, name, count, len(splits))
+            fitted = for_set(merged, split.set)
+            chosen = images[0].only(split.indices)
+            correct = kept(
+                work_dir / name,
+                lambda folder, c=fitted, x=chosen, to=part: finetune.fit(
+                    c, source, x, images[1], folder, to
+                )[1],
+            )
+            outcomes.setdefault(f"low-shot/{split.set}_finetune", []).append(correct)
+    stacked = {name: torch.stack(values) for name, values in outcomes.items()}
+    metrics = {name: over_trainings(values.float()) for name, values in stacked.items()}
+    picture = work_dir / "curve.png"
+    sizes = {split.set: len(split.indices) for split in splits}
+    curves: dict[str, list[Point]] = {}
+    for name, metric in metrics.items():
+        set_name, _, method = name.removeprefix("low-shot/").rpartition("_")
+        curves.setdefault(method, []).append(Point(sizes[set_name], metric))
+    draw_curves(picture, curves, "Few labels", "labelled images")
+    artifacts = {"curve": str(picture), **save_outcomes(work_dir, stacked)}
+    return StageResult(metrics, artifacts=artifacts)
+
+
+def check(config: Config, encoder: str) -> None:
+    """Raise UserError for what :func:`run` could not do."""
+    finetune.check(config, encoder)
+    unknown = set(config.methods) - set(METHODS)
+    if unknown or not config.methods:
+        raise UserError(
+            f"methods={config.methods}: expected {' and '.join(METHODS)}, or one of them"
+        )
+    if encoder == finetune.SUPERVISED and "finetune" not in config.methods:
+        raise UserError("encoder 'supervised' is trained from scratch: methods needs 'finetune'")
+    merged, _ = finetune.from_scratch(config, encoder)
+    images, _ = finetune.open_images(merged)
+    for _ in draw_splits(config, images):
+        pass
+    if "probe" in config.methods:
+        frozen = ImageDataset(**config.train_data)
+        if not np.array_equal(frozen.labels, images.labels):
+            raise UserError("train_data and train_dataloader.dataset are not the same images")
+
+
+def draw_splits(config: Config, images: ImageDataset) -> Iterator[Split]:
+    """All splits, by set; they depend on `config.seed`.
+
+    Raises:
+        UserError: if a class has too few images, or a set is not well described.
+    """
+    for entry in config.sets:
+        known = {"name", "splits", "per_class", "share", "epochs"}
+        if not {"name", "splits"} <= set(entry) <= known or ("share" in entry) == (
+            "per_class" in entry
+        ):
+            raise UserError(
+                f"sets has {dict(entry)}: expected name, splits, and per_class or share"
+            )
+        for number in range(entry["splits"]):
+            seed = 1000 * config.seed + number
+            if "share" in entry:
+                chosen = stratified(images.labels, images.classes, entry["share"], seed)
+            else:
+                chosen = balanced(images.labels, images.classes, entry["per_class"], seed)
+            yield Split(entry["name"], number, chosen)
+
+
+def for_set(config: Config, name: str) -> Config:
+    """The config for the trainings of a set, with the set's own epochs if it has any."""
+    entry: dict[str, Any] = next(entry for entry in config.sets if entry["name"] == name)
+    own = Config(config.to_dict())
+    if "epochs" in entry:
+        own.train_cfg.max_epochs = entry["epochs"]
+    return own
+
+
+def probe(train: Features, val: Features, indices: NDArray[np.int64]) -> torch.Tensor:
+    """(N,) bool: which val images a logistic regression on `indices` of train classifies right.
+
+    Features are scaled by the mean and deviation of all train images, for which no label is needed.
+    """
+    centre, scale = train.x.mean(0), train.x.std(0).clamp(min=1e-6)
+    chosen = torch.from_numpy(indices)
+    classify = fit_logistic((train.x[chosen] - centre) / scale, train.y[chosen])
+    return classify((val.x - centre) / scale) == val.y

@@ -1,0 +1,56 @@
+"""Partial fine-tuning: the last 0, 1/2, 1, 2, 4, ... blocks (paper, 4.4 and Fig. 9)."""
+
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+
+from downstream.classification import finetune
+from downstream.curves import Point, draw_curves
+from downstream.outcomes import save_outcomes
+from downstream.parts import PartReporter, kept
+from downstream.statistics import share
+from mae_core.errors import UserError
+from mae_core.stage import Reporter, StageResult
+
+
+def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> StageResult:
+    """One fine-tuning for each number in `config.blocks`; metrics `partial-finetune/<n>blocks`.
+
+    The rest of the config is one for fine-tuning. What is finished stays after an interruption.
+    """
+    config, encoder = finetune.from_scratch(config, encoder)
+    images = finetune.open_images(config)
+    outcomes: dict[str, torch.Tensor] = {}
+    for number, blocks in enumerate(config.blocks):
+        name = f"{blocks:g}blocks"
+        part = PartReporter(reporter, name, number, len(config.blocks))
+        outcomes[f"partial-finetune/{name}"] = kept(
+            work_dir / name,
+            lambda folder, n=blocks, to=part: finetune.fit(config, encoder, *images, folder, to, n)[
+                1
+            ],
+        )
+    metrics = {name: share(correct) for name, correct in outcomes.items()}
+    points = [
+        Point(blocks, metric)
+        for blocks, metric in zip(config.blocks, metrics.values(), strict=True)
+    ]
+    picture = work_dir / "curve.png"
+    draw_curves(
+        picture, {"fine-tuned": points}, "Partial fine-tuning", "blocks fine-tuned", log=False
+    )
+    return StageResult(
+        metrics, artifacts={"curve": str(picture), **save_outcomes(work_dir, outcomes)}
+    )
+
+
+def check(config: Config, encoder: str) -> None:
+    """Raise UserError as for fine-tuning, or for a number of blocks that the encoder has not."""
+    finetune.check(config, encoder)
+    merged, _ = finetune.from_scratch(config, encoder)
+    model = finetune.build_classifier(merged, "random", 2)
+    if not config.blocks:
+        raise UserError("blocks=[]: name at least one number of blocks")
+    for blocks in config.blocks:
+        model.freeze(blocks)

@@ -1,0 +1,57 @@
+"""A figure of accuracy against an amount: labels, images, trained blocks."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from matplotlib.figure import Figure
+
+from mae_core.stage import Metric
+
+# Okabe and Ito's palette, which colour-blind readers can tell apart.
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
+
+
+class Point(NamedTuple):
+    """Accuracy at an amount."""
+
+    amount: float
+    metric: Metric
+
+
+def draw_curves(
+    path: Path, curves: Mapping[str, Sequence[Point]], title: str, amount: str, log: bool = True
+) -> None:
+    """Write a PNG with a line for each curve, its intervals, and a legend if there are several.
+
+    Args:
+        path: of the picture.
+        curves: points by name, by ascending amount.
+        title: of the figure.
+        amount: label of the horizontal axis.
+        log: whether amounts grow by factors.
+    """
+    figure = Figure(figsize=(5.6, 3.6), layout="constrained")
+    axis = figure.subplots()
+    for (name, points), colour in zip(curves.items(), COLOURS, strict=False):
+        axis.errorbar(
+            [point.amount for point in points],
+            [point.metric.value for point in points],
+            [point.metric.ci95 or 0.0 for point in points],
+            color=colour,
+            marker="o",
+            capsize=3,
+            label=name,
+        )
+    amounts = sorted({point.amount for points in curves.values() for point in points})
+    axis.set_xscale("log" if log else "linear")
+    axis.set_xticks(amounts, [f"{value:g}" for value in amounts])
+    axis.minorticks_off()
+    axis.set_title(title, loc="left", fontweight="bold")
+    axis.set(xlabel=amount, ylabel="top-1 accuracy")
+    axis.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.grid(axis="y", alpha=0.3)
+    if len(curves) > 1:
+        figure.legend(loc="outside right upper", frameon=False)
+    figure.savefig(path, dpi=150)

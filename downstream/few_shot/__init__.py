@@ -1,0 +1,1 @@
+"""Few-shot classification: N-way K-shot episodes on frozen features."""

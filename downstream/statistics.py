@@ -1,0 +1,144 @@
+"""How sure a number is, and whether two encoders differ."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import optimize, stats
+
+from mae_core.stage import Metric
+
+Values = NDArray[np.float64]
+LEVEL = 0.95
+RESAMPLES = 2000
+SMALLEST = 1e-12  # p that is told
+BLOCK = 10**6  # numbers resampled at once
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The difference of two encoders on the same cases.
+
+    Attributes:
+        difference: mean of the first minus mean of the second, -1 to 1.
+        low, high: 95 % interval of the difference.
+        p: probability of such a difference, or a larger one, if there were none.
+    """
+
+    difference: float
+    low: float
+    high: float
+    p: float
+
+    @property
+    def verdict(self) -> str:
+        """'better', 'worse' or 'no difference shown', of the first, at 5 %."""
+        if self.p >= 1 - LEVEL:
+            return "no difference shown"
+        return "better" if self.difference > 0 else "worse"
+
+
+def share(correct: torch.Tensor) -> Metric:
+    """Share of True in `correct` (N,); the width is the larger arm of Wilson's score interval."""
+    n, k = len(correct), int(correct.sum())
+    interval = stats.binomtest(k, n).proportion_ci(LEVEL, method="wilson")
+    return Metric(k / n, max(interval.high - k / n, k / n - interval.low))
+
+
+def mean(values: torch.Tensor) -> Metric:
+    """Mean of (N,) values and the half width of its 95 % t interval."""
+    n = len(values)
+    arm = float(stats.t.isf((1 - LEVEL) / 2, n - 1)) * float(values.var() / n) ** 0.5
+    return Metric(float(values.mean()), arm)
+
+
+def over_trainings(values: torch.Tensor) -> Metric:
+    """Mean of (S, N) outcomes of S trainings, each tested on the same N cases.
+
+    The 95 % interval covers both other trainings and other cases, by the two variances of a two-way
+    random layout, each with its own quantile (Graybill and Wang 1980).
+    """
+    outcomes = values.double().numpy()
+    return Metric(float(outcomes.mean()), _Layout.of(outcomes).arm(1 - LEVEL))
+
+
+def compare(first: NDArray[np.generic], second: NDArray[np.generic], seed: int = 0) -> Comparison:
+    """Two encoders' outcomes of the same cases.
+
+    Args:
+        first, second: bool (N,): McNemar's exact test (1947) on the cases where they differ. Float
+            (N,): paired bootstrap. (S, N): the interval of :func:`over_trainings`.
+        seed: of the bootstrap.
+
+    Raises:
+        ValueError: if the shapes differ.
+    """
+    if first.shape != second.shape:
+        raise ValueError(f"outcomes of {first.shape} and {second.shape} cases cannot be paired")
+    difference = first.astype(np.float64) - second.astype(np.float64)
+    if difference.ndim == 2:
+        return _of_trainings(difference)
+    return _mcnemar(difference) if first.dtype == bool else _bootstrap(difference, seed)
+
+
+def _mcnemar(difference: Values) -> Comparison:
+    value, n = float(difference.mean()), len(difference)
+    won, differ = int((difference > 0).sum()), int((difference != 0).sum())
+    p = float(stats.binomtest(won, differ).pvalue) if differ else 1.0
+    arm = float(stats.norm.isf((1 - LEVEL) / 2)) * float(difference.std()) / n**0.5
+    return Comparison(value, value - arm, value + arm, p)
+
+
+def _bootstrap(difference: Values, seed: int) -> Comparison:
+    found = stats.bootstrap(
+        (difference,),
+        np.mean,
+        n_resamples=RESAMPLES,
+        batch=max(BLOCK // len(difference), 1),
+        confidence_level=LEVEL,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    )
+    means = found.bootstrap_distribution
+    below, above = (means <= 0).sum() + 1, (means >= 0).sum() + 1
+    p = min(2 * int(min(below, above)) / (RESAMPLES + 1), 1.0)
+    return Comparison(float(difference.mean()), *map(float, found.confidence_interval), p)
+
+
+def _of_trainings(difference: Values) -> Comparison:
+    layout = _Layout.of(difference)
+    value, arm = float(difference.mean()), layout.arm(1 - LEVEL)
+    size = abs(value)
+    if size <= layout.arm(1.0):
+        p = 1.0
+    elif size >= layout.arm(SMALLEST):
+        p = SMALLEST
+    else:
+        p = float(optimize.brentq(lambda level: layout.arm(level) - size, SMALLEST, 1.0))
+    return Comparison(value, value - arm, value + arm, p)
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Variances of the mean of (S, N) values: of the trainings and of the cases."""
+
+    count: int
+    trainings: float
+    cases: float
+
+    @classmethod
+    def of(cls, values: Values) -> "_Layout":
+        count, n = values.shape
+        cases = float(values.mean(axis=0).var(ddof=1)) / n
+        if count == 1:
+            return cls(count, 0.0, cases)
+        own = values.mean(axis=1, keepdims=True)
+        rest = values - values.mean(axis=0) - own + values.mean()
+        noise = float((rest**2).sum()) / ((count - 1) * (n - 1)) / (count * n)
+        return cls(count, max(float(own.var(ddof=1)) / count - noise, 0.0), cases)
+
+    def arm(self, p: float) -> float:
+        """Half width of the interval of level 1 - p."""
+        t, z = stats.t.isf(p / 2, max(self.count - 1, 1)), stats.norm.isf(p / 2)
+        return float((t**2 * self.trainings + z**2 * self.cases) ** 0.5)

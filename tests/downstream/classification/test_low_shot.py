@@ -1,0 +1,125 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mmengine.config import Config
+
+from downstream.classification.low_shot import check, draw_splits, run
+from downstream.outcomes import load_outcomes
+from mae_core import UserError
+from mae_core.data.images import ImageDataset
+from mae_core.data.sources.select import stratified
+from mae_core.engine.config import load_config
+from mae_core.stage import SilentReporter
+from tests.downstream.classification.conftest import on
+from tests.downstream.conftest import TINY
+
+SETS = [
+    {"name": "2img", "per_class": 2, "splits": 2, "epochs": 1},
+    {"name": "20pct", "share": 0.2, "splits": 3},
+]
+
+
+@pytest.fixture
+def config(garments: Path) -> Config:
+    config = load_config("low_shot/vit-micro-p4_cifar10")
+    config.encoder = {**TINY, "img_size": 30}
+    for part in (config.train_dataloader.dataset, config.val_dataloader.dataset):
+        part.transform.input_size = 30
+    for part in (config.train_data, config.val_data):
+        part.transform.input_size = 30
+    config.train_cfg.max_epochs = 2
+    config.sets, config.scratch = SETS, {"train_cfg": {"max_epochs": 3}}
+    return on(config, garments)
+
+
+@pytest.fixture
+def work_dir(tmp_path: Path) -> Path:
+    folder = tmp_path / "stages" / "low-shot"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def test_each_set_is_probed_and_fine_tuned_on_its_splits(config: Config, work_dir: Path) -> None:
+    result = run(config, "random", work_dir, SilentReporter())
+    names = [f"low-shot/{s}_{m}" for m in ("probe", "finetune") for s in ("2img", "20pct")]
+    assert list(result.metrics) == names
+    outcomes = load_outcomes(Path(result.artifacts["outcomes"]))
+    for name in names:
+        assert outcomes[name].shape == (2 if "2img" in name else 3, 80)
+        assert result.metrics[name].value == pytest.approx(outcomes[name].mean())
+    assert result.metrics["low-shot/20pct_probe"].value > 0.8  # light in a corner is easy
+    assert Path(result.artifacts["curve"]).read_bytes()[:4] == b"\x89PNG"
+
+
+def test_supervised_is_trained_from_scratch_with_its_own_recipe(
+    config: Config, work_dir: Path
+) -> None:
+    config.sets = SETS[1:]
+    seen: list[int] = []
+
+    class Steps(SilentReporter):
+        def log(self, values, step):  # type: ignore[no-untyped-def]
+            seen.append(step)
+
+    result = run(config, "supervised", work_dir, Steps())
+    assert list(result.metrics) == ["low-shot/20pct_finetune"]
+    assert max(seen) == 3  # epochs of `scratch`, of one step each
+
+
+def test_splits_are_balanced_differ_and_are_the_same_for_all(config: Config) -> None:
+    images = ImageDataset(**config.train_dataloader.dataset)
+    first, again = (list(draw_splits(config, images)) for _ in range(2))
+    assert [(s.set, s.number) for s in first] == [
+        ("2img", 0),
+        ("2img", 1),
+        ("20pct", 0),
+        ("20pct", 1),
+        ("20pct", 2),
+    ]
+    for one, other in zip(first, again, strict=True):
+        assert np.array_equal(one.indices, other.indices)
+    for split, count in zip(first, (2, 2, 6, 6, 6), strict=True):
+        assert np.bincount(images.labels[split.indices]).tolist() == [count] * 4
+    assert not np.array_equal(first[2].indices, first[3].indices)
+
+
+@pytest.mark.parametrize(
+    ("sets", "message"),
+    [
+        ([{"name": "a", "splits": 1, "per_class": 31}], "30 images, per_class asks for 31"),
+        ([{"name": "a", "splits": 1, "share": 0.01}], "1.0% of the 30 images of class-0 is none"),
+        ([{"name": "a", "splits": 1}], "per_class or share"),
+        ([{"name": "a", "splits": 1, "share": 0.5, "per_class": 2}], "per_class or share"),
+        ([{"name": "a", "splits": 1, "sahre": 0.5}], "per_class or share"),
+    ],
+)
+def test_what_cannot_be_drawn_is_told_before_anything_runs(
+    config: Config, sets: list[dict], message: str
+) -> None:
+    config.sets = sets
+    with pytest.raises(UserError, match=message):
+        check(config, "random")
+
+
+def test_supervised_without_a_recipe_is_the_users_mistake(config: Config) -> None:
+    config.pop("scratch")
+    with pytest.raises(UserError, match="no section `scratch`"):
+        check(config, "supervised")
+    config.methods = ("probe", "finetuning")
+    with pytest.raises(UserError, match="finetuning"):
+        check(config, "random")
+
+
+@given(
+    counts=st.lists(st.integers(10, 40), min_size=1, max_size=4),
+    part=st.floats(0.1, 1),
+    seed=st.integers(0, 99),
+)
+def test_a_share_is_the_same_of_each_class(counts: list[int], part: float, seed: int) -> None:
+    labels = np.repeat(np.arange(len(counts)), counts)
+    chosen = stratified(labels, [str(i) for i in range(len(counts))], part, seed)
+    assert len(set(chosen.tolist())) == len(chosen)
+    assert np.bincount(labels[chosen]).tolist() == [round(part * n) for n in counts]

@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from downstream.few_shot.episodes import accuracies, draw
+from mae_core import UserError
+
+
+def blobs(
+    spread: float, per_class: int = 20, classes: int = 6
+) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    y = torch.arange(classes).repeat_interleave(per_class)
+    return torch.eye(classes)[y] + spread * torch.randn(len(y), classes, generator=generator), y
+
+
+def centroid(*args: int, spread: float = 1.0, episodes: int = 100) -> torch.Tensor:
+    ways, shots, queries, seed = args
+    found = accuracies(*blobs(spread), ways, shots, queries, episodes, ["centroid"], seed)
+    return found["centroid"]
+
+
+def test_separated_classes_are_always_right_and_noise_is_at_chance() -> None:
+    assert (centroid(5, 1, 15, 0, spread=0.01) == 1).all()
+    y = blobs(1.0)[1]
+    noise = torch.randn(len(y), 16, generator=torch.Generator().manual_seed(0))
+    found = accuracies(noise, y, 5, 5, 15, 300, ["centroid", "logistic", "ridge"], 0)
+    for accuracy in found.values():
+        assert abs(accuracy.mean() - 0.2) < 0.03
+
+
+@settings(max_examples=25, deadline=None)
+@given(ways=st.integers(2, 6), shots=st.integers(1, 5), seed=st.integers(0, 1000))
+def test_an_episode_is_a_share_and_repeats(ways: int, shots: int, seed: int) -> None:
+    first, second = (centroid(ways, shots, 10, seed, episodes=4) for _ in range(2))
+    assert torch.equal(first, second)
+    assert ((first >= 0) & (first <= 1)).all()
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    counts=st.lists(st.integers(4, 12), min_size=3, max_size=6),
+    each=st.integers(1, 4),
+    seed=st.integers(0, 1000),
+)
+def test_no_image_is_drawn_twice_and_each_is_of_its_class(
+    counts: list[int], each: int, seed: int
+) -> None:
+    labels = np.repeat(np.arange(len(counts)), counts)
+    drawn = draw(labels, 3, each, 20, np.random.default_rng(seed))
+    assert drawn.shape == (20, 3, each)
+    for episode in drawn:
+        assert len(np.unique(episode)) == 3 * each
+        classes = labels[episode]
+        assert (classes == classes[:, :1]).all() and len(np.unique(classes[:, 0])) == 3
+
+
+def test_all_images_are_drawn_equally_often() -> None:
+    labels = np.repeat(np.arange(4), [5, 10, 5, 10])
+    drawn = draw(labels, 2, 3, 20000, np.random.default_rng(0))
+    share = np.bincount(drawn.ravel(), minlength=30) / 20000
+    expected = np.repeat([0.5 * 3 / 5, 0.5 * 3 / 10] * 2, [5, 10, 5, 10])
+    np.testing.assert_allclose(share, expected, atol=0.015)
+
+
+def test_too_few_classes_or_images_are_the_users_mistake() -> None:
+    with pytest.raises(UserError, match="7 classes, found 6"):
+        centroid(7, 1, 15, 0)
+    with pytest.raises(UserError, match=r"20 images.*6 shots \+ 15 queries"):
+        centroid(5, 6, 15, 0)
