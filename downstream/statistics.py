@@ -43,7 +43,7 @@ def share(correct: torch.Tensor) -> Metric:
     """Share of True in `correct` (N,); the width is the larger arm of Wilson's score interval."""
     n, k = len(correct), int(correct.sum())
     interval = stats.binomtest(k, n).proportion_ci(LEVEL, method="wilson")
-    return Metric(k / n, max(interval.high - k / n, k / n - interval.low))
+    return Metric(k / n, float(max(interval.high - k / n, k / n - interval.low)))
 
 
 def mean(values: torch.Tensor) -> Metric:

@@ -1,62 +1,104 @@
-"""Linear probe: a batch norm and a linear layer on frozen features."""
+"""Linear probe: a linear classifier on a frozen encoder, by one of two protocols.
+
+With `train_dataloader.dataset` in the config it sees augmented images in every epoch, as in the
+paper; without it features that are extracted once, see :mod:`downstream.classification.grid`.
+"""
 
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.dist import is_main_process
 from mmengine.model import BaseModel
 from mmengine.runner import set_random_seed
 from torch import nn
 from torch.nn import functional as F
-from torch.utils.data import Dataset
 
-from downstream.classification.accuracy import top1
-from downstream.classification.features import Features, train_and_val_features
-from mae_core.checkpoints import save_weights
+from downstream.classification import accuracy, grid  # noqa: F401  accuracy registers
+from downstream.classification.classifier import pool_tokens
+from downstream.classification.features import check_features
+from downstream.classification.finetune import open_images, predict
+from downstream.outcomes import save_outcomes
+from downstream.statistics import share
+from mae_core.checkpoints import build_encoder, check_sizes, save_state
+from mae_core.encoder import ViTEncoder
+from mae_core.engine import lars  # noqa: F401  registers
+from mae_core.engine.preprocess import Normalize
 from mae_core.engine.train import build_runner, train
 from mae_core.stage import Reporter, StageResult
 
 
-class LinearProbe(BaseModel):
-    """Batch norm without affine parameters, then a linear layer (paper, A.1 "Linear probing")."""
+class FrozenProbe(BaseModel):
+    """A frozen encoder, batch norm without affine parameters, a linear layer.
 
-    def __init__(self, width: int, classes: int) -> None:
-        super().__init__()
-        self.norm = nn.BatchNorm1d(width, affine=False, eps=1e-6)
-        self.head = nn.Linear(width, classes)
-        nn.init.normal_(self.head.weight, std=0.01)
-        nn.init.zeros_(self.head.bias)
+    As in the paper, A.1 "Linear probing"; the head begins with weights of deviation 0.01.
 
-    def forward(self, inputs: torch.Tensor, label: torch.Tensor, mode: str = "tensor") -> Any:
-        """Features (N, D): 'loss' gives the cross entropy in a dict, 'tensor' logits."""
-        logits = self.head(self.norm(inputs))
-        return {"loss": F.cross_entropy(logits, label)} if mode == "loss" else logits
+    Args:
+        encoder: looked at, not trained.
+        classes: number of classes.
+        preprocessor: normalises uint8 images.
+        pool: 'cls' token or 'avg' over patches.
+    """
 
+    def __init__(
+        self, encoder: ViTEncoder, classes: int, preprocessor: Normalize, pool: str = "cls"
+    ) -> None:
+        super().__init__(data_preprocessor=preprocessor)
+        self.encoder = encoder.requires_grad_(False)
+        self.pool = pool
+        self.norm = nn.BatchNorm1d(encoder.width, affine=False, eps=1e-6)
+        self.head = grid.linear_head(encoder.width, classes)
 
-class FeatureDataset(Dataset[dict[str, torch.Tensor]]):
-    """Features as the Runner wants them."""
+    def train(self, mode: bool = True) -> "FrozenProbe":
+        """As any module's, but the encoder stays in evaluation."""
+        super().train(mode)
+        self.encoder.eval()
+        return self
 
-    def __init__(self, features: Features) -> None:
-        self.features = features
-
-    def __len__(self) -> int:
-        return len(self.features.y)
-
-    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        return {"inputs": self.features.x[index], "label": self.features.y[index]}
+    def forward(
+        self, inputs: torch.Tensor, label: torch.Tensor, mode: str = "tensor", **_: Any
+    ) -> Any:
+        """Images (N, C, H, W) and labels (N,): modes as :meth:`Classifier.forward`."""
+        with torch.no_grad():
+            features = pool_tokens(self.encoder(inputs), self.pool)
+        logits = self.head(self.norm(features))
+        if mode == "loss":
+            return {"loss": F.cross_entropy(logits, label)}
+        return logits.argmax(dim=1) == label if mode == "predict" else logits
 
 
 def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> StageResult:
-    """Train the probe on train features; metric `linear-probe/top1` on val features."""
-    train_features, val = train_and_val_features(config, encoder, work_dir, reporter)
+    """Train the probe on train images; metric `linear-probe/top1` on val images."""
+    if not on_images(config):
+        return grid.run(config, encoder, work_dir, reporter)
     set_random_seed(config.seed)
-    probe = LinearProbe(train_features.x.shape[1], len(train_features.classes))
-    datasets = {"train_dataloader": FeatureDataset(train_features)}
-    train(build_runner(config, probe, work_dir, reporter, datasets))
+    train_data, val_data = open_images(config)
+    frozen = build_encoder(config.encoder, encoder)
+    probe = FrozenProbe(frozen, len(train_data.classes), Normalize(**config.pixels), config.pool)
+    datasets = {"train_dataloader": train_data, "val_dataloader": val_data}
+    runner = build_runner(config, probe, work_dir, reporter, datasets)
+    train(runner)
+    correct = predict(runner)
+    if not is_main_process():
+        return StageResult()
     checkpoint = work_dir / "probe.safetensors"
-    save_weights(checkpoint, probe, classes=train_features.classes)
-    probe.eval()
-    with torch.inference_mode():
-        predicted = probe.cpu()(val.x, val.y).argmax(dim=1)
-    return StageResult({"linear-probe/top1": top1(predicted == val.y)}, str(checkpoint))
+    state = {k: v for k, v in probe.state_dict().items() if k.startswith(("norm.", "head."))}
+    save_state(checkpoint, state, classes=train_data.classes)
+    outcomes = save_outcomes(work_dir, {"linear-probe/top1": correct})
+    return StageResult({"linear-probe/top1": share(correct)}, str(checkpoint), outcomes)
+
+
+def check(config: Config, encoder: str) -> None:
+    """Raise UserError if the images' classes or the encoder's sizes cannot do."""
+    if on_images(config):
+        check_sizes(config.encoder, encoder)
+        open_images(config)
+    else:
+        train_data, _ = check_features(config, encoder)
+        grid.check_split(config, train_data)
+
+
+def on_images(config: Config) -> bool:
+    """Whether the probe sees images, not features."""
+    return "dataset" in config.train_dataloader

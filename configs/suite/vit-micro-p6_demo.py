@@ -1,0 +1,13 @@
+# The demo's garments as a suite of one data set: 1,000 examples, tested on all 10,000 val images.
+#   mae-bench suite suite/vit-micro-p6_demo --encoder ENCODER
+_base_ = ["../_base_/demo.py", "../_base_/demo_features.py"]
+stage = "suite"
+examples = (800, 200)
+datasets = [
+    dict(
+        name="fashion-mnist",
+        group="natural",
+        train_data={{_base_.train_data}},
+        val_data={{_base_.val_data}},
+    ),
+]

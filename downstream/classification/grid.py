@@ -1,0 +1,161 @@
+"""A linear probe for every rate and weight decay at once, on features extracted once.
+
+As DINOv2's linear evaluation (Oquab et al. 2023, B.3) trains its grid; but the setting is chosen
+on a part of the train images, not on those that the result is reported for.
+"""
+
+import json
+from collections.abc import Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.model import BaseModel, is_model_wrapper
+from mmengine.optim import DefaultOptimWrapperConstructor
+from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
+from mmengine.runner import set_random_seed
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.data import Dataset
+
+from downstream.classification.features import Features, train_and_val_features
+from downstream.outcomes import save_outcomes
+from downstream.parts import PartReporter
+from downstream.statistics import share
+from mae_core.checkpoints import save_weights
+from mae_core.data.images import ImageDataset
+from mae_core.data.sources.select import stratified
+from mae_core.engine.train import build_runner, train
+from mae_core.stage import Reporter, StageResult
+
+Setting = tuple[float, float]  # rate, as a factor of the optimizer's, and weight decay
+
+
+class GridProbe(BaseModel):
+    """Batch norm without affine parameters, and a linear layer for each setting."""
+
+    def __init__(self, width: int, classes: int, settings: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(width, affine=False, eps=1e-6)
+        self.heads = nn.ModuleList(linear_head(width, classes) for _ in range(settings))
+
+    def forward(self, inputs: torch.Tensor, label: torch.Tensor, mode: str = "tensor") -> Any:
+        """Features (N, D): 'loss' gives the heads' summed cross entropies in a dict.
+
+        'tensor' gives logits (N, settings, classes). No head's gradient depends on another head.
+        """
+        weight = torch.cat([head.weight for head in self.heads])
+        bias = torch.cat([head.bias for head in self.heads])
+        logits = F.linear(self.norm(inputs), weight, bias).unflatten(1, (len(self.heads), -1))
+        if mode != "loss":
+            return logits
+        repeated = label[:, None].expand(-1, len(self.heads))
+        losses = F.cross_entropy(logits.flatten(0, 1), repeated.flatten(), reduction="none")
+        return {"loss": losses.unflatten(0, repeated.shape).mean(dim=0).sum()}
+
+
+def linear_head(width: int, classes: int) -> nn.Linear:
+    """A linear layer with weights of deviation 0.01 and biases of 0."""
+    head = nn.Linear(width, classes)
+    nn.init.normal_(head.weight, std=0.01)
+    nn.init.zeros_(head.bias)
+    return head
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class GridConstructor(DefaultOptimWrapperConstructor):
+    """A parameter group for each head; `paramwise_cfg.settings` are their rates and decays."""
+
+    def add_params(self, params: list[dict[str, Any]], module: nn.Module, **_: Any) -> None:
+        """Append the groups of `module` to `params`."""
+        model: Any = module.module if is_model_wrapper(module) else module
+        for head, (rate, decay) in zip(model.heads, self.paramwise_cfg["settings"], strict=True):
+            group = {"params": [*head.parameters()], "lr": self.base_lr * rate}
+            params.append({**group, "weight_decay": decay})
+
+
+class FeatureDataset(Dataset[dict[str, torch.Tensor]]):
+    """Features as the Runner wants them."""
+
+    def __init__(self, x: torch.Tensor, y: torch.Tensor) -> None:
+        self.x, self.y = x, y
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        return {"inputs": self.x[index], "label": self.y[index]}
+
+
+def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> StageResult:
+    """Choose a setting, train it on all train features; metric `linear-probe/top1` on val.
+
+    `config.rates` times `config.decays` are the settings; `config.held_out` is the share of the
+    train images that chooses. The grid's accuracies are the artifact `grid`.
+    """
+    train_features, val = train_and_val_features(config, encoder, work_dir, reporter)
+    settings = list(product(config.rates, config.decays))
+    chooses = held_out(train_features, config)
+    learns = torch.ones(len(train_features.y), dtype=torch.bool)
+    learns[chooses] = False
+    x, y = train_features.x, train_features.y
+    part = PartReporter(reporter, "grid", 0, 2)
+    grid = fit(config, settings, Features(x[learns], y[learns], val.classes), work_dir, part)
+    found = (predict(grid, x[chooses]) == y[chooses, None]).float().mean(dim=0)
+    best = int(found.argmax())
+    reporter.note(
+        f"rate {settings[best][0]:g} and weight decay {settings[best][1]:g} won with "
+        f"{float(found[best]):.1%} on the held-out {config.held_out:.0%} of train"
+    )
+    part = PartReporter(reporter, "winner", 1, 2)
+    probe = fit(config, settings[best : best + 1], train_features, work_dir, part)
+    correct = predict(probe, val.x)[:, 0] == val.y
+    checkpoint, table = work_dir / "probe.safetensors", work_dir / "grid.json"
+    save_weights(checkpoint, probe, classes=val.classes)
+    rows = [
+        {"rate": rate, "weight_decay": decay, "held_out_top1": float(value)}
+        for (rate, decay), value in zip(settings, found, strict=True)
+    ]
+    table.write_text(json.dumps({"won": rows[best], "settings": rows}, indent=2))
+    artifacts = {"grid": str(table), **save_outcomes(work_dir, {"linear-probe/top1": correct})}
+    return StageResult({"linear-probe/top1": share(correct)}, str(checkpoint), artifacts)
+
+
+def check_split(config: Config, images: ImageDataset) -> None:
+    """Raise UserError if the held-out part would have no image of a class."""
+    stratified(images.labels, images.classes, config.held_out, config.seed)
+
+
+def held_out(features: Features, config: Config) -> torch.Tensor:
+    """(H,) int64: the train images that choose the setting, a seeded share of each class."""
+    labels = features.y.numpy().astype(np.int64)
+    chosen = stratified(labels, features.classes, config.held_out, config.seed)
+    return torch.from_numpy(chosen)
+
+
+def fit(
+    config: Config,
+    settings: Sequence[Setting],
+    features: Features,
+    work_dir: Path,
+    reporter: PartReporter,
+) -> GridProbe:
+    """A head for each setting, trained on `features`, resumed where it stopped."""
+    set_random_seed(config.seed)
+    own = Config(config.to_dict())
+    own.optim_wrapper.constructor = "GridConstructor"
+    own.optim_wrapper.paramwise_cfg = {"settings": [tuple(setting) for setting in settings]}
+    probe = GridProbe(features.x.shape[1], len(features.classes), len(settings))
+    datasets = {"train_dataloader": FeatureDataset(features.x, features.y)}
+    train(build_runner(own, probe, work_dir / reporter.name, reporter, datasets))
+    return probe.cpu().eval()
+
+
+@torch.inference_mode()
+def predict(probe: GridProbe, x: torch.Tensor) -> torch.Tensor:
+    """(N, settings) int64 labels."""
+    unused = torch.zeros(0)
+    return torch.cat([probe(part, unused).argmax(dim=2) for part in x.split(4096)])

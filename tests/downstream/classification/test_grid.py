@@ -1,0 +1,80 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+from downstream.classification.features import Features, train_and_val_features
+from downstream.classification.grid import GridProbe, fit, predict, run
+from downstream.parts import PartReporter
+from mae_core.checkpoints import read_state
+from mae_core.engine.config import load_config
+from mae_core.stage import SilentReporter
+from tests.downstream.classification.conftest import on
+
+
+@pytest.fixture
+def config(garments: Path) -> Config:
+    config = on(load_config("linear_probe/vit-micro-p6_1xb500-60e_demo"), garments)
+    config.train_dataloader.batch_size = 20
+    config.train_cfg.max_epochs = 30
+    config.optim_wrapper.optimizer.lr = 2.0
+    return config
+
+
+@pytest.fixture
+def work_dir(tmp_path: Path) -> Path:
+    folder = tmp_path / "stages" / "probe"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def test_it_is_as_good_as_logistic_regression_and_its_winner_is_what_is_kept(
+    config: Config, work_dir: Path
+) -> None:
+    result = run(config, "random", work_dir, SilentReporter())
+    train, val = train_and_val_features(config, "random", work_dir, SilentReporter())
+    scaler = StandardScaler().fit(train.x)
+    reference = LogisticRegression(max_iter=500).fit(scaler.transform(train.x), train.y)
+    expected = reference.score(scaler.transform(val.x), val.y)
+    assert abs(result.metrics["linear-probe/top1"].value - expected) < 0.05
+    table = json.loads(Path(result.artifacts["grid"]).read_text())
+    assert len(table["settings"]) == 8
+    assert table["won"] == max(table["settings"], key=lambda row: row["held_out_top1"])
+    probe = GridProbe(train.x.shape[1], 4, 1)
+    probe.load_state_dict(read_state(str(result.checkpoint)))
+    found = predict(probe.eval(), val.x)[:, 0] == val.y
+    assert float(found.float().mean()) == pytest.approx(result.metrics["linear-probe/top1"].value)
+
+
+def test_a_head_learns_the_same_alone_as_in_the_grid(config: Config, tmp_path: Path) -> None:
+    generator = torch.Generator().manual_seed(0)
+    y = torch.arange(60) % 3
+    x = torch.randn(60, 8, generator=generator) + torch.eye(8)[y]
+    features = Features(x, y, ("a", "b", "c"))
+    settings = [(0.3, 0.0), (1.0, 1e-2), (0.1, 1e-3)]
+    config.train_cfg.max_epochs = 3
+    grid = fit(config, settings, features, tmp_path, PartReporter(SilentReporter(), "all", 0, 1))
+    alone = PartReporter(SilentReporter(), "alone", 0, 1)
+    first = fit(config, settings[:1], features, tmp_path, alone).heads[0]
+    torch.testing.assert_close(first.weight, grid.heads[0].weight)
+    torch.testing.assert_close(first.bias, grid.heads[0].bias)
+
+
+def test_rates_and_decays_reach_their_heads(config: Config) -> None:
+    probe = GridProbe(4, 3, 2)
+    wrapper = build_optim_wrapper(
+        probe,
+        {
+            "type": "OptimWrapper",
+            "constructor": "GridConstructor",
+            "optimizer": {"type": "SGD", "lr": 0.5},
+            "paramwise_cfg": {"settings": [(0.1, 0.0), (2.0, 0.01)]},
+        },
+    )
+    found = [(group["lr"], group["weight_decay"]) for group in wrapper.param_groups[:2]]
+    assert found == [(0.05, 0.0), (1.0, 0.01)]
