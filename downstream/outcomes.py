@@ -5,7 +5,9 @@ smaller differences than two intervals side by side.
 """
 
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,11 +25,12 @@ def save_outcomes(work_dir: Path, outcomes: Mapping[str, torch.Tensor]) -> dict[
             or (S, N) for S trainings tested on the same cases. The metric is their mean.
     """
     path = work_dir / FILE
-    np.savez_compressed(path, **{name: value.cpu().numpy() for name, value in outcomes.items()})
+    arrays: dict[str, Any] = {name: value.cpu().numpy() for name, value in outcomes.items()}
+    np.savez_compressed(path, **arrays)
     return {"outcomes": str(path)}
 
 
-def load_outcomes(path: Path) -> dict[str, NDArray[np.generic]]:
+def load_outcomes(path: Path | BytesIO) -> dict[str, NDArray[np.generic]]:
     """What :func:`save_outcomes` wrote."""
     with np.load(path, allow_pickle=False) as stored:
         return {name: stored[name] for name in stored.files}

@@ -103,7 +103,8 @@ def _bootstrap(difference: Values, seed: int) -> Comparison:
     means = found.bootstrap_distribution
     below, above = (means <= 0).sum() + 1, (means >= 0).sum() + 1
     p = min(2 * int(min(below, above)) / (RESAMPLES + 1), 1.0)
-    return Comparison(float(difference.mean()), *map(float, found.confidence_interval), p)
+    interval = found.confidence_interval
+    return Comparison(float(difference.mean()), float(interval.low), float(interval.high), p)
 
 
 def _of_trainings(difference: Values) -> Comparison:

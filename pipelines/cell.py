@@ -30,19 +30,23 @@ class Cell:
     Attributes:
         stage: a name of :data:`pipelines.stages.STAGES`.
         encoder: the row's name.
-        source: 'random', or the path of the encoder's file.
+        source: 'random', 'supervised', or the path of the encoder's file.
         config: the stage's config.
+        repeat: 0, or the number of a further run with another seed.
+        encoder_run: id of the MLflow run that made the encoder, '' if none did.
     """
 
     stage: str
     encoder: str
     source: str
     config: Config
+    repeat: int = 0
+    encoder_run: str = ""
 
     @property
     def name(self) -> str:
-        """Such as 'detect[mae]'."""
-        return f"{self.stage}[{self.encoder}]"
+        """Such as 'detect[mae]', and 'detect[mae]#1' for a further run."""
+        return f"{self.stage}[{self.encoder}]" + (f"#{self.repeat}" if self.repeat else "")
 
     @cached_property
     def key(self) -> str:
@@ -92,6 +96,8 @@ def run_cell(cell: Cell, setting: Setting) -> Outcome:
         "encoder": cell.encoder,
         "recipe": setting.recipe,
         "fingerprint": cell.key,
+        "seed": str(cell.config.seed),
+        "encoder_run": cell.encoder_run,
     }
     run_id = tracker.start(cell.name, tags, setting.parent, resumed=earlier)
     record.write_text(json.dumps({"run_id": run_id}))

@@ -31,6 +31,21 @@ ENVIRONMENT = {
     "PREFECT_LOGGING_LEVEL": "CRITICAL",
     "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
 }
+HELP = {
+    "pretrain": "Pretrain a masked autoencoder on images.",
+    "supervise": "Train an encoder from scratch on all labels: the row 'supervised'.",
+    "finetune": "Fine-tune the encoder on labels.",
+    "partial-finetune": "Fine-tune only the last 0, 1/2, 1, 2, 4, ... blocks.",
+    "low-shot": "Probe and fine-tune on few labels, over several splits.",
+    "linear-probe": "Train a linear classifier on the frozen encoder.",
+    "knn": "Classify by the nearest neighbours of frozen features.",
+    "few-shot": "Classify in N-way K-shot episodes on frozen features.",
+    "suite": "Probe many data sets with 1000 labels each (VTAB-1k's protocol).",
+    "evaluate": "Test a fine-tuned classifier on other sets of images (ImageNet-A, -C, ...).",
+    "analyze": "Draw attention, patch features, class features and CKA between layers.",
+    "detect": "Train and test detection and instance segmentation.",
+    "segment": "Train and test semantic segmentation.",
+}
 FAILURE, USER_MISTAKE, INTERRUPTED = 1, 2, 75
 
 app = typer.Typer(
@@ -92,7 +107,10 @@ def stage_command(stage: str) -> None:
     def command(
         config: Annotated[str, typer.Argument(help="A name under configs/, or a path.")],
         encoder: Annotated[
-            str, typer.Option(help="'random', a checkpoint's path, or timm:<model>.")
+            str,
+            typer.Option(
+                help="'random', a checkpoint's path, timm:<model>, or runs:/<MLflow run>."
+            ),
         ] = "random",
         work_dir: WorkDir = None,
         override: Overrides = None,
@@ -113,7 +131,7 @@ def stage_command(stage: str) -> None:
             start = join_single if join else run_single
             start(stage, config, encoder, work_dir, override or [], machine)
 
-    command.__doc__ = f"Run the stage '{stage}' alone."
+    command.__doc__ = HELP[stage]
     app.command(stage)(command)
 
 

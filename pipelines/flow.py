@@ -2,6 +2,7 @@
 
 import json
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,10 +12,10 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.futures import PrefectFuture
 from prefect.states import Completed, State
 
-from mae_core.published import resolve_encoder
 from pipelines.cell import Cell, Outcome, Setting, read_record, run_cell
 from pipelines.display import Display
 from pipelines.launch import BenchmarkFailed, Resources, default_devices, stopping_on_error
+from pipelines.matrix import planned_cells
 from pipelines.recipe import Recipe, load_recipe
 from pipelines.report.write import write_report
 from pipelines.tracking import Tracker
@@ -82,22 +83,20 @@ def run_matrix(plan: Recipe, setting: Setting) -> dict[str, str]:
     assert setting.parent is not None
     slots = threading.Semaphore(plan.slots)
     futures: dict[str, PrefectFuture[Any]] = {}
-    pretrained = None
-    if "mae" in plan.encoders:
-        cell = Cell("pretrain", "mae", "random", plan.configs["pretrain"])
-        pretrained = futures[cell.name] = submit(cell, setting, slots)
-    for encoder in sorted(plan.encoders, key=lambda name: name == "mae"):
-        source, upstream = resolve_encoder(encoder), pretrained if encoder == "mae" else None
-        for stage in plan.tasks:
-            cell = Cell(stage, encoder, source, plan.configs[stage])
-            futures[cell.name] = submit(cell, setting, slots, upstream)
+    upstream: dict[str, str] = {}
+    planned = list(planned_cells(plan))
+    planned.sort(key=lambda item: item[0].encoder == "mae" and item[0].stage != "pretrain")
+    for cell, takes in planned:
+        if takes:
+            upstream[cell.name] = takes
+        futures[cell.name] = submit(cell, setting, slots, futures[takes] if takes else None)
     done, failed = {}, {}
     for name, future in futures.items():
         future.wait()
         if future.state.is_completed():
             done[name] = future.result().run_id
         else:
-            failed[name] = cause_of(future.state)
+            failed[name] = cause_of(future.state, upstream.get(name, ""))
     limit = CAUSES_LIMIT // max(len(failed), 1)
     causes = {name: cause[-limit:] for name, cause in failed.items()}  # the cause is at the end
     tags = {"cells": json.dumps(done), "failed": json.dumps(causes)}
@@ -105,10 +104,10 @@ def run_matrix(plan: Recipe, setting: Setting) -> dict[str, str]:
     return failed
 
 
-def cause_of(state: State[Any]) -> str:
-    """Why a cell has no result."""
+def cause_of(state: State[Any], upstream: str) -> str:
+    """Why a cell, which takes its encoder from the cell `upstream`, has no result."""
     if state.name == "NotReady":
-        return "not run, as it needs the encoder of pretrain[mae]"
+        return f"not run, as it needs the encoder of {upstream}"
     return (state.message or "no message").removeprefix("Task run encountered an exception ")
 
 
@@ -116,21 +115,21 @@ def submit(
     cell: Cell,
     setting: Setting,
     slots: threading.Semaphore,
-    pretrained: PrefectFuture[Any] | None = None,
+    upstream: PrefectFuture[Any] | None,
 ) -> PrefectFuture[Any]:
-    """Start a cell as a Prefect task named after it; it waits for `pretrained`."""
+    """Start a cell as a Prefect task named after it; it waits for `upstream`."""
     named = run_stage.with_options(name=cell.stage, task_run_name=cell.name)
-    return named.submit(cell, setting, slots, cast(Any, pretrained))
+    return named.submit(cell, setting, slots, cast(Any, upstream))
 
 
 @task(persist_result=False)
 def run_stage(
-    cell: Cell, setting: Setting, slots: threading.Semaphore, pretrained: Outcome | None
+    cell: Cell, setting: Setting, slots: threading.Semaphore, upstream: Outcome | None
 ) -> State[Outcome]:
-    """One cell, as soon as a slot is free; `pretrained` gives the encoder of the row 'mae'."""
-    if pretrained is not None:
-        assert pretrained.result.checkpoint is not None
-        cell = Cell(cell.stage, cell.encoder, pretrained.result.checkpoint, cell.config)
+    """One cell, as soon as a slot is free; the checkpoint of `upstream` is its encoder."""
+    if upstream is not None:
+        assert upstream.result.checkpoint is not None
+        cell = replace(cell, source=upstream.result.checkpoint, encoder_run=upstream.run_id)
     with slots:
         outcome = run_cell(cell, setting)
     name = "Cached" if outcome.status == "reused" else "Completed"

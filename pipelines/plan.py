@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 from mae_core.engine.checkpoint import checkpoints, step_of
-from mae_core.published import resolve_encoder
 from pipelines.cell import Cell, cell_folder, finished_result, usable
 from pipelines.launch import Resources, default_devices
+from pipelines.matrix import planned_cells
 from pipelines.recipe import Recipe, load_recipe
 from pipelines.trial import Trial, try_stage
 
@@ -82,16 +82,13 @@ def plan_cells(
 
 def cells(recipe: Recipe, folder: Path) -> Iterator[tuple[Cell, bool]]:
     """Each cell, and whether its encoder is already known; a random one stands in if not."""
-    pretrained = None
-    if "mae" in recipe.encoders:
-        cell = Cell("pretrain", "mae", "random", recipe.configs["pretrain"])
-        yield cell, True
-        result = finished_result(cell_folder(cell, folder))
-        pretrained = result.checkpoint if result else None
-    for encoder in recipe.encoders:
-        source = pretrained if encoder == "mae" else resolve_encoder(encoder)
-        for stage in recipe.tasks:
-            yield Cell(stage, encoder, source or "random", recipe.configs[stage]), bool(source)
+    checkpoint: dict[str, str | None] = {}
+    for planned, upstream in planned_cells(recipe):
+        known = checkpoint.get(upstream) if upstream else planned.source
+        cell = replace(planned, source=known or "random")
+        result = finished_result(cell_folder(cell, folder)) if known else None
+        checkpoint[cell.name] = result.checkpoint if result else None
+        yield cell, bool(known)
 
 
 def progress(cell: Cell, folder: Path) -> tuple[str, int]:

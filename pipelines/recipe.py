@@ -2,21 +2,23 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from mmengine.config import Config
 
-from mae_core.checkpoints import read_weights
+from mae_core.checkpoints import SIZES, check_sizes, read_weights
 from mae_core.data.demo import prepare_demo
 from mae_core.data.roots import DEMO
 from mae_core.data.sources import check_data
 from mae_core.engine.config import find_config, load_config
 from mae_core.errors import UserError, suggest
-from mae_core.published import resolve_encoder
+from mae_core.models import create_encoder
 from pipelines.display import Display
-from pipelines.stages import STAGES, TASKS, data_roots
+from pipelines.encoders import resolve_encoder
+from pipelines.stages import FROM_SCRATCH, STAGES, TASKS, check_stage, data_roots
 
 KEYS: dict[str, tuple[type, ...]] = {
     "seed": (int,),
@@ -25,6 +27,8 @@ KEYS: dict[str, tuple[type, ...]] = {
     "encoders": (list, tuple),
     "tasks": (dict,),
 }
+OPTIONAL: dict[str, tuple[type, ...]] = {"supervised": (str,), "repeats": (dict,)}
+ROWS = ("mae", "random", "supervised")
 
 
 @dataclass(frozen=True)
@@ -33,25 +37,28 @@ class Recipe:
 
     Attributes:
         name: as in `configs/benchmarks/<name>.py`.
-        encoders: the rows, in order: 'mae', 'random', or paths of encoder files.
+        encoders: the rows, in order: 'mae', 'random', 'supervised', or encoders by name.
         slots: how many stages run side by side.
         configs: by stage name, the config with overrides applied.
+        repeats: by stage name, how many seeds it runs with; others run once.
     """
 
     name: str
     encoders: tuple[str, ...]
     slots: int
     configs: dict[str, Config]
+    repeats: dict[str, int]
 
     @property
     def tasks(self) -> tuple[str, ...]:
         """The columns, in the recipe's order."""
-        return tuple(stage for stage in self.configs if stage != "pretrain")
+        return tuple(stage for stage in self.configs if stage in TASKS)
 
     @property
     def key(self) -> str:
         """Hash of everything in the recipe."""
-        content = [self.encoders, {name: c.to_dict() for name, c in self.configs.items()}]
+        configs = {name: config.to_dict() for name, config in self.configs.items()}
+        content = [self.encoders, configs, *([self.repeats] if self.repeats else [])]
         text = json.dumps(content, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -69,8 +76,7 @@ def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
     of_recipe, of_stage = split_overrides(overrides)
     content = load_config(name, "benchmarks", of_recipe)
     check_content(content)
-    pretrain = {"pretrain": content.pretrain} if "mae" in content.encoders else {}
-    names = {**pretrain, **content.tasks}
+    names = {**first_stages(content), **content.tasks}
     for stage in of_stage:
         if stage not in names:
             raise UserError(f"this recipe has no stage '{stage}'{suggest(stage, names)}")
@@ -79,10 +85,64 @@ def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
         for stage, config in names.items()
     }
     for encoder in content.encoders:
-        check_encoder(encoder, ("mae", "random"))
+        check_encoder(encoder, ROWS)
+    check_stages(content, configs)
+    repeats = {stage: int(count) for stage, count in content.get("repeats", {}).items()}
     return Recipe(
-        find_config(name, "benchmarks").stem, tuple(content.encoders), content.slots, configs
+        find_config(name, "benchmarks").stem,
+        tuple(content.encoders),
+        content.slots,
+        configs,
+        repeats,
     )
+
+
+def first_stages(content: Config) -> dict[str, str]:
+    """The config's name by stage, of those that make an encoder for a row.
+
+    Raises:
+        UserError: if a row needs one that the recipe does not name.
+    """
+    found = {"pretrain": content.pretrain} if "mae" in content.encoders else {}
+    if "supervised" in content.encoders:
+        if "supervised" not in content:
+            raise UserError(
+                f"{content.filename} has the row 'supervised', but no key `supervised`: name the "
+                "config that trains it, under configs/supervise"
+            )
+        found["supervise"] = content.supervised
+    return found
+
+
+def check_stages(content: Config, configs: Mapping[str, Config]) -> None:
+    """Raise UserError for what each stage can know to be wrong, and for encoders that do not fit.
+
+    The sizes of an encoder are those of the stage that makes it, or of its file.
+    """
+    made = {"mae": "pretrain", "supervised": "supervise"}
+    for stage, config in configs.items():
+        check_stage(stage, config, "random")
+        if stage not in content.tasks:
+            continue
+        for encoder in content.encoders:
+            if encoder in made:
+                same_sizes(configs[made[encoder]], config)
+            if encoder == "supervised" and stage in FROM_SCRATCH:
+                check_stage(stage, config, encoder)
+            elif encoder not in ROWS and stage != "evaluate":
+                check_sizes(config.encoder, resolve_encoder(encoder))
+
+
+def same_sizes(makes: Config, takes: Config) -> None:
+    """Raise UserError unless two stages' configs have encoders of the same sizes."""
+    with torch.device("meta"):
+        one, other = (create_encoder(**config.encoder).config for config in (makes, takes))
+    for key in (*SIZES, "in_chans"):
+        if one[key] != other[key]:
+            raise UserError(
+                f"{makes.filename} makes an encoder with {key}={one[key]}, {takes.filename} takes "
+                f"one with {key}={other[key]}: change `encoder` in one of them"
+            )
 
 
 def split_overrides(overrides: Iterable[str]) -> tuple[list[str], dict[str, list[str]]]:
@@ -98,8 +158,8 @@ def split_overrides(overrides: Iterable[str]) -> tuple[list[str], dict[str, list
         stage, dot, _ = key.partition(".")
         if dot and stage in STAGES:
             of_stage.setdefault(stage, []).append(override.removeprefix(f"{stage}."))
-        elif equals and stage not in KEYS:
-            choices = suggest(stage, [*KEYS, *STAGES])
+        elif equals and stage not in {**KEYS, **OPTIONAL}:
+            choices = suggest(stage, [*KEYS, *OPTIONAL, *STAGES])
             raise UserError(f"override '{override}' is of neither recipe nor stage{choices}")
         else:
             of_recipe.append(override)
@@ -108,12 +168,18 @@ def split_overrides(overrides: Iterable[str]) -> tuple[list[str], dict[str, list
 
 def check_content(content: Config) -> None:
     """Raise UserError unless a recipe has all keys, each of the right kind, and known tasks."""
-    for key, kinds in KEYS.items():
+    for key in KEYS:
         if key not in content:
             raise UserError(f"{content.filename} has no '{key}': a recipe needs {', '.join(KEYS)}")
-        if not isinstance(content[key], kinds):
+    for key, kinds in {**KEYS, **OPTIONAL}.items():
+        if key in content and not isinstance(content[key], kinds):
             expected = kinds[0].__name__
             raise UserError(f"{key}={content[key]!r} in a recipe: expected {expected}")
+    for stage, count in content.get("repeats", {}).items():
+        if stage not in content.tasks or not isinstance(count, int) or count < 1:
+            raise UserError(
+                f"repeats has {stage}={count!r}: expected a task of the recipe, and how many runs"
+            )
     if content.slots < 1:
         raise UserError(f"slots={content.slots}: at least one stage has to run at a time")
     names = list(content.encoders)
@@ -124,6 +190,8 @@ def check_content(content: Config) -> None:
             raise UserError(f"no task is called '{task}'{suggest(task, TASKS)}")
         if not isinstance(config, str):
             raise UserError(f"task '{task}' has {config!r} where its config's name belongs")
+    if "evaluate" in content.tasks and "finetune" not in content.tasks:
+        raise UserError("task 'evaluate' takes what 'finetune' makes: the recipe needs both")
 
 
 def load_stage_config(
@@ -162,7 +230,7 @@ def prepare_demo_visibly() -> None:
 
 
 def check_encoder(encoder: str, names: Sequence[str] = ("random",)) -> None:
-    """Raise UserError unless `encoder` is one of `names`, published, or a readable checkpoint.
+    """Raise UserError unless `encoder` is one of `names`, published, a run's or a checkpoint.
 
     A published one is downloaded if it is not in the cache.
     """
@@ -171,7 +239,7 @@ def check_encoder(encoder: str, names: Sequence[str] = ("random",)) -> None:
     path = resolve_encoder(encoder)
     if not Path(path).is_file():
         raise UserError(
-            f"no encoder at '{encoder}'{suggest(encoder, names)}, timm:<model>, or the path of a "
-            "checkpoint"
+            f"no encoder at '{encoder}'{suggest(encoder, names)}, timm:<model>, runs:/<id>, or "
+            "the path of a checkpoint"
         )
     read_weights(path)

@@ -7,12 +7,12 @@ import torch
 from joblib import cpu_count
 
 from mae_core.errors import UserError
-from mae_core.published import resolve_encoder
 from pipelines.cell import Cell, Outcome, Setting, join_cell, run_cell
 from pipelines.display import Display
+from pipelines.encoders import resolve_encoder, run_of
 from pipelines.launch import Resources, stopping_on_error
 from pipelines.recipe import check_encoder, load_stage_config
-from pipelines.stages import FROM_SCRATCH, NO_FILE, PARALLEL
+from pipelines.stages import FROM_SCRATCH, NO_FILE, PARALLEL, check_stage
 from pipelines.tracking import Tracker
 
 
@@ -65,10 +65,19 @@ def prepare(
 ) -> tuple[Cell, Path]:
     """The cell, checked, and the folder for everything."""
     settings = load_stage_config(stage, config, overrides)
-    check_encoder(encoder, NO_FILE if stage in FROM_SCRATCH else ("random",))
+    check_encoder(encoder, names_for(stage))
     folder = (work_dir or Path("runs") / Path(config).stem).absolute()
-    cell = Cell(stage, encoder, resolve_encoder(encoder), settings)
+    source = resolve_encoder(encoder)
+    check_stage(stage, settings, source)
+    cell = Cell(stage, encoder, source, settings, encoder_run=run_of(encoder))
     return cell, folder
+
+
+def names_for(stage: str) -> tuple[str, ...]:
+    """The encoders without a file that a stage takes."""
+    if stage == "evaluate":
+        return ()
+    return NO_FILE if stage in FROM_SCRATCH else NO_FILE[:1]
 
 
 def check_machine(stage: str, machine: Resources) -> None:

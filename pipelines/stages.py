@@ -34,6 +34,7 @@ STAGES = {
 PARALLEL = ("pretrain", "supervise", "finetune")  # those that several devices share
 FROM_SCRATCH = ("finetune", "partial-finetune", "low-shot")  # those that take 'supervised'
 NO_FILE = ("random", "supervised")  # encoders that begin with random weights
+CHECKED = tuple(name for name in STAGES if name not in ("pretrain", "detect", "segment"))
 TASKS = tuple(name for name in STAGES if name not in ("pretrain", "supervise"))
 DATA_KEYS = ("data", "data_root", "names_in")
 LOADER_SPEED = {"num_workers", "persistent_workers", "pin_memory", "prefetch_factor"}
@@ -43,6 +44,18 @@ SOURCE = Path(__file__).resolve().parents[1]
 def stage_function(name: str) -> StageFunction:
     """The function behind a stage's name; imports its libraries."""
     return importlib.import_module(STAGES[name]).run
+
+
+def check_stage(stage: str, config: Config, encoder: str) -> None:
+    """Raise UserError for what the stage can know to be wrong before it runs.
+
+    Args:
+        stage: a name of :data:`STAGES`.
+        config: of the stage.
+        encoder: as the stage takes it; 'random' stands in for one that is not there yet.
+    """
+    if stage in CHECKED:
+        importlib.import_module(STAGES[stage]).check(config, encoder)
 
 
 def fingerprint(config: Config, encoder: str) -> str:

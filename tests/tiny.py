@@ -40,8 +40,13 @@ def write_configs(folder: Path, data: Path) -> Path:
         "pretrain": f"{loaders}preview = {val}\ntrain_cfg = dict(max_epochs=6)\n"
         "mae = dict(decoder_width=16, decoder_depth=1, decoder_heads=2)\n",
         "finetune": f"{loaders}val_dataloader = dict(dataset={val})\n"
-        "train_cfg = dict(max_epochs=4, val_interval=2)\n",
-        "knn": f"{features}k = 3\n",
+        "train_cfg = dict(max_epochs=4, val_interval=2)\n"
+        "scratch = dict(train_cfg=dict(max_epochs=2))\n",
+        "evaluate": f"sets = [dict(name='val', data='{data}/val')]\n"
+        "transform = dict(input_size=12)\nbatch_size = 8\nnum_workers = 0\n",
+        "knn": f"{features}k = 3\nmore_k = ()\n",
+        "supervise": f"{loaders}val_dataloader = dict(dataset={val})\n"
+        "train_cfg = dict(max_epochs=2, val_interval=2)\n",
         "few-shot": f"{features}episodes = 5\nqueries = 1\nsettings = [(2, 1), (2, 5)]\n",
     }
     for stage, content in contents.items():

@@ -68,6 +68,8 @@ default_hooks = dict(checkpoint=dict(interval=5))
 # Table 11).
 scratch = dict(
     ema=0.9999,
+    effective_batch=4096,
+    train_dataloader=dict(dataset=dict(transform=dict(re_prob=0.0))),
     optim_wrapper=dict(
         optimizer=dict(lr=1e-4, betas=(0.9, 0.95), weight_decay=0.3),
         paramwise_cfg=dict(layer_decay=1.0),

@@ -1,5 +1,5 @@
 # Training from scratch on ImageNet-1k's labels, as in the paper's appendix (arXiv 2111.06377, A.2,
-# Table 11), with the augmentation of fine-tuning but without random erasing. What differs: bfloat16.
+# Table 11), with the augmentation of fine-tuning without random erasing. What differs: bfloat16.
 _base_ = "finetune_in1k.py"
 stage = "supervise"
 ema = 0.9999

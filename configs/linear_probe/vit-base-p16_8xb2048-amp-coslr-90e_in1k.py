@@ -1,4 +1,4 @@
-# Linear probe of ViT-B/16, 90 epochs: 68.0 % top-1 after pretraining for 1600 epochs (paper, Table 12).
+# ViT-B/16, 90 epochs: 68.0 % top-1 after 1600 epochs of pretraining (paper, Table 12).
 #   mae-bench linear-probe CONFIG --encoder ENCODER
 _base_ = "../_base_/linear_probe_in1k.py"
 encoder = dict(arch="vit-base-p16")

@@ -1,5 +1,5 @@
-# Few labels of ImageNet-1k: 1, 2, 5 and 13 images a class (as Assran et al. 2022, arXiv 2204.07141),
-# 1 % and 10 % of them (as Chen et al. 2020, arXiv 2002.05709). The fine-tuning is that of all labels,
+# Few labels of ImageNet-1k: 1, 2, 5 and 13 images a class (Assran et al. 2022, arXiv 2204.07141),
+# 1 % and 10 % of all (Chen et al. 2020, arXiv 2002.05709). The fine-tuning is that of all labels,
 # with more epochs where there are fewer images.
 #   mae-bench low-shot low_shot/vit-base-p16_in1k --encoder ENCODER
 _base_ = "../finetune/vit-base-p16_8xb128-amp-coslr-100e_in1k.py"
@@ -14,6 +14,7 @@ sets = [
     dict(name="10pct", share=0.1, splits=3, epochs=100),
 ]
 effective_batch = 512
+scratch = dict(effective_batch=512)
 train_dataloader = dict(batch_size=64)
 pool = "avg"
 batch_size = 256

@@ -1,5 +1,5 @@
-# VTAB-1k (Zhai et al. 2019, arXiv 1910.04867): 19 data sets in three groups, 1,000 examples of each.
-# What differs: the encoder is frozen, where the paper fine-tunes it; images are cropped to a square.
+# VTAB-1k (Zhai et al. 2019, arXiv 1910.04867): 19 data sets in three groups, 1,000 examples each.
+# What differs: the encoder is frozen, where the paper fine-tunes it; images are cropped square.
 # Each data set lies in data/vtab/<name>/{train,test}, class folders or any other source.
 #   mae-bench suite suite/vit-base-p16_vtab1k --encoder ENCODER
 stage = "suite"

@@ -33,7 +33,7 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
 def check(config: Config, encoder: str) -> None:
     """Raise UserError as for all frozen features, or for more neighbours than train images."""
     train, _ = check_features(config, encoder)
-    check_k(max(config.k, *config.more_k), train)
+    check_k(max([config.k, *config.more_k]), train)
 
 
 def check_k(k: int, bank: ImageDataset | torch.Tensor) -> None:

@@ -11,7 +11,7 @@ from downstream.few_shot.heads import HEADS
 from mae_core.errors import UserError
 
 Indices = NDArray[np.int64]
-NUMBERS = 1 << 24  # floats that a batch of episodes may take
+NUMBERS = 1 << 22  # floats that a batch of episodes may take
 
 
 def accuracies(
@@ -43,13 +43,13 @@ def accuracies(
     named = {f"class {label}": count for label, count in enumerate(counts) if count}
     check_classes(named, ways, shots, queries)
     unit, rng = F.normalize(x), np.random.default_rng(seed)
+    drawn = torch.from_numpy(draw(y.numpy(), ways, shots + queries, episodes, rng))
     truth = torch.arange(ways).repeat_interleave(queries)
     size = max(NUMBERS // (ways * (shots + queries) * x.shape[1]), 1)
     found: dict[str, list[torch.Tensor]] = {head: [] for head in heads}
-    for start in range(0, episodes, size):
-        count = min(size, episodes - start)
-        drawn = torch.from_numpy(draw(y.numpy(), ways, shots + queries, count, rng))
-        support, query = unit[drawn[..., :shots]], unit[drawn[..., shots:]].flatten(1, 2)
+    for part in drawn.split(size):
+        support = F.embedding(part[..., :shots], unit)
+        query = F.embedding(part[..., shots:].flatten(1), unit)
         for head, rows in found.items():
             rows.append((HEADS[head](support, query) == truth).float().mean(dim=1))
     return {head: torch.cat(rows) for head, rows in found.items()}
@@ -65,15 +65,26 @@ def draw(labels: Indices, ways: int, each: int, episodes: int, rng: np.random.Ge
         episodes: how many.
         rng: of the draw.
     """
-    classes, counts = np.unique(labels, return_counts=True)
-    members = np.zeros((len(classes), counts.max()), dtype=np.int64)
-    for row, label in enumerate(classes):
-        members[row, : counts[row]] = np.flatnonzero(labels == label)
-    chosen = rng.random((episodes, len(classes))).argsort(axis=1)[:, :ways]
-    keys = rng.random((episodes, ways, counts.max()), dtype=np.float32)
-    keys[np.arange(counts.max()) >= counts[chosen][..., None]] = np.inf
-    first = np.argpartition(keys, each - 1, axis=-1)[..., :each]
-    return np.take_along_axis(members[chosen], first, axis=-1)
+    _, counts = np.unique(labels, return_counts=True)
+    order = np.argsort(labels, kind="stable")  # the images class by class, which begin at `first`
+    first = counts.cumsum() - counts
+    classes = distinct(np.full(episodes, len(counts)), ways, rng)
+    places = distinct(counts[classes].ravel(), each, rng).reshape(episodes, ways, each)
+    return order[first[classes][..., None] + places]
+
+
+def distinct(sizes: Indices, count: int, rng: np.random.Generator) -> Indices:
+    """(R, count) numbers, those of a row distinct and below its entry in `sizes` (R,).
+
+    Floyd's algorithm (Bentley and Floyd 1987) for all rows at once, then each in random order.
+    """
+    drawn = np.empty((len(sizes), count), dtype=np.int64)
+    for column in range(count):
+        last = sizes - count + column
+        number = rng.integers(last + 1)
+        taken = (drawn[:, :column] == number[:, None]).any(axis=1)
+        drawn[:, column] = np.where(taken, last, number)
+    return rng.permuted(drawn, axis=1)
 
 
 def check_classes(counts: Mapping[str, int], ways: int, shots: int, queries: int) -> None:

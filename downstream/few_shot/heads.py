@@ -12,6 +12,7 @@ from torch.nn import functional as F
 Head = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 PENALTY = 1.0  # of the squared weights, over the sum of the losses: scikit-learn's defaults
 STEPS = 300
+TOLERANCE = 1e-4  # of the combination, whose numbers lie between -1 and 1
 
 
 def nearest_centroid(support: torch.Tensor, queries: torch.Tensor) -> torch.Tensor:
@@ -27,33 +28,33 @@ def ridge(support: torch.Tensor, queries: torch.Tensor) -> torch.Tensor:
     n = ways * shots
     y = torch.eye(ways).repeat_interleave(shots, 0) - 1 / ways
     dual = torch.linalg.solve(x @ x.mT + PENALTY * torch.eye(n), y.expand(len(x), n, ways))
-    return (queries @ x.mT @ dual).argmax(dim=-1)
+    return (queries @ (x.mT @ dual)).argmax(dim=-1)
 
 
 def logistic(support: torch.Tensor, queries: torch.Tensor) -> torch.Tensor:
-    """Logistic regression (Tian et al. 2020), by Nesterov's method.
+    """Logistic regression (Tian et al. 2020), by Newton's steps with a bound of the Hessian.
 
-    The weights lie in the span of the support, so that they have as many numbers as there are
-    images. With features of length 1 and a penalty the steps contract, see STEPS.
+    The weights lie in the span of the support: `dual` combines its images, and sums to 0. The bound
+    (Böhning 1992) is one for all probabilities, so that an episode needs one inverse; the steps
+    cannot overshoot, and end when all are below TOLERANCE.
     """
     _, ways, shots, _ = support.shape
     x = support.flatten(1, 2)
     n = ways * shots
     y = torch.eye(ways).repeat_interleave(shots, 0)
     gram = x @ x.mT  # (E, n, n); weights = x^T dual
-    curvature = torch.linalg.matrix_norm(gram, ord=2)[:, None, None] + n
-    rate = 1 / (curvature / 2 + PENALTY)
-    dual = ahead = torch.zeros(len(x), n, ways)
-    bias = bias_ahead = torch.zeros(len(x), 1, ways)
-    for step in range(STEPS):
-        error = (gram @ ahead + bias_ahead).softmax(dim=-1) - y
-        next_dual = ahead - rate * (error + PENALTY * ahead)
-        next_bias = bias_ahead - rate * error.sum(dim=1, keepdim=True)
-        momentum = step / (step + 3)
-        ahead = next_dual + momentum * (next_dual - dual)
-        bias_ahead = next_bias + momentum * (next_bias - bias)
-        dual, bias = next_dual, next_bias
-    return (queries @ x.mT @ dual + bias).argmax(dim=-1)
+    bound = F.pad(gram / 2 + PENALTY * torch.eye(n), (0, 1, 0, 1), value=1.0)
+    bound[:, n, n] = 0  # the bias has no penalty
+    inverse = bound.inverse()[:, :, :n]
+    dual, bias = torch.zeros(len(x), n, ways), torch.zeros(len(x), 1, ways)
+    for _ in range(STEPS):
+        error = (gram @ dual + bias).softmax(dim=-1) - y
+        step = inverse @ (error + PENALTY * dual)
+        dual = dual - step[:, :n]
+        bias = bias - 2 * step[:, n:]
+        if step.abs().max() < TOLERANCE:
+            break
+    return (queries @ (x.mT @ dual) + bias).argmax(dim=-1)
 
 
 HEADS: dict[str, Head] = {"centroid": nearest_centroid, "logistic": logistic, "ridge": ridge}

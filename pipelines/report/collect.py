@@ -2,34 +2,34 @@
 
 import json
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import torch
+from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
+from numpy.typing import NDArray
 
+from downstream.outcomes import FILE, load_outcomes
+from downstream.statistics import mean, over_trainings
 from mae_core.errors import UserError
+from pipelines.report.names import metrics_of, order
 from pipelines.tracking import Tracker
 
-# The metrics of the table, in order: task, metric, and the name people know it by.
-COLUMNS = {
-    "fine-tune/top1": "Fine-tuning, top-1",
-    "linear-probe/top1": "Linear probe, top-1",
-    "knn/top1": "kNN, top-1",
-    "few-shot/5way1shot": "Few-shot, 5-way 1-shot",
-    "few-shot/5way5shot": "Few-shot, 5-way 5-shot",
-    "few-shot/10way1shot": "Few-shot, 10-way 1-shot",
-    "few-shot/10way5shot": "Few-shot, 10-way 5-shot",
-    "detect/box_AP": "Detection, box AP",
-    "detect/box_AP50": "Detection, box AP50",
-    "detect/mask_AP": "Instance segmentation, mask AP",
-    "detect/mask_AP50": "Instance segmentation, mask AP50",
-    "segment/mIoU": "Semantic segmentation, mIoU",
-}
+Outcomes = NDArray[np.generic]
 
 
 @dataclass(frozen=True)
 class Row:
-    """One number: a metric of a task for an encoder, 0 to 1, with its interval's half width."""
+    """One number: a metric of a task for an encoder, 0 to 1, with its interval's half width.
+
+    Of a stage that ran with several seeds it is their mean; `mlflow_run_id` is the first one's run,
+    and `seeds` has all: dicts of `seed`, `value` and `mlflow_run_id`.
+    """
 
     encoder: str
     task: str
@@ -37,6 +37,7 @@ class Row:
     value: float
     ci95: float | None
     mlflow_run_id: str
+    seeds: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,12 @@ class Benchmark:
     """All that a report shows.
 
     Attributes:
-        rows: the numbers, by encoder and in the order of :data:`COLUMNS`.
+        rows: the numbers, by encoder and in the order of :func:`pipelines.report.names.order`.
         failed: causes by cell name.
         losses: pretraining loss as (step, value), empty without pretraining.
         pictures: PNG files by (artifact name, encoder).
         seconds: duration by cell name.
+        outcomes: of the cases behind a number, by encoder and metric, see `downstream.outcomes`.
     """
 
     recipe: str
@@ -59,6 +61,7 @@ class Benchmark:
     losses: tuple[tuple[int, float], ...]
     pictures: dict[tuple[str, str], bytes]
     seconds: dict[str, float]
+    outcomes: dict[tuple[str, str], Outcomes] = field(default_factory=dict)
 
     def value(self, encoder: str, name: str) -> Row | None:
         """The row of metric `name`, such as 'knn/top1'."""
@@ -83,42 +86,96 @@ def collect(run_id: str, tracker: Tracker) -> Benchmark:
     runs = {
         name: tracker.client.get_run(child) for name, child in json.loads(tags["cells"]).items()
     }
-    rows, seconds, pictures = [], {}, {}
+    pictures: dict[tuple[str, str], bytes] = {}
     losses: tuple[tuple[int, float], ...] = ()
-    for name, run in runs.items():
-        encoder, metrics = run.data.tags["encoder"], run.data.metrics
-        seconds[name] = (run.info.end_time - run.info.start_time) / 1000
-        for column in COLUMNS:
-            if column in metrics:
-                task, metric = column.split("/")
-                ci95 = metrics.get(f"{column}_ci95")
-                rows.append(Row(encoder, task, metric, metrics[column], ci95, run.info.run_id))
-        if run.data.tags["stage"] == "pretrain":
-            history = tracker.client.get_metric_history(run.info.run_id, "loss")
-            losses = tuple((point.step, point.value) for point in history)
-        for artifact in tracker.client.list_artifacts(run.info.run_id):
-            if artifact.path.endswith(".png"):
-                picture = _download(tracker, run.info.run_id, artifact.path)
-                pictures[_kind(run.data.tags["stage"], artifact.path), encoder] = picture
-    order = list(COLUMNS)
+    for run in runs.values():
+        stage, encoder = run.data.tags["stage"], run.data.tags["encoder"]
+        if stage == "pretrain":
+            losses = history(run, tracker)
+        for path in artifacts(run, tracker, ".png"):
+            pictures[_kind(stage, path), encoder] = _download(tracker, run, path)
     encoders = tuple(json.loads(tags["encoders"]))
-    rows.sort(key=lambda r: (encoders.index(r.encoder), order.index(f"{r.task}/{r.metric}")))
+    found = numbers(list(runs.values()), tracker)
+    found.sort(key=lambda n: (encoders.index(n[0].encoder), order(f"{n[0].task}/{n[0].metric}")))
     return Benchmark(
         recipe=tags["recipe"],
         run_id=run_id,
         encoders=encoders,
-        rows=tuple(rows),
+        rows=tuple(row for row, _ in found),
+        outcomes={
+            (row.encoder, f"{row.task}/{row.metric}"): outcomes
+            for row, outcomes in found
+            if outcomes is not None
+        },
         failed=json.loads(tags.get("failed", "{}")),
         losses=losses,
         pictures=pictures,
-        seconds=seconds,
+        seconds={
+            name: (run.info.end_time - run.info.start_time) / 1000 for name, run in runs.items()
+        },
     )
+
+
+def numbers(runs: Sequence[Run], tracker: Tracker) -> list[tuple[Row, Outcomes | None]]:
+    """A row, with its cases' outcomes, for each encoder and metric; several seeds are joined."""
+    groups: dict[tuple[str, str], list[Run]] = {}
+    for run in runs:
+        names = metrics_of(run.data.tags["stage"], list(run.data.metrics))
+        for name in names if run.data.tags["stage"] != "pretrain" else ():
+            groups.setdefault((run.data.tags["encoder"], name), []).append(run)
+    stored = {run.info.run_id: outcomes_of(run, tracker) for run in runs}
+    return [
+        joined(encoder, name, group, [stored[run.info.run_id].get(name) for run in group])
+        for (encoder, name), group in groups.items()
+    ]
+
+
+def joined(
+    encoder: str, name: str, runs: Sequence[Run], outcomes: Sequence[Outcomes | None]
+) -> tuple[Row, Outcomes | None]:
+    """One row of the runs of a stage, which differ in their seed."""
+    task, _, metric = name.partition("/")
+    first, values = runs[0], [run.data.metrics[name] for run in runs]
+    if len(runs) == 1:
+        ci95 = first.data.metrics.get(f"{name}_ci95")
+        return Row(encoder, task, metric, values[0], ci95, first.info.run_id), outcomes[0]
+    known = [one for one in outcomes if one is not None]
+    cases = np.concatenate([np.atleast_2d(one) for one in known]) if known else None
+    seeds = tuple(
+        {"seed": int(run.data.tags["seed"]), "value": value, "mlflow_run_id": run.info.run_id}
+        for run, value in zip(runs, values, strict=True)
+    )
+    if cases is not None and len(known) == len(runs):
+        interval = over_trainings(torch.from_numpy(cases.astype(np.float64))).ci95
+    else:
+        interval = mean(torch.tensor(values, dtype=torch.float64)).ci95
+    value = float(np.mean(values))
+    return Row(encoder, task, metric, value, interval, first.info.run_id, seeds), cases
+
+
+def history(run: Run, tracker: Tracker) -> tuple[tuple[int, float], ...]:
+    """The loss of a training as (step, value)."""
+    points = tracker.client.get_metric_history(run.info.run_id, "loss")
+    return tuple((point.step, point.value) for point in points)
+
+
+def artifacts(run: Run, tracker: Tracker, suffix: str) -> list[str]:
+    """A run's artifacts that end so, outside of folders."""
+    found = tracker.client.list_artifacts(run.info.run_id)
+    return [artifact.path for artifact in found if artifact.path.endswith(suffix)]
+
+
+def outcomes_of(run: Run, tracker: Tracker) -> dict[str, Outcomes]:
+    """Outcomes by metric, empty where none were kept."""
+    if FILE not in artifacts(run, tracker, FILE):
+        return {}
+    return load_outcomes(BytesIO(_download(tracker, run, FILE)))
 
 
 def _kind(stage: str, path: str) -> str:
     return f"{stage}-{Path(path).stem}"
 
 
-def _download(tracker: Tracker, run_id: str, path: str) -> bytes:
+def _download(tracker: Tracker, run: Run, path: str) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
-        return Path(tracker.client.download_artifacts(run_id, path, folder)).read_bytes()
+        return Path(tracker.client.download_artifacts(run.info.run_id, path, folder)).read_bytes()

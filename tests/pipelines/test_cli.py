@@ -133,9 +133,10 @@ def test_a_mistake_that_only_the_stage_finds_is_one_message_too(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert call(monkeypatch, "knn", str(configs / "knn.py"), "-o", "k=99") == 2
+    batch = "train_dataloader.batch_size=64"
+    assert call(monkeypatch, "pretrain", str(configs / "pretrain.py"), "-o", batch) == 2
     error = capsys.readouterr().err
-    assert error.strip() == "error: knn k=99 needs as many train images, found 35"
+    assert error.startswith("error: 35 images are fewer than the 64 of one update")
     assert [run.info.status for run in runs(tracker)] == ["FAILED"]
 
 

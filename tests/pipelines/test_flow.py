@@ -139,3 +139,39 @@ def test_a_failed_pretraining_costs_its_own_row_alone(
     )
     page = (tmp_path / "work" / "report" / "report.md").read_text()
     assert "pretrain[mae] failed:** StageFailed: the stage's process ended with code 1" in page
+
+
+def test_the_row_supervised_and_evaluate_take_what_other_cells_make(
+    prefect: None, configs: Path, images: Path, tracker: Tracker, tmp_path: Path
+) -> None:
+    recipe = write_recipe(configs, ("evaluate", "finetune", "knn"), ("random", "supervised"))
+    added = f"supervised = '{configs / 'supervise.py'}'\nrepeats = dict(knn=2)\n"
+    recipe.write_text(recipe.read_text() + added)
+    mae_full_benchmark(str(recipe), str(tmp_path / "work"))
+    found = cells(tracker)
+    made = {name: run.data.params["source"] for name, run in found.items() if name != "tiny"}
+    assert made["supervise[supervised]"] == made["knn[random]"] == made["knn[random]#1"] == "random"
+    assert made["finetune[supervised]"] == "supervised"
+    for taker, maker in (("knn", "supervise"), ("evaluate", "finetune")):
+        run, source = found[f"{taker}[supervised]"], found[f"{maker}[supervised]"]
+        assert run.data.tags["encoder_run"] == source.info.run_id
+        assert Path(made[f"{taker}[supervised]"]).name == "classifier.safetensors"
+    report = report_of(tmp_path)
+    repeated = next(
+        r
+        for r in report["rows"]
+        if (r["encoder"], r["metric"]) == ("random", "top1") and r["task"] == "knn"
+    )
+    assert [seed["seed"] for seed in repeated["seeds"]] == [0, 1]
+    values = [seed["value"] for seed in repeated["seeds"]]
+    assert repeated["value"] == pytest.approx(sum(values) / 2) and repeated["ci95"] > 0
+    compared = {(c["task"], c["baseline"]) for c in report["comparisons"] if c["p"] is not None}
+    assert {
+        ("fine-tune", "supervised"),
+        ("knn", "supervised"),
+        ("evaluate", "supervised"),
+    } <= compared
+    for task in ("fine-tune", "evaluate"):  # the same classifier on the same images
+        assert next(r["value"] for r in report["rows"] if r["task"] == task) == next(
+            r["value"] for r in report["rows"] if r["task"] == "fine-tune"
+        )

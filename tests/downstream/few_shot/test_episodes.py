@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from downstream.few_shot.episodes import accuracies, draw
+from downstream.few_shot.episodes import accuracies, distinct, draw
 from mae_core import UserError
 
 
@@ -63,6 +63,20 @@ def test_all_images_are_drawn_equally_often() -> None:
     share = np.bincount(drawn.ravel(), minlength=30) / 20000
     expected = np.repeat([0.5 * 3 / 5, 0.5 * 3 / 10] * 2, [5, 10, 5, 10])
     np.testing.assert_allclose(share, expected, atol=0.015)
+
+
+def test_any_numbers_come_in_any_order() -> None:
+    found = distinct(np.full(60_000, 4), 3, np.random.default_rng(0))
+    _, counts = np.unique(found, axis=0, return_counts=True)
+    assert len(counts) == 24  # ordered choices of 3 in 4
+    np.testing.assert_allclose(counts, 2500, rtol=0.1)
+
+
+def test_the_episodes_do_not_depend_on_the_width() -> None:
+    x, y = blobs(1.0)
+    wide = torch.nn.functional.pad(x, (0, 20_000))
+    one, other = (accuracies(f, y, 3, 1, 9, 30, ["centroid"], 0)["centroid"] for f in (x, wide))
+    torch.testing.assert_close(one, other)
 
 
 def test_too_few_classes_or_images_are_the_users_mistake() -> None:

@@ -3,6 +3,7 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +11,15 @@ from PIL import Image
 
 from mae_core import UserError
 from pipelines.report.collect import Row, collect
-from pipelines.report.write import number, table, verdict, write_report
+from pipelines.report.write import (
+    baselines,
+    best,
+    difference,
+    differences,
+    table,
+    text,
+    write_report,
+)
 from pipelines.tracking import Tracker
 from tests.pipelines.report.conftest import FIRST, RESULTS, SECOND, Written
 
@@ -29,7 +38,7 @@ def folder(written: Written, tracker: Tracker, tmp_path: Path) -> Path:
 
 def test_the_json_has_the_schema_that_users_script_against(folder: Path, written: Written) -> None:
     content = json.loads((folder / "report.json").read_text())
-    assert list(content) == ["rows"]
+    assert list(content) == ["rows", "comparisons"]
     assert len(content["rows"]) == 7
     for line in content["rows"]:
         assert list(line) == ["encoder", "task", "metric", "value", "ci95", "mlflow_run_id"]
@@ -42,11 +51,13 @@ def test_the_json_has_the_schema_that_users_script_against(folder: Path, written
 def test_the_table_shows_percent_the_best_and_what_failed(
     written: Written, tracker: Tracker
 ) -> None:
-    knn, *_, box_ap, _ = table(collect(written.parent, tracker))
+    benchmark = collect(written.parent, tracker)
+    names = ["knn/top1", "detect/box_AP"]
+    knn, box_ap = table(benchmark, names, differences(benchmark))
     assert knn.cells == ("75.0 ± 2.0", "50.0 ± 3.0", "25.0 ± 3.0")
-    assert (knn.best, knn.verdict) == (0, "+50.0, better")
-    assert box_ap.cells == ("20.0", "failed", "failed")
-    assert box_ap.verdict == ""
+    assert (knn.best, knn.verdicts) == (0, ("+50.0, better",))
+    assert box_ap.cells == ("20.0", "failed", "–")
+    assert box_ap.verdicts == ("",)
 
 
 def test_the_markdown_table_has_a_column_for_each_encoder(
@@ -105,23 +116,53 @@ def test_no_report_is_begun_for_a_wrong_run(tracker: Tracker, tmp_path: Path) ->
 
 
 @given(first=shares, other=shares, a=shares, b=shares)
-def test_better_means_beyond_both_intervals(first: float, other: float, a: float, b: float) -> None:
-    text = verdict(row(first, a), row(other, b))
-    if text.endswith("better"):
-        assert first - a > other + b or first - other > a + b
-    elif text.endswith("worse"):
-        assert other - first > a + b
-    else:
-        assert text.endswith("within the intervals")
-        assert abs(first - other) <= a + b
+def test_without_cases_better_means_beyond_both_intervals(
+    first: float, other: float, a: float, b: float
+) -> None:
+    found = difference(row(first, a), row(other, b))
+    assert found.difference == first - other and found.p is None
+    beyond = abs(first - other) > a + b
+    assert (found.verdict != "no difference shown") == beyond
+    if beyond:
+        assert found.verdict == ("better" if first > other else "worse")
 
 
 @given(value=shares, other=shares)
 def test_without_intervals_there_is_a_difference_but_no_verdict(value: float, other: float) -> None:
-    assert float(verdict(row(value), row(other, 0.1))) == round(100 * (value - other), 1)
-    assert verdict(row(value), None) == verdict(None, row(value)) == ""
+    found = difference(row(value), row(other, 0.1))
+    assert float(text(found)) == round(100 * (value - other), 1)
 
 
-def test_numbers_are_in_percent_with_their_interval() -> None:
-    assert number(row(0.8734, 0.0081)) == "87.3 ± 0.8"
-    assert number(row(1.0)) == "100.0"
+def test_the_same_cases_are_compared_in_pairs() -> None:
+    second = np.arange(1000) % 10 < 7
+    first = second.copy()
+    first[7:100:10] = True  # 10 more of 1000, and none fewer
+    metrics = row(first.mean(), 0.03), row(second.mean(), 0.03)
+    assert difference(*metrics).verdict == "no difference shown"
+    assert difference(*metrics, first, second).verdict == "better"
+    assert difference(*metrics, first, second[:999]).p is None
+
+
+def test_of_an_error_less_is_better() -> None:
+    mce = (
+        Row("mae", "evaluate", "mCE", 0.5, 0.01, "id"),
+        Row("random", "evaluate", "mCE", 0.9, 0.01, "id"),
+    )
+    assert difference(*mce).verdict == "better"
+    assert best("evaluate/mCE", mce) == 0 and best("knn/top1", mce) == 1
+
+
+@pytest.mark.parametrize(
+    ("encoders", "expected"),
+    [
+        (("mae", "random"), ("random",)),
+        (("mae", "supervised", "timm:x", "random"), ("random", "supervised")),
+        (("mae", "timm:x"), ("timm:x",)),
+        (("random", "mae"), ("mae",)),
+        (("mae",), ()),
+    ],
+)
+def test_the_first_row_is_compared_with_the_baselines_there_are(
+    encoders: tuple[str, ...], expected: tuple[str, ...]
+) -> None:
+    assert baselines(encoders) == expected

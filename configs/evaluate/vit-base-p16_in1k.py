@@ -1,0 +1,5 @@
+# ViT-B/16 on ImageNet-1k and its variants. Official fine-tuned weights must give 83.66 % on val:
+#   mae-bench evaluate CONFIG --encoder mae_finetuned_vit_base.pth
+# The sets that you do not have: override `sets`, or copy this file.
+_base_ = "../_base_/evaluate_in1k.py"
+encoder = dict(arch="vit-base-p16")

@@ -1,0 +1,1 @@
+"""What pretraining changed in an encoder: figures and ranks."""

@@ -1,0 +1,120 @@
+"""The stage: figures of an encoder beside a reference, and the ranks of its features."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.runner import set_random_seed
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from downstream.analysis.attention import class_attention, draw_attention
+from downstream.analysis.projection import draw_patches, draw_points, neighbourhoods, patch_colours
+from downstream.analysis.rank import effective_rank, rankme
+from downstream.analysis.similarity import draw_similarity, layer_similarity
+from mae_core.checkpoints import build_encoder, check_sizes
+from mae_core.data.images import ImageDataset
+from mae_core.data.sources import NO_LABEL
+from mae_core.encoder import ViTEncoder
+from mae_core.engine.preprocess import Normalize
+from mae_core.errors import UserError
+from mae_core.stage import Metric, Reporter, StageResult
+
+SHOWN = 5  # images in a figure, of as many classes
+LEGIBLE = 10  # classes whose colours can be told apart
+EACH = 100  # images of each of them in the t-SNE
+
+
+class Seen(NamedTuple):
+    """What an encoder makes of images.
+
+    Attributes:
+        layers: of each block, (N, width), the mean over patches; the last is normalised.
+        maps: (SHOWN, width, h, w), normalised patches of the shown images, less what all images
+            have at their place in the mean: else position fills the first components.
+        attention: (SHOWN, heads, h, w), of the class token in the last block.
+    """
+
+    layers: list[Tensor]
+    maps: Tensor
+    attention: Tensor
+
+
+def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> StageResult:
+    """Figures on `config.val_data`, and metrics `analyze/rankme` and `analyze/effective_rank`.
+
+    `config.reference` is 'random', whose seed differs from that of the row `random`, or a path.
+    """
+    dataset = ImageDataset(**config.val_data)
+    names = ("encoder", "reference" if config.reference != "random" else "random")
+    seen = []
+    for number, source in enumerate((encoder, config.reference)):
+        set_random_seed(config.seed + number)
+        model = build_encoder(config.encoder, source).to(get_device()).eval()
+        seen.append(look(model, dataset, config))
+        reporter.progress(number + 1, 2, "encoder")
+    pictures = {
+        name: work_dir / f"{name}.png" for name in ("attention", "patches-pca", "tsne", "cka")
+    }
+    images = [dataset[i]["inputs"].permute(1, 2, 0).numpy() for i in shown(dataset.labels)]
+    draw_attention(pictures["attention"], images, seen[0].attention)
+    colours = [patch_colours(each.maps.numpy()) for each in seen]
+    draw_patches(pictures["patches-pca"], images, dict(zip(names, colours, strict=True)))
+    chosen = legible(dataset.labels)
+    points = [neighbourhoods(each.layers[-1][chosen].numpy(), config.seed) for each in seen]
+    named = dict(zip(names, points, strict=True))
+    draw_points(pictures["tsne"], named, dataset.labels[chosen], dataset.classes)
+    similarity = layer_similarity(seen[0].layers, seen[1].layers)
+    draw_similarity(pictures["cka"], similarity, names)
+    features = seen[0].layers[-1]
+    metrics = {
+        "analyze/rankme": Metric(rankme(features)),
+        "analyze/effective_rank": Metric(effective_rank(features)),
+    }
+    return StageResult(metrics, artifacts={name: str(path) for name, path in pictures.items()})
+
+
+def check(config: Config, encoder: str) -> None:
+    """Raise UserError for other sizes of an encoder, and for too few or unlabelled images."""
+    for source in (encoder, config.reference):
+        check_sizes(config.encoder, source)
+    labels = ImageDataset(**config.val_data).labels
+    if (labels == NO_LABEL).any() or len(legible(labels)) < 3:
+        raise UserError(f"{config.val_data.data}: expected at least 3 images, all with labels")
+
+
+def shown(labels: np.ndarray) -> list[int]:
+    """The first image of each of the first classes."""
+    return np.unique(labels, return_index=True)[1][:SHOWN].tolist()
+
+
+def legible(labels: np.ndarray) -> np.ndarray:
+    """Numbers of the first images of each of the first classes."""
+    members = [np.flatnonzero(labels == label)[:EACH] for label in np.unique(labels)[:LEGIBLE]]
+    return np.concatenate(members)
+
+
+@torch.inference_mode()
+def look(encoder: ViTEncoder, dataset: ImageDataset, config: Config) -> Seen:
+    """Run all images through the encoder."""
+    device = next(encoder.parameters()).device
+    normalize = Normalize(**config.pixels).to(device)
+    blocks = range(encoder.depth)
+    layers: list[list[Tensor]] = [[] for _ in blocks]
+    total = torch.zeros((), device=device)
+    for batch in DataLoader(dataset, config.batch_size, num_workers=config.num_workers):
+        maps = encoder.feature_maps(normalize.images(batch["inputs"].to(device)), blocks)
+        for rows, each in zip(layers, maps, strict=True):
+            rows.append(each.mean(dim=(2, 3)).float().cpu())
+        total = total + maps[-1].double().sum(dim=0)
+    few = torch.stack([dataset[i]["inputs"] for i in shown(dataset.labels)])
+    images = normalize.images(few.to(device))
+    (patches,) = encoder.feature_maps(images, blocks[-1:])
+    return Seen(
+        [torch.cat(rows) for rows in layers],
+        (patches - total / len(dataset)).float().cpu(),
+        class_attention(encoder, images).float().cpu(),
+    )

@@ -1,0 +1,46 @@
+"""Fine-tuned classifiers from files: ours, and others' in any known layout."""
+
+from typing import Any
+
+from downstream.classification.classifier import Classifier
+from downstream.classification.imagenet import synsets
+from mae_core.checkpoints import load_weights, read_metadata, read_weights
+from mae_core.engine.preprocess import Normalize
+from mae_core.errors import UserError
+from mae_core.models import create_encoder
+
+NORM = ("weight", "bias")
+
+
+def load_classifier(
+    path: str, encoder: dict[str, Any], pixels: dict[str, Any]
+) -> tuple[Classifier, list[str]]:
+    """The classifier in a file, and the names of its classes by label.
+
+    A norm after pooling (`fc_norm`) means a global average; without it others' files are taken to
+    use the class token. A file that names no classes and has 1000 of them is ImageNet-1k's.
+
+    Args:
+        path: a `classifier.safetensors` of ours, or a checkpoint of another layout.
+        encoder: `arch` and overrides, as in :func:`mae_core.create_encoder`.
+        pixels: mean and deviation, for files that do not name theirs.
+
+    Raises:
+        UserError: if it holds no classifier, or not all weights of this one.
+    """
+    state, about = read_weights(path), read_metadata(path)
+    if "head.weight" not in state:
+        raise UserError(f"{path} has no head: give a classifier, as `mae-bench finetune` writes it")
+    count = len(state["head.weight"])
+    classes = about.get("classes") or (synsets() if count == 1000 else list(map(str, range(count))))
+    pooled = "fc_norm.weight" in state
+    pool = about.get("pool") or ("avg" if pooled else "cls")
+    normalize = Normalize(**about.get("pixels", pixels))
+    model = Classifier(create_encoder(**encoder), count, normalize, pool)
+    missing = set(load_weights(model, path).missing)
+    if pooled:
+        model.encoder.norm.load_state_dict({key: state[f"fc_norm.{key}"] for key in NORM})
+        missing -= {f"encoder.norm.{key}" for key in NORM}
+    if missing:
+        raise UserError(f"{path} lacks weights of its classifier: {', '.join(sorted(missing)[:5])}")
+    return model, list(classes)

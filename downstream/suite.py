@@ -1,0 +1,132 @@
+"""A suite of data sets, each learnt from few examples, as VTAB-1k (Zhai et al. 2019)."""
+
+import json
+import warnings
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, PredefinedSplit
+from torch import Tensor
+
+from downstream.classification.features import check_features, extract, frozen_encoder
+from downstream.outcomes import save_outcomes
+from downstream.parts import PartReporter, kept
+from downstream.statistics import share
+from mae_core.encoder import ViTEncoder
+from mae_core.errors import UserError
+from mae_core.stage import Metric, Reporter, StageResult
+
+Indices = NDArray[np.int64]
+STRENGTHS = [10.0**power for power in range(-5, 2)]  # C: the less, the stronger the penalty
+KEYS = {"name", "group", "train_data", "val_data"}
+
+
+def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> StageResult:
+    """Logistic regression on frozen features of each data set, tested on all its val images.
+
+    `config.examples`, such as (800, 200), are drawn from train: the second part chooses C, then
+    all of them are learnt. Metrics: `suite/<data set>`, `suite/mean_<group>`, `suite/mean` over
+    data sets as in VTAB (2.1). What is finished stays after an interruption.
+    """
+    model = frozen_encoder(config, encoder)
+    outcomes: dict[str, Tensor] = {}
+    groups: dict[str, list[Metric]] = {}
+    settings = {}
+    for number, (entry, part) in enumerate(parts(config)):
+        progress = PartReporter(reporter, entry.name, number, len(config.datasets))
+        job = partial(learn, model, part, encoder, progress)
+        correct = kept(work_dir / entry.name, job)
+        outcomes[f"suite/{entry.name}"] = correct
+        groups.setdefault(entry.group, []).append(share(correct))
+        settings[entry.name] = json.loads((work_dir / entry.name / "setting.json").read_text())
+    metrics = {name: share(correct) for name, correct in outcomes.items()}
+    metrics["suite/mean"] = mean_of(list(metrics.values()))
+    metrics |= {f"suite/mean_{group}": mean_of(found) for group, found in groups.items()}
+    summary = work_dir / "settings.json"
+    summary.write_text(json.dumps(settings, indent=2))
+    artifacts = {"settings": str(summary), **save_outcomes(work_dir, outcomes)}
+    return StageResult(metrics, artifacts=artifacts)
+
+
+def check(config: Config, encoder: str) -> None:
+    """Raise UserError if a data set is not well described or has too few images or classes."""
+    names = []
+    for entry, part in parts(config):
+        names.append(entry.name)
+        train, _ = check_features(part, encoder)
+        try:
+            choose(train.labels, config.examples, config.seed)
+        except UserError as error:
+            raise UserError(f"{entry.name}: {error}") from error
+    odd = sorted({name for name in names if names.count(name) > 1 or name.startswith("mean")})
+    if odd or not names:
+        raise UserError(
+            f"datasets={names}: expected one or more, of different names that do not begin 'mean'"
+        )
+
+
+def parts(config: Config) -> Iterator[tuple[Any, Config]]:
+    """The entry of each data set, and the config with its data. Raises UserError for odd keys."""
+    for entry in config.datasets:
+        if set(entry) != KEYS:
+            raise UserError(f"datasets has {dict(entry)}: expected {', '.join(sorted(KEYS))}")
+        part = Config(config.to_dict())
+        part.train_data, part.val_data = entry.train_data, entry.val_data
+        yield entry, part
+
+
+def learn(
+    model: ViTEncoder, config: Config, encoder: str, reporter: Reporter, work_dir: Path
+) -> Tensor:
+    """(N,) bool: which val images are classified correctly; C goes to `setting.json`."""
+    train, val = check_features(config, encoder)
+    train = train.only(choose(train.labels, config.examples, config.seed))
+    x, queries = (extract(model, data, config, reporter) for data in (train, val))
+    centre, scale = x.mean(0), x.std(0).clamp(min=1e-6)
+    search = fit(((x - centre) / scale).numpy(), train.labels, config.examples[0])
+    setting = {"C": search.best_params_["C"], "held_out": float(search.best_score_)}
+    (work_dir / "setting.json").write_text(json.dumps(setting))
+    predicted = search.predict(((queries - centre) / scale).numpy())
+    return torch.from_numpy(predicted == val.labels)
+
+
+def choose(labels: Indices, examples: tuple[int, int], seed: int) -> Indices:
+    """Numbers of images in random order, of both parts of `examples`, one of each class first.
+
+    The rest is as frequent as in `labels` (N,); so the first part has all classes.
+
+    Raises:
+        UserError: if there are fewer images, or more classes than the first part has images.
+    """
+    order = np.random.default_rng(seed).permutation(len(labels))
+    _, first = np.unique(labels[order], return_index=True)
+    if len(labels) < sum(examples) or len(first) > examples[0] or min(examples) < 1:
+        raise UserError(
+            f"examples={tuple(examples)} cannot be drawn from {len(labels)} train images of "
+            f"{len(first)} classes: expected as many images, and no more classes than the first"
+        )
+    return np.concatenate([order[first], np.delete(order, first)])[: sum(examples)]
+
+
+def fit(x: NDArray[np.float32], y: Indices, learnt: int) -> GridSearchCV:
+    """Logistic regression on all of `x` (N, D), its C chosen by learning the first `learnt`."""
+    held_out = np.where(np.arange(len(x)) < learnt, -1, 0)
+    model = LogisticRegression(max_iter=1000)
+    search = GridSearchCV(model, {"C": STRENGTHS}, cv=PredefinedSplit(held_out))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # a weak penalty; another C wins then
+        return search.fit(x, y)
+
+
+def mean_of(metrics: list[Metric]) -> Metric:
+    """Their mean; the 95 % interval is that of other val images of the same data sets."""
+    value = sum(metric.value for metric in metrics) / len(metrics)
+    return Metric(value, sum((metric.ci95 or 0.0) ** 2 for metric in metrics) ** 0.5 / len(metrics))

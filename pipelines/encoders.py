@@ -1,0 +1,45 @@
+"""Encoders by name: as `mae_core` knows them, and `runs:/<id>`, the checkpoint of an MLflow run."""
+
+from mae_core import published
+from mae_core.data.cache import atomic_folder, cache_root, locked
+from mae_core.errors import UserError
+
+RUNS = "runs:/"
+
+
+def resolve_encoder(spec: str) -> str:
+    """As :func:`mae_core.published.resolve_encoder`; for a run, its checkpoint in the cache.
+
+    Raises:
+        UserError: also if there is no such run, or it has no checkpoint.
+    """
+    return from_run(run_of(spec)) if spec.startswith(RUNS) else published.resolve_encoder(spec)
+
+
+def run_of(spec: str) -> str:
+    """The run's id in `runs:/<id>`, '' in any other name."""
+    return spec.removeprefix(RUNS).strip("/") if spec.startswith(RUNS) else ""
+
+
+def from_run(run_id: str) -> str:
+    """The path of a run's checkpoint, downloaded once."""
+    from mlflow.exceptions import MlflowException
+
+    from pipelines.tracking import Tracker
+
+    folder = cache_root() / "encoders" / f"run-{run_id}"
+    with locked(folder):
+        if not folder.is_dir():
+            tracker = Tracker()
+            try:
+                stored = tracker.client.list_artifacts(run_id, "checkpoint")
+            except MlflowException as error:
+                raise UserError(f"no MLflow run '{run_id}' in {tracker.uri}") from error
+            if not stored:
+                raise UserError(
+                    f"the MLflow run '{run_id}' has no checkpoint: give one of a pretraining or "
+                    "of a fine-tuning that has finished"
+                )
+            with atomic_folder(folder) as partial:
+                tracker.client.download_artifacts(run_id, stored[0].path, str(partial))
+    return str(next(path for path in folder.rglob("*") if path.is_file()))

@@ -1,0 +1,137 @@
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from safetensors.torch import save_file
+
+from downstream.classification.classifier import Classifier
+from downstream.classification.evaluate import check, open_set, run
+from downstream.classification.imagenet import ALEXNET
+from downstream.classification.load import load_classifier
+from downstream.outcomes import load_outcomes
+from mae_core import UserError, create_encoder
+from mae_core.checkpoints import save_weights
+from mae_core.engine.config import load_config
+from mae_core.engine.preprocess import Normalize
+from mae_core.stage import SilentReporter
+from tests.downstream.conftest import TINY
+
+PIXELS = {"mean": [72.9] * 3, "std": [90.0] * 3}
+CLASSES = [f"class-{i}" for i in range(4)]
+
+
+@pytest.fixture
+def classifier(tmp_path: Path) -> Path:
+    """Four classes; its first weights are chance, but not the same for all images."""
+    torch.manual_seed(0)
+    model = Classifier(create_encoder(**TINY, img_size=30), 4, Normalize(**PIXELS), head_std=1.0)
+    path = tmp_path / "classifier.safetensors"
+    about = {"encoder": model.encoder.config, "classes": CLASSES, "pool": "avg", "pixels": PIXELS}
+    save_weights(path, model, **about)
+    return path
+
+
+@pytest.fixture
+def config(garments: Path) -> Config:
+    config = load_config("evaluate/vit-base-p16_in1k")
+    config.encoder = {**TINY, "img_size": 30}
+    config.transform.update(input_size=30, crop_pct=1.0)
+    config.update(num_workers=0, batch_size=16, pixels={"mean": [0.0] * 3, "std": [1.0] * 3})
+    config.sets = [{"name": "val", "data": str(garments / "val")}]
+    return config
+
+
+def logits(path: Path, config: Config, entry: dict) -> tuple[torch.Tensor, torch.Tensor]:
+    """Computed one image at a time."""
+    model, _ = load_classifier(str(path), config.encoder, config.pixels)
+    model.eval()
+    images = open_set(entry, config)
+    items = [model.data_preprocessor({"inputs": i["inputs"][None]})["inputs"] for i in images]
+    with torch.inference_mode():
+        found = [model.head(model.features(item)) for item in items]
+    return torch.cat(found), torch.from_numpy(images.labels)
+
+
+def test_top_1_is_that_of_one_image_at_a_time(
+    classifier: Path, config: Config, tmp_path: Path
+) -> None:
+    result = run(config, str(classifier), tmp_path, SilentReporter())
+    found, labels = logits(classifier, config, config.sets[0])
+    expected = (found.argmax(1) == labels).numpy()
+    outcomes = load_outcomes(Path(result.artifacts["outcomes"]))
+    assert outcomes["evaluate/val"].tolist() == expected.tolist()
+    assert result.metrics["evaluate/val"].value == pytest.approx(expected.mean())
+    assert 0 < expected.mean() < 1
+
+
+def test_only_the_classes_of_a_subset_compete(
+    classifier: Path, config: Config, garments: Path, tmp_path: Path
+) -> None:
+    for name in ("0", "2"):  # numbers of the classes, not their names
+        shutil.copytree(garments / "val" / f"class-{name}", garments / "part" / name)
+    config.sets = [{"name": "a", "data": str(garments / "part"), "subset": True}]
+    result = run(config, str(classifier), tmp_path, SilentReporter())
+    found, labels = logits(classifier, config, config.sets[0])
+    expected = (found[:, [0, 2]].argmax(1) == labels).float().mean()
+    assert result.metrics["evaluate/a"].value == pytest.approx(float(expected))
+    config.sets = [{"name": "a", "data": str(garments / "part")}]
+    with pytest.raises(UserError, match="has 2 of the classifier's 4 classes"):
+        check(config, str(classifier))
+
+
+def test_corruptions_give_mce(
+    classifier: Path, config: Config, garments: Path, tmp_path: Path
+) -> None:
+    for name in ALEXNET:
+        for severity in range(1, 6):
+            for label in CLASSES:
+                folder = garments / "c" / name / str(severity) / label
+                folder.mkdir(parents=True)
+                shutil.copy(garments / "val" / label / "0.png", folder)
+    config.sets = [{"name": "c", "data": str(garments / "c"), "corrupted": True}]
+    metrics = run(config, str(classifier), tmp_path, SilentReporter()).metrics
+    error = 1 - metrics["evaluate/c"].value
+    expected = sum(error / alexnet for alexnet in ALEXNET.values()) / 15
+    assert metrics["evaluate/mCE"].value == pytest.approx(expected)
+    assert metrics["evaluate/c_fog"].value == pytest.approx(1 - error)
+    assert len(metrics) == 17
+
+
+def test_a_file_in_the_official_layout_is_the_same_classifier(
+    classifier: Path, config: Config, tmp_path: Path
+) -> None:
+    """facebookresearch/mae: timm's names, fc_norm, no norm, wrapped in a dict."""
+    ours, _ = load_classifier(str(classifier), config.encoder, PIXELS)
+    state = {k.removeprefix("encoder."): v for k, v in ours.state_dict().items()}
+    official = {f"fc_{k}" if k.startswith("norm.") else k: v for k, v in state.items()}
+    torch.save({"model": official}, tmp_path / "finetuned.pth")
+    theirs, classes = load_classifier(str(tmp_path / "finetuned.pth"), config.encoder, PIXELS)
+    assert theirs.pool == "avg" and classes == ["0", "1", "2", "3"]
+    images = torch.randn(2, 3, 30, 30)
+    unused = torch.zeros(2)
+    assert torch.equal(theirs.eval()(images, unused), ours.eval()(images, unused))
+
+
+def test_a_file_without_a_head_or_a_weight_is_the_users_mistake(
+    classifier: Path, config: Config, tmp_path: Path
+) -> None:
+    encoder = create_encoder(**config.encoder)
+    save_weights(tmp_path / "encoder.safetensors", encoder, encoder=encoder.config)
+    with pytest.raises(UserError, match="has no head"):
+        check(config, str(tmp_path / "encoder.safetensors"))
+    model, _ = load_classifier(str(classifier), config.encoder, PIXELS)
+    state = {k: v for k, v in model.state_dict().items() if "blocks.1.mlp.fc1" not in k}
+    save_file(state, tmp_path / "part.safetensors")
+    with pytest.raises(UserError, match=r"lacks weights .*encoder\.blocks\.1\.mlp\.fc1"):
+        check(config, str(tmp_path / "part.safetensors"))
+
+
+def test_a_set_of_other_classes_is_told_before_anything_runs(
+    classifier: Path, config: Config, garments: Path
+) -> None:
+    (garments / "val" / "class-3").rename(garments / "val" / "hat")
+    check(config, "random")  # stands in for a classifier that is still to be trained
+    with pytest.raises(UserError, match="the class 'hat'"):
+        check(config, str(classifier))

@@ -1,0 +1,67 @@
+import pytest
+
+from pipelines.report.names import (
+    COLUMNS,
+    is_headline,
+    metrics_of,
+    number,
+    order,
+    title,
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("knn/top1", "kNN, top-1"),
+        ("knn/top1_k100", "kNN, top-1, k = 100"),
+        ("few-shot/5way1shot_logistic", "Few-shot, 5-way 1-shot, logistic"),
+        ("few-shot/3way2shot", "Few-shot, 3-way 2-shot"),
+        ("low-shot/1pct_probe", "Few labels, 1 % of them, linear classifier"),
+        ("low-shot/13img_finetune", "Few labels, 13 image(s) a class, fine-tuned"),
+        ("partial-finetune/0.5blocks", "Fine-tuning of the last 0.5 blocks, top-1"),
+        ("suite/mean_natural", "Suite, mean of natural"),
+        ("evaluate/mCE", "Corruptions, mCE (lower is better)"),
+        ("analyze/rankme", "Analyze, rankme"),
+    ],
+)
+def test_any_metric_has_a_title(name: str, expected: str) -> None:
+    assert title(name) == expected
+
+
+def test_metrics_are_in_the_order_of_tasks_then_known_ones_then_numbers() -> None:
+    names = [
+        "fine-tune/top1",
+        "partial-finetune/0blocks",
+        "partial-finetune/0.5blocks",
+        "partial-finetune/2blocks",
+        "partial-finetune/12blocks",
+        "low-shot/1pct_finetune",
+        "low-shot/10pct_finetune",
+        "knn/top1",
+        "knn/top1_k10",
+        "knn/top1_k100",
+        "few-shot/10way5shot",
+        "few-shot/5way1shot_ridge",
+        "segment/mIoU",
+    ]
+    assert sorted(reversed(names), key=order) == names
+    assert sorted(COLUMNS, key=order)[:7] == list(COLUMNS)[:7]
+
+
+def test_only_headlines_are_in_the_first_table() -> None:
+    for name in (*COLUMNS, "low-shot/1pct_probe", "evaluate/r", "evaluate/mCE"):
+        assert is_headline(name), name
+    for name in ("knn/top1_k10", "few-shot/5way1shot_ridge", "suite/flowers", "analyze/rankme"):
+        assert not is_headline(name), name
+
+
+def test_a_stages_results_are_told_from_what_it_logged() -> None:
+    logged = ["loss", "lr", "val/top1", "fine-tune/top1", "fine-tune/top1_ci95", "knn/top1"]
+    assert metrics_of("finetune", logged) == ["fine-tune/top1"]
+
+
+def test_numbers_are_in_percent_with_their_interval() -> None:
+    assert number("knn/top1", 0.8734, 0.0081) == "87.3 ± 0.8"
+    assert number("knn/top1", 1.0, None) == "100.0"
+    assert number("analyze/rankme", 41.26, None) == "41.3"

@@ -1,0 +1,78 @@
+from pathlib import Path
+
+import pytest
+
+from mae_core import UserError, create_encoder
+from mae_core.checkpoints import save_weights
+from pipelines.matrix import planned_cells
+from pipelines.recipe import load_recipe
+from tests.tiny import write_recipe
+
+ROWS = ("mae", "random", "supervised")
+
+
+def recipe(configs: Path, tasks: tuple[str, ...], rows: tuple[str, ...] = ROWS) -> Path:
+    path = write_recipe(configs, tasks, rows)
+    path.write_text(
+        path.read_text() + f"supervised = '{configs / 'supervise.py'}'\nrepeats = dict()\n"
+    )
+    return path
+
+
+def cells(path: Path, *overrides: str) -> dict[str, tuple[str, str | None, int]]:
+    """Source, upstream and seed by name."""
+    planned = planned_cells(load_recipe(str(path), overrides))
+    return {cell.name: (cell.source, upstream, cell.config.seed) for cell, upstream in planned}
+
+
+def test_each_cell_takes_the_encoder_of_its_row(configs: Path) -> None:
+    found = cells(recipe(configs, ("finetune", "knn")))
+    assert found == {
+        "pretrain[mae]": ("random", None, 0),
+        "supervise[supervised]": ("random", None, 0),
+        "finetune[mae]": ("random", "pretrain[mae]", 0),
+        "knn[mae]": ("random", "pretrain[mae]", 0),
+        "finetune[random]": ("random", None, 0),
+        "knn[random]": ("random", None, 0),
+        "finetune[supervised]": ("supervised", None, 0),
+        "knn[supervised]": ("random", "supervise[supervised]", 0),
+    }
+
+
+def test_repeats_are_cells_of_their_own_with_further_seeds(configs: Path) -> None:
+    found = cells(recipe(configs, ("knn",), ("random",)), "repeats={'knn': 3}", "seed=5")
+    assert {name: seed for name, (_, _, seed) in found.items()} == {
+        "knn[random]": 5,
+        "knn[random]#1": 6,
+        "knn[random]#2": 7,
+    }
+
+
+@pytest.mark.parametrize("repeats", ["{'knnn': 2}", "{'knn': 0}", "{'knn': 'two'}"])
+def test_repeats_of_no_task_or_no_number_are_the_users_mistake(configs: Path, repeats: str) -> None:
+    with pytest.raises(UserError, match="repeats has"):
+        load_recipe(str(recipe(configs, ("knn",))), [f"repeats={repeats}"])
+
+
+def test_the_row_supervised_needs_a_config(configs: Path) -> None:
+    with pytest.raises(UserError, match="no key `supervised`"):
+        load_recipe(str(write_recipe(configs, ("knn",), ROWS)))
+
+
+def test_encoders_of_other_sizes_are_told_before_anything_runs(
+    configs: Path, tmp_path: Path
+) -> None:
+    path = recipe(configs, ("knn",))
+    with pytest.raises(
+        UserError, match=r"pretrain\.py makes .* width=16, .*knn\.py takes .* width=24"
+    ):
+        load_recipe(str(path), ["knn.encoder.width=24"])
+    encoder = create_encoder("vit-micro-p6", width=24, depth=1, heads=2, img_size=12)
+    save_weights(tmp_path / "e.safetensors", encoder, encoder=encoder.config)
+    with pytest.raises(UserError, match="width=24, the config asks for width=16"):
+        load_recipe(str(path), [f"encoders=['{tmp_path / 'e.safetensors'}']"])
+
+
+def test_more_neighbours_than_images_are_told_before_anything_runs(configs: Path) -> None:
+    with pytest.raises(UserError, match=r"k=99 .* found 35"):
+        load_recipe(str(recipe(configs, ("knn",))), ["knn.k=99"])
