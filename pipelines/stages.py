@@ -73,6 +73,8 @@ def fingerprint(config: Config, encoder: str) -> str:
         "data": data_digests(config),
         "code": code_version(),
     }
+    if config.get("reference", "random") not in NO_FILE:
+        content["reference"] = digest(config.reference)
     text = json.dumps(content, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

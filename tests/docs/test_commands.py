@@ -10,10 +10,11 @@ from mmengine.config import Config
 
 from mae_core.engine.config import load_config
 from pipelines.cli import app
+from pipelines.stages import STAGES
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("configs/**/*.py")])
-SHIPPED = ("pretrain/", "finetune/", "linear_probe/", "knn/", "few_shot/", "detect/", "segment/")
+SHIPPED = tuple(f"{stage.replace('-', '_')}/" for stage in STAGES)
 
 
 def commands(path: Path) -> list[list[str]]:
