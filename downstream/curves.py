@@ -49,7 +49,7 @@ def draw_curves(
     axis.minorticks_off()
     axis.set_title(title, loc="left", fontweight="bold")
     axis.set(xlabel=amount, ylabel="top-1 accuracy")
-    axis.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    axis.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g}%")
     axis.spines[["top", "right"]].set_visible(False)
     axis.grid(axis="y", alpha=0.3)
     if len(curves) > 1:

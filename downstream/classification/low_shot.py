@@ -21,7 +21,7 @@ from mae_core.data.sources.select import balanced, stratified
 from mae_core.errors import UserError
 from mae_core.stage import Reporter, StageResult
 
-METHODS = ("probe", "finetune")
+METHODS = {"probe": "linear classifier", "finetune": "fine-tuned"}  # as the curve names them
 
 
 class Split(NamedTuple):
@@ -73,7 +73,7 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     curves: dict[str, list[Point]] = {}
     for name, metric in metrics.items():
         set_name, _, method = name.removeprefix("low-shot/").rpartition("_")
-        curves.setdefault(method, []).append(Point(sizes[set_name], metric))
+        curves.setdefault(METHODS[method], []).append(Point(sizes[set_name], metric))
     draw_curves(picture, curves, "Few labels", "labelled images")
     artifacts = {"curve": str(picture), **save_outcomes(work_dir, stacked)}
     return StageResult(metrics, artifacts=artifacts)
