@@ -8,6 +8,7 @@ from pathlib import Path
 import psutil
 from joblib import cpu_count
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from mae_core.engine.checkpoint import checkpoints, step_of
@@ -66,17 +67,21 @@ def plan(
 def plan_cells(
     recipe: Recipe, folder: Path, resources: Resources, console: Console
 ) -> Iterator[Item]:
-    """The cells in order; each stage is tried once, whatever the encoder."""
-    trials: dict[str, Trial | None] = {}
+    """The cells in order; each stage is tried once, and once more where it trains from scratch.
+
+    What stands in for an encoder is no classifier: `evaluate` is not tried before there is one.
+    """
+    trials: dict[tuple[str, bool], Trial | None] = {}
     for cell, known in cells(recipe, folder):
         status, done = progress(cell, folder) if known else ("run", 0)
-        if status == "reuse":
-            yield Item(cell, status, 0.0, None)
+        if status == "reuse" or (cell.stage == "evaluate" and not known):
+            yield Item(cell, status, float(status != "reuse"), None)
             continue
-        if cell.stage not in trials:
+        kind = cell.stage, cell.source == "supervised"
+        if kind not in trials:
             console.print(f"trying {cell.stage} ...")
-            trials[cell.stage] = try_stage(cell, folder, usable(cell.stage, resources))
-        trial = trials[cell.stage]
+            trials[kind] = try_stage(cell, folder, usable(cell.stage, resources))
+        trial = trials[kind]
         yield Item(cell, status, 1 - done / trial.total if trial else 1.0, trial)
 
 
@@ -112,7 +117,8 @@ def table(items: list[Item], recipe: Recipe, resources: Resources) -> Table:
     for name in ("amount", "time each", "time", "memory", "checkpoint"):
         shown.add_column(name, justify="right")
     for item in items:
-        shown.add_row(item.cell.stage, item.cell.encoder, item.status, *figures(item))
+        row = item.cell.encoder + (f" #{item.cell.repeat}" if item.cell.repeat else "")
+        shown.add_row(item.cell.stage, row, item.status, *figures(item))
     return shown
 
 
@@ -139,7 +145,7 @@ def summary(items: list[Item], recipe: Recipe, folder: Path) -> Iterator[str]:
     )
     unknown = [item.cell.name for item in items if item.hours is None]
     if unknown:
-        yield f"unknown, and not counted: {', '.join(unknown)}"
+        yield escape(f"unknown, and not counted: {', '.join(unknown)}")
     trials = [item.trial for item in items if item.trial]
     memory = sum(sorted((t.memory for t in trials), reverse=True)[: recipe.slots])
     disk = sum(KEPT * t.checkpoint for t in trials)

@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mae_core.checkpoints import SIZES, check_sizes, read_weights
 from mae_core.data.demo import prepare_demo
 from mae_core.data.roots import DEMO
-from mae_core.data.sources import check_data
+from mae_core.data.sources import check_data, opened_once
 from mae_core.engine.config import find_config, load_config
 from mae_core.errors import UserError, suggest
 from mae_core.models import create_encoder
@@ -86,7 +86,8 @@ def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
     }
     for encoder in content.encoders:
         check_encoder(encoder, ROWS)
-    check_stages(content, configs)
+    with opened_once():
+        check_stages(content, configs)
     repeats = {stage: int(count) for stage, count in content.get("repeats", {}).items()}
     return Recipe(
         find_config(name, "benchmarks").stem,

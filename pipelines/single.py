@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from joblib import cpu_count
 
+from mae_core.data.sources import opened_once
 from mae_core.errors import UserError
 from pipelines.cell import Cell, Outcome, Setting, join_cell, run_cell
 from pipelines.display import Display
@@ -68,7 +69,8 @@ def prepare(
     check_encoder(encoder, names_for(stage))
     folder = (work_dir or Path("runs") / Path(config).stem).absolute()
     source = resolve_encoder(encoder)
-    check_stage(stage, settings, source)
+    with opened_once():
+        check_stage(stage, settings, source)
     cell = Cell(stage, encoder, source, settings, encoder_run=run_of(encoder))
     return cell, folder
 

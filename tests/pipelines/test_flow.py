@@ -171,7 +171,10 @@ def test_the_row_supervised_and_evaluate_take_what_other_cells_make(
         ("knn", "supervised"),
         ("evaluate", "supervised"),
     } <= compared
-    for task in ("fine-tune", "evaluate"):  # the same classifier on the same images
-        assert next(r["value"] for r in report["rows"] if r["task"] == task) == next(
-            r["value"] for r in report["rows"] if r["task"] == "fine-tune"
-        )
+    for encoder in ("random", "supervised"):  # the same classifier on the same images
+        values = [
+            row["value"]
+            for row in report["rows"]
+            if row["encoder"] == encoder and row["task"] in ("fine-tune", "evaluate")
+        ]
+        assert len(values) == 2 and values[0] == values[1]

@@ -72,6 +72,32 @@ def test_a_plan_knows_what_is_done_and_what_is_half_done(
     assert tried == ["finetune", "knn"]
 
 
+def test_a_plan_tries_from_scratch_apart_and_no_classifier_that_is_not_there(
+    configs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_recipe(configs, ("evaluate", "finetune", "knn"), ("random", "supervised"))
+    added = f"supervised = '{configs / 'supervise.py'}'\nrepeats = dict(knn=2)\n"
+    path.write_text(path.read_text() + added)
+    tried: list[tuple[str, str]] = []
+
+    def try_stage(cell: Cell, *_: object) -> Trial:
+        tried.append((cell.stage, cell.source))
+        return Trial("step", 10, 0.1, 1, 1)
+
+    monkeypatch.setattr(planning, "try_stage", try_stage)
+    items, text = show(str(path), tmp_path / "work")
+    assert tried == [
+        ("supervise", "random"),
+        ("finetune", "random"),
+        ("knn", "random"),
+        ("finetune", "supervised"),
+    ]
+    unknown = ["evaluate[random]", "evaluate[supervised]"]
+    assert [item.cell.name for item in items if item.hours is None] == unknown
+    assert f"unknown, and not counted: {', '.join(unknown)}" in text
+    assert "random #1" in text
+
+
 def test_a_plan_refuses_what_the_benchmark_would(recipe: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="effective_batch=5 is no multiple"):
         show(recipe, tmp_path, "pretrain.effective_batch=5")

@@ -4,6 +4,8 @@ import pytest
 
 from mae_core import UserError, create_encoder
 from mae_core.checkpoints import save_weights
+from mae_core.data.sources import factory
+from mae_core.data.sources.folder import FolderSource
 from mae_core.engine.config import load_config
 from pipelines.recipe import check_content, check_encoder, load_recipe, load_stage_config
 from tests.tiny import write_recipe
@@ -26,6 +28,21 @@ def test_a_recipe_holds_a_config_for_pretraining_and_each_task(recipe: str) -> N
     assert {name: config.stage for name, config in plan.configs.items()} == {
         name: name for name in ("pretrain", "knn", "few-shot")
     }
+
+
+def test_the_checks_of_all_stages_list_each_data_once(
+    recipe: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed: list[Path] = []
+
+    class Listed(FolderSource):
+        def __init__(self, root: Path) -> None:
+            listed.append(root)
+            super().__init__(root)
+
+    monkeypatch.setattr(factory, "FolderSource", Listed)
+    load_recipe(recipe)
+    assert sorted(path.name for path in listed) == ["train", "val"]
 
 
 def test_nothing_is_pretrained_without_the_row_mae(recipe: str) -> None:

@@ -2,7 +2,9 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from mae_core.data.roots import path_digest, resolve_path
@@ -17,6 +19,7 @@ HUGGING_FACE = "hf:"
 SHARDS = (".tar", ".parquet")
 COMPRESSED = (".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")
 SPLITS = {"train", "val", "validation", "test"}
+_opened: ContextVar[dict[str, tuple[Source, str]] | None] = ContextVar("opened", default=None)
 
 
 def open_source(
@@ -54,6 +57,16 @@ def open_source(
     return source
 
 
+@contextmanager
+def opened_once() -> Iterator[None]:
+    """Within the block no data is listed twice: for checks of many stages on the same images."""
+    token = _opened.set({})
+    try:
+        yield
+    finally:
+        _opened.reset(token)
+
+
 def check_data(data: str) -> None:
     """Raise UserError if the file or folder that `data` means is missing; asks no network."""
     if not data.startswith(HUGGING_FACE):
@@ -75,6 +88,15 @@ def data_digest(data: str) -> str:
 
 def _open(data: str) -> tuple[Source, str]:
     """The whole source and its own place, with which its names begin."""
+    opened = _opened.get()
+    if opened is None:
+        return _open_anew(data)
+    if data not in opened:
+        opened[data] = _open_anew(data)
+    return opened[data]
+
+
+def _open_anew(data: str) -> tuple[Source, str]:
     if data.startswith(HUGGING_FACE):
         from mae_core.data.sources.table import hugging_face_source
 

@@ -130,6 +130,7 @@ def test_without_cases_better_means_beyond_both_intervals(
 @given(value=shares, other=shares)
 def test_without_intervals_there_is_a_difference_but_no_verdict(value: float, other: float) -> None:
     found = difference(row(value), row(other, 0.1))
+    assert (found.verdict, found.low, found.p) == ("", None, None)
     assert float(text(found)) == round(100 * (value - other), 1)
 
 

@@ -10,7 +10,7 @@ from mae_core import UserError
 from mae_core.data import roots
 from mae_core.data.images import ImageDataset
 from mae_core.data.sampler import DrawSampler
-from mae_core.data.sources import Source, check_data, data_digest, open_source
+from mae_core.data.sources import Source, check_data, data_digest, open_source, opened_once
 from mae_core.data.sources.base import NO_LABEL
 from tests.forms import (
     Images,
@@ -169,6 +169,17 @@ def test_a_missing_path_names_what_is_there_instead(tmp_path: Path, call: object
     assert callable(call)
     with pytest.raises(UserError, match=rf"no data at .*tarin: {tmp_path}/images .* holds train"):
         call(f"{tmp_path}/images/tarin")
+
+
+def test_within_a_block_of_checks_data_is_listed_once(tmp_path: Path) -> None:
+    root = tmp_path / "images"
+    write_folder(root, {"a/0.jpg": b"", "b/0.jpg": b""})
+    with opened_once():
+        open_source(str(root))
+        write_folder(root, {"b/1.jpg": b""})
+        assert len(open_source(str(root))) == 2
+        assert len(open_source(str(root), part=(0.0, 0.5))) == 1
+    assert len(open_source(str(root))) == 3
 
 
 def test_the_hub_is_not_asked_by_a_check() -> None:
