@@ -8,12 +8,7 @@ from mmengine.device import get_device
 from torch.utils.data import DataLoader
 
 from downstream.classification.classifier import Classifier
-from downstream.classification.imagenet import (
-    ALEXNET,
-    SEVERITIES,
-    columns_of,
-    mean_corruption_error,
-)
+from downstream.classification.imagenet import columns_of, mean_corruption_error
 from downstream.classification.load import load_classifier
 from downstream.outcomes import save_outcomes
 from downstream.parts import PartReporter
@@ -63,6 +58,11 @@ def check(config: Config, encoder: str) -> None:
         images = open_set(entry, config)
         if (images.labels == NO_LABEL).any():
             raise UserError(f"{entry['data']} has images without a class")
+        if entry.get("corrupted"):
+            severities: dict[str, list[float]] = {}
+            for corruption, _ in sorted(set(corruptions(images))):
+                severities.setdefault(corruption, []).append(0.0)
+            mean_corruption_error(severities)
         if classes is not None:
             set_columns(images, classes, entry)
 
@@ -104,18 +104,22 @@ def classify(
     return torch.cat(found)
 
 
+def corruptions(images: ImageDataset) -> list[tuple[str, ...]]:
+    """Corruption and severity of each image, from its path."""
+    return [Path(images.source.name(i)).parts[-4:-2] for i in range(len(images))]
+
+
 def corruption_errors(images: ImageDataset, correct: torch.Tensor) -> dict[str, Metric]:
     """Top-1 of each corruption, `evaluate/c_<corruption>`, and mCE, of <corruption>/<severity>/."""
-    places = [Path(images.source.name(i)).parts[-4:-2] for i in range(len(images))]
     cases: dict[tuple[str, ...], list[bool]] = {}
-    for place, right in zip(places, correct.tolist(), strict=True):
+    for place, right in zip(corruptions(images), correct.tolist(), strict=True):
         cases.setdefault(place, []).append(right)
     errors: dict[str, list[float]] = {}
     for (corruption, _), rights in sorted(cases.items()):
         errors.setdefault(corruption, []).append(1 - sum(rights) / len(rights))
-    mce = mean_corruption_error({name: errors[name] for name in ALEXNET if name in errors})
+    mce = mean_corruption_error(errors)
     single = {
-        f"evaluate/c_{name}": Metric(1 - sum(values) / SEVERITIES)
+        f"evaluate/c_{name}": Metric(1 - sum(values) / len(values))
         for name, values in errors.items()
     }
     return {"evaluate/mCE": Metric(mce), **single}

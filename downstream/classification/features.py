@@ -127,7 +127,7 @@ def extract(
         done = fetch(behind, x, done)
         behind = pool_tokens(tokens, config.pool)
         reporter.progress(done, len(dataset), "image")
-    fetch(behind, x, done)
+    reporter.progress(fetch(behind, x, done), len(dataset), "image")
     return x
 
 

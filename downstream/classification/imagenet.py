@@ -62,13 +62,14 @@ def mean_corruption_error(errors: Mapping[str, Sequence[float]]) -> float:
     """mCE (Hendrycks and Dietterich 2019, 4.1): 1 is AlexNet's, less is better.
 
     Args:
-        errors: by corruption, the error (0 to 1) at each of the five severities.
+        errors: by corruption, the error (0 to 1) at each of the five severities; others than the
+            15 do not count.
 
     Raises:
         UserError: if one of the 15 corruptions, or a severity, is missing.
     """
     missing = sorted(set(ALEXNET) - set(errors))
-    short = [name for name, values in errors.items() if len(values) != SEVERITIES]
+    short = [n for n, values in errors.items() if n in ALEXNET and len(values) != SEVERITIES]
     if missing or short:
         raise UserError(
             f"mCE needs all 15 corruptions at 5 severities; missing or short: "

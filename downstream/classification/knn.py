@@ -15,6 +15,8 @@ from mae_core.data.images import ImageDataset
 from mae_core.errors import UserError
 from mae_core.stage import Reporter, StageResult
 
+Nearest = tuple[torch.Tensor, torch.Tensor]  # cosines and indices, (B, k), the nearest first
+
 
 def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> StageResult:
     """Classify val images by their nearest train images.
@@ -49,7 +51,7 @@ def knn_predict(
     ks: Sequence[int],
     temperature: float,
     block: int = 1024,
-    bank_block: int = 1 << 17,
+    bank_block: int = 1 << 16,
 ) -> torch.Tensor:
     """Weighted vote of the k nearest by cosine (Wu et al. 2018, 3.4), exact for any number.
 
@@ -71,35 +73,30 @@ def knn_predict(
     check_k(max(ks), x)
     device, classes = get_device(), int(y.max()) + 1
     mean, std = x.mean(0), x.std(0).clamp(min=1e-6)
-    labels = []
-    for part in queries.split(block):
-        asked = F.normalize((part - mean) / std).to(device)
-        cosine, index = nearest(x, (mean, std), asked, max(ks), bank_block)
-        weight = ((cosine - 1) / temperature).exp()  # the largest is 1, whatever the temperature
-        near = y.to(device)[index]
-        votes = [vote(near[:, :k], weight[:, :k], classes) for k in ks]
-        labels.append(torch.stack(votes).cpu())
-    return torch.cat(labels, dim=1)
+    asked = F.normalize((queries - mean) / std).to(device)
+    best = [nothing(len(part), device) for part in asked.split(block)]
+    for start in range(0, len(x), bank_block):
+        rows = F.normalize((x[start : start + bank_block] - mean) / std).to(device)
+        for place, part in enumerate(asked.split(block)):
+            best[place] = nearest(best[place], part @ rows.T, start, max(ks))
+    cosine, index = (torch.cat(parts) for parts in zip(*best, strict=True))
+    weight = ((cosine - 1) / temperature).exp()  # the largest is 1, whatever the temperature
+    near = y.to(device)[index]
+    return torch.stack([vote(near[:, :k], weight[:, :k], classes) for k in ks]).cpu()
 
 
-def nearest(
-    x: torch.Tensor,
-    scale: tuple[torch.Tensor, torch.Tensor],
-    asked: torch.Tensor,
-    k: int,
-    block: int,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cosines and indices (B, k) of the nearest rows of `x`, the nearest first."""
-    mean, std = scale
-    best = torch.empty(len(asked), 0, device=asked.device)
-    index = torch.empty(len(asked), 0, dtype=torch.int64, device=asked.device)
-    for start in range(0, len(x), block):
-        rows = F.normalize((x[start : start + block] - mean) / std).to(asked.device)
-        cosine, place = (asked @ rows.T).topk(min(k, len(rows)))
-        best, index = torch.cat([best, cosine], 1), torch.cat([index, place + start], 1)
-        best, order = best.topk(min(k, best.shape[1]))
-        index = index.gather(1, order)
-    return best, index
+def nothing(count: int, device: str) -> Nearest:
+    """No neighbours of `count` queries."""
+    empty = torch.empty(count, 0, device=device)
+    return empty, empty.long()
+
+
+def nearest(best: Nearest, cosine: torch.Tensor, start: int, k: int) -> Nearest:
+    """The k nearest among those known and the rows from `start` on, with cosines (B, rows)."""
+    found, place = cosine.topk(min(k, cosine.shape[1]))
+    found, index = torch.cat([best[0], found], 1), torch.cat([best[1], place + start], 1)
+    found, order = found.topk(min(k, found.shape[1]))
+    return found, index.gather(1, order)
 
 
 def vote(labels: torch.Tensor, weights: torch.Tensor, classes: int) -> torch.Tensor:

@@ -97,6 +97,9 @@ def test_corruptions_give_mce(
     assert metrics["evaluate/mCE"].value == pytest.approx(expected)
     assert metrics["evaluate/c_fog"].value == pytest.approx(1 - error)
     assert len(metrics) == 17
+    shutil.rmtree(garments / "c" / "snow" / "3")
+    with pytest.raises(UserError, match="missing or short: snow"):
+        check(config, str(classifier))
 
 
 def test_a_file_in_the_official_layout_is_the_same_classifier(
