@@ -84,8 +84,11 @@ def title(name: str) -> str:
     return {
         "supervise": "Training from scratch, top-1",
         "suite": f"Suite, {metric.replace('mean_', 'mean of ')}",
-        "evaluate": "Corruptions, mCE (lower is better)" if name == MCE else f"Tested on {metric}",
+        "evaluate": "Corruptions, mCE (lower is better)"
+        if name == MCE
+        else f"Tested on {re.sub('^c_', 'corruption ', metric)}",
         "few-shot": f"Few-shot, {metric.replace('way', '-way ').replace('shot', '-shot')}",
+        "analyze": f"Features, {metric.replace('_', ' ')} (a count, not percent)",
     }.get(task, f"{task}, {metric}".capitalize())
 
 

@@ -92,6 +92,7 @@ def write_report(run_id: str, tracker: Tracker, folder: Path) -> str:
         "baselines": baselines(benchmark.encoders),
         "lines": table(benchmark, [n for n in names if is_headline(n)], found),
         "more": table(benchmark, [n for n in names if not is_headline(n)], found),
+        "repeated": [repeated(row) for row in benchmark.rows if row.seeds],
         "pictures": shown,
     }
     for kind in ("html", "md"):
@@ -135,6 +136,13 @@ def cell(benchmark: Benchmark, encoder: str, name: str) -> str:
         return number(name, row.value, row.ci95)
     stage = "finetune" if name.startswith("fine-tune/") else name.partition("/")[0]
     return "failed" if f"{stage}[{encoder}]" in benchmark.failed else "–"
+
+
+def repeated(row: Row) -> str:
+    """The single runs behind a number: 'kNN, top-1, mae: 75.0 (seed 0), 74.0 (seed 1)'."""
+    name = f"{row.task}/{row.metric}"
+    runs = (f"{number(name, run['value'], None)} (seed {run['seed']})" for run in row.seeds)
+    return f"{title(name)}, {row.encoder}: {', '.join(runs)}"
 
 
 def best(name: str, rows: Sequence[Row | None]) -> int | None:

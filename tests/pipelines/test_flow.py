@@ -165,6 +165,9 @@ def test_the_row_supervised_and_evaluate_take_what_other_cells_make(
     assert [seed["seed"] for seed in repeated["seeds"]] == [0, 1]
     values = [seed["value"] for seed in repeated["seeds"]]
     assert repeated["value"] == pytest.approx(sum(values) / 2) and repeated["ci95"] > 0
+    page = (tmp_path / "work" / "report" / "report.md").read_text()
+    shown = [f"{100 * value:.1f} (seed {seed})" for seed, value in enumerate(values)]
+    assert f"- kNN, top-1, random: {', '.join(shown)}" in page
     compared = {(c["task"], c["baseline"]) for c in report["comparisons"] if c["p"] is not None}
     assert {
         ("fine-tune", "supervised"),

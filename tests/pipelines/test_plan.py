@@ -85,7 +85,7 @@ def test_a_plan_tries_from_scratch_apart_and_no_classifier_that_is_not_there(
         return Trial("step", 10, 0.1, 1, 1)
 
     monkeypatch.setattr(planning, "try_stage", try_stage)
-    items, text = show(str(path), tmp_path / "work")
+    items, text = show(str(path), tmp_path)
     assert tried == [
         ("supervise", "random"),
         ("finetune", "random"),

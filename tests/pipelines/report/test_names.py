@@ -22,7 +22,9 @@ from pipelines.report.names import (
         ("partial-finetune/0.5blocks", "Fine-tuning of the last 0.5 blocks, top-1"),
         ("suite/mean_natural", "Suite, mean of natural"),
         ("evaluate/mCE", "Corruptions, mCE (lower is better)"),
-        ("analyze/rankme", "Analyze, rankme"),
+        ("evaluate/c_fog", "Tested on corruption fog"),
+        ("evaluate/v2", "Tested on v2"),
+        ("analyze/effective_rank", "Features, effective rank (a count, not percent)"),
     ],
 )
 def test_any_metric_has_a_title(name: str, expected: str) -> None:
