@@ -140,8 +140,24 @@ def stopping_on_error() -> Iterator[None]:
     try:
         yield
     except BaseException:
-        stop_all()
+        with deaf():
+            stop_all()
         raise
+
+
+@contextmanager
+def deaf() -> Iterator[None]:
+    """Ignore further wishes to stop in the block: a second Ctrl-C would leave processes behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, signal.SIG_IGN) for number in signals]
+    try:
+        yield
+    finally:
+        for number, handler in zip(signals, before, strict=True):
+            signal.signal(number, handler)
 
 
 def running() -> list[subprocess.Popen[bytes]]:

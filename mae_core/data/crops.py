@@ -149,8 +149,8 @@ class CentralCrop:
         (height, width), (h, w) = size, self.target
         if h == w:  # torchvision's Resize cuts the longer side off, timm's for others rounds
             return (h, w * width // height) if height <= width else (h * height // width, w)
-        factor = max(h / height, w / width)
-        return round(height * factor), round(width * factor)
+        ratio = min(height / h, width / w)
+        return round(height / ratio), round(width / ratio)
 
 
 def between(bounds: Sequence[float], rng: Random) -> float:

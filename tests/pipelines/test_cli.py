@@ -2,6 +2,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -198,8 +199,10 @@ def test_an_interrupted_benchmark_starts_no_further_stage(
     hangs = configs / "finetune.hangs"
     command = start("run", str(recipe), "-o", "slots=1", "--work-dir", str(tmp_path / "work"))
     wait_for(lambda: hangs.exists() and bool(hangs.read_text()))
-    command.send_signal(signal.SIGTERM)
-    output, _ = command.communicate()
+    for _ in range(2):  # as an impatient user or `timeout` does
+        command.send_signal(signal.SIGTERM)
+        time.sleep(0.2)
+    output, _ = command.communicate(timeout=120)
     assert command.returncode == 75, output
     assert output.strip().endswith("interrupted; run the same command again to continue")
     assert all(gone(int(pid)) for pid in hangs.read_text().split())

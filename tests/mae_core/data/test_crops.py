@@ -4,7 +4,7 @@ import random
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 from scipy.stats import ks_2samp
@@ -94,6 +94,7 @@ def test_a_crop_is_resized_as_pillow_does(box: Box, interpolation: str) -> None:
 
 
 @given(size=st.tuples(st.integers(20, 90), st.integers(20, 90)), crop_pct=st.floats(0.5, 1))
+@example(size=(84, 56), crop_pct=0.71875)  # a height of 82.5 before it is rounded
 @pytest.mark.parametrize("output", [(30, 30), (24, 40)])
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 def test_the_central_crop_is_timms(
