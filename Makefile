@@ -16,7 +16,7 @@ demo: setup  ## Run the whole benchmark on a small real data set
 	.venv/bin/mae-bench run demo
 
 test: setup  ## Run the tests
-	.venv/bin/python -m pytest -n 2 --dist loadgroup
+	.venv/bin/python scripts/test.py
 
 lint: setup  ## Check style and types
 	.venv/bin/ruff check .

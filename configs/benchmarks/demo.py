@@ -4,6 +4,7 @@
 seed = 0
 slots = 2  # stages side by side; each gets its share of the CPU's cores
 pretrain = "pretrain/vit-micro-p6_1xb128-24e_demo"
+supervised = "supervise/vit-micro-p6_1xb128-40e_demo"  # makes the row 'supervised', if asked for
 encoders = ["mae", "random"]
 tasks = {  # the longest first: slots are taken about in this order
     "segment": "segment/upernet_vit-micro-p6_1xb20-56e_demo",
