@@ -22,8 +22,8 @@ from mae_core.patches import gather_patches
 class EmbedsAll(ViTEncoder):
     """Embeds every patch with a linear layer, then drops the masked ones."""
 
-    def _embed(self, images: Tensor, keep: Tensor | None) -> Tensor:
-        tokens = super()._embed(images, None)
+    def embed(self, images: Tensor, keep: Tensor | None = None) -> Tensor:
+        tokens = super().embed(images)
         if keep is None:
             return tokens
         return torch.cat([tokens[:, :1], gather_patches(tokens[:, 1:], keep)], dim=1)
@@ -32,7 +32,7 @@ class EmbedsAll(ViTEncoder):
 class Convolves(EmbedsAll):
     """Embeds every patch with a convolution, then drops the masked ones."""
 
-    def _embed(self, images: Tensor, keep: Tensor | None) -> Tensor:
+    def embed(self, images: Tensor, keep: Tensor | None = None) -> Tensor:
         tokens = self.patch_embed(images) + self.pos_embed[:, 1:]
         if keep is not None:
             tokens = gather_patches(tokens, keep)

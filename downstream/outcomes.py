@@ -5,6 +5,7 @@ smaller differences than two intervals side by side.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -14,23 +15,56 @@ import torch
 from numpy.typing import NDArray
 
 FILE = "outcomes.npz"
+RESAMPLED = "resampled:"  # before the name of a metric that is no mean of cases
 
 
-def save_outcomes(work_dir: Path, outcomes: Mapping[str, torch.Tensor]) -> dict[str, str]:
+@dataclass(frozen=True)
+class Resampled:
+    """A metric that is no mean of cases, such as an average precision.
+
+    Attributes:
+        values: (1 + B,) float, on all cases and on each of B resamples of them, the same for all
+            encoders tested on as many cases.
+    """
+
+    values: NDArray[np.float64]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the values."""
+        return self.values.shape
+
+
+Outcomes = NDArray[np.generic] | Resampled
+
+
+def save_outcomes(
+    work_dir: Path, outcomes: Mapping[str, torch.Tensor | Resampled]
+) -> dict[str, str]:
     """Write the cases' outcomes beside a stage's result; the entry for its `artifacts`.
 
     Args:
         work_dir: of the stage.
         outcomes: by metric, such as `knn/top1`: bool or float in 0 to 1, of shape (N,) for N cases,
-            or (S, N) for S trainings tested on the same cases. The metric is their mean.
+            or (S, N) for S trainings tested on the same cases, where the metric is their mean; or
+            the metric resampled.
     """
     path = work_dir / FILE
-    arrays: dict[str, Any] = {name: value.cpu().numpy() for name, value in outcomes.items()}
+    arrays: dict[str, Any] = {}
+    for name, value in outcomes.items():
+        if isinstance(value, Resampled):
+            arrays[f"{RESAMPLED}{name}"] = value.values
+        else:
+            arrays[name] = value.cpu().numpy()
     np.savez_compressed(path, **arrays)
     return {"outcomes": str(path)}
 
 
-def load_outcomes(path: Path | BytesIO) -> dict[str, NDArray[np.generic]]:
+def load_outcomes(path: Path | BytesIO) -> dict[str, Outcomes]:
     """What :func:`save_outcomes` wrote."""
+    found: dict[str, Outcomes] = {}
     with np.load(path, allow_pickle=False) as stored:
-        return {name: stored[name] for name in stored.files}
+        for name in stored.files:
+            metric, values = name.removeprefix(RESAMPLED), stored[name]
+            found[metric] = values if metric == name else Resampled(values)
+    return found

@@ -7,11 +7,13 @@ import torch
 from numpy.typing import NDArray
 from scipy import optimize, stats
 
+from downstream.outcomes import Outcomes, Resampled
 from mae_core.stage import Metric
 
 Values = NDArray[np.float64]
 LEVEL = 0.95
 RESAMPLES = 2000
+RESAMPLES_OF_IMAGES = 1000  # where each costs an evaluation
 SMALLEST = 1e-12  # p that is told
 BLOCK = 10**6  # numbers resampled at once
 
@@ -63,19 +65,40 @@ def over_trainings(values: torch.Tensor) -> Metric:
     return Metric(float(outcomes.mean()), _Layout.of(outcomes).arm(1 - LEVEL))
 
 
-def compare(first: NDArray[np.generic], second: NDArray[np.generic], seed: int = 0) -> Comparison:
+def resamples(cases: int, seed: int) -> NDArray[np.int64]:
+    """(RESAMPLES_OF_IMAGES, cases): for each resample, the cases drawn with replacement.
+
+    The same for all encoders tested on as many cases, so that their resampled metrics are paired.
+    """
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, cases, (RESAMPLES_OF_IMAGES, cases))
+
+
+def over_resamples(resampled: Resampled) -> Metric:
+    """A metric that is no mean of cases; the width is the larger arm of its percentile interval."""
+    value, drawn = float(resampled.values[0]), resampled.values[1:]
+    low, high = np.nanquantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Metric(value, float(max(high - value, value - low, 0.0)))
+
+
+def compare(first: Outcomes, second: Outcomes, seed: int = 0) -> Comparison:
     """Two encoders' outcomes of the same cases.
 
     Args:
         first, second: bool (N,): McNemar's exact test (1947) on the cases where they differ. Float
-            (N,): paired bootstrap. (S, N): the interval of :func:`over_trainings`.
+            (N,): paired bootstrap. (S, N): the interval of :func:`over_trainings`. Resampled:
+            percentiles of the difference on the same resamples.
         seed: of the bootstrap.
 
     Raises:
-        ValueError: if the shapes differ.
+        ValueError: if the kinds or shapes differ.
     """
     if first.shape != second.shape:
         raise ValueError(f"outcomes of {first.shape} and {second.shape} cases cannot be paired")
+    if isinstance(first, Resampled) and isinstance(second, Resampled):
+        return _of_resamples(first.values - second.values)
+    if isinstance(first, Resampled) or isinstance(second, Resampled):
+        raise ValueError("a resampled metric and cases cannot be paired")
     difference = first.astype(np.float64) - second.astype(np.float64)
     if difference.ndim == 2:
         return _of_trainings(difference)
@@ -105,6 +128,15 @@ def _bootstrap(difference: Values, seed: int) -> Comparison:
     p = min(2 * int(min(below, above)) / (RESAMPLES + 1), 1.0)
     interval = found.confidence_interval
     return Comparison(float(difference.mean()), float(interval.low), float(interval.high), p)
+
+
+def _of_resamples(difference: Values) -> Comparison:
+    """(1 + B,): on all cases, then on each resample."""
+    value, drawn = float(difference[0]), difference[1:][np.isfinite(difference[1:])]
+    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    below, above = (drawn <= 0).sum() + 1, (drawn >= 0).sum() + 1
+    p = min(2 * int(min(below, above)) / (len(drawn) + 1), 1.0)
+    return Comparison(value, float(low), float(high), p)
 
 
 def _of_trainings(difference: Values) -> Comparison:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from mae_core.encoder import ViTEncoder
 from mae_core.errors import UserError
-from mae_core.fitting import fit_channels, fit_positions
+from mae_core.fitting import fit_channels, fit_patches, fit_positions
 from mae_core.layouts import StateDict, detect, from_layout
 from mae_core.models import create_encoder
 from mae_core.patches import grid_size
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 IN_FOLDER = ("model.safetensors", "pytorch_model.bin")  # what transformers writes
 NOT_ENCODER = ("decoder.", "head.", "fc_norm.")  # keys that an encoder may leave out
-SIZES = ("patch_size", "width", "depth", "heads")
+SIZES = ("patch_size", "width", "depth", "heads")  # the first can be resampled
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,13 @@ class LoadReport:
         )
 
 
-def load_weights(model: nn.Module, path: str | os.PathLike[str]) -> LoadReport:
+def load_weights(
+    model: nn.Module, path: str | os.PathLike[str], resample_patches: bool = False
+) -> LoadReport:
     """Load a checkpoint of any known layout into an encoder or a MAE; say what became of each key.
 
-    Positions are resampled to the model's grid, RGB weights adapted to its channels (both are in
-    the report's `resized`).
+    Positions are resampled to the model's grid, RGB weights adapted to its channels, and with
+    `resample_patches` the embedding to its patches (all are in the report's `resized`).
 
     Raises:
         UserError: if the file cannot be read, if a tensor has another shape, or if the checkpoint
@@ -74,7 +76,7 @@ def load_weights(model: nn.Module, path: str | os.PathLike[str]) -> LoadReport:
             f"{path} holds none of the {len(own)} weights of this model "
             f"(first keys there: {sorted(state)[:3]}, here: {sorted(own)[:3]})"
         )
-    resized = _fit(model, state, own, path)
+    resized = _fit(model, state, own, path, resample_patches)
     for key in loaded:
         if state[key].shape != own[key].shape:
             raise UserError(
@@ -91,9 +93,13 @@ def load_weights(model: nn.Module, path: str | os.PathLike[str]) -> LoadReport:
 
 
 def _fit(
-    model: nn.Module, state: StateDict, own: StateDict, path: str | os.PathLike[str]
+    model: nn.Module,
+    state: StateDict,
+    own: StateDict,
+    path: str | os.PathLike[str],
+    resample_patches: bool,
 ) -> list[str]:
-    """Fit positions and channels in `state` to the model; the changed keys."""
+    """Fit positions, channels and patches in `state` to the model; the changed keys."""
     encoder = cast(Any, model if isinstance(model, ViTEncoder) else model.encoder)
     stored = read_metadata(path).get("encoder")
     old = None
@@ -104,6 +110,7 @@ def _fit(
         return [
             *fit_positions(state, encoder.grid, old),
             *fit_channels(state, {key: value.shape for key, value in own.items()}),
+            *(fit_patches(state, encoder.patch_size) if resample_patches else []),
         ]
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
@@ -126,7 +133,7 @@ def load_encoder(path: str | os.PathLike[str], **overrides: Any) -> ViTEncoder:
             "mae-bench (mae-bench convert --to native makes one)"
         )
     encoder = ViTEncoder(**{**fields, **overrides})
-    _load_whole(encoder, path)
+    load_whole(encoder, path)
     return encoder
 
 
@@ -142,21 +149,22 @@ def build_encoder(fields: dict[str, Any], source: str) -> ViTEncoder:
     encoder = create_encoder(**fields)
     if source == "random":
         return encoder
-    log.info("%s: %s", source, _load_whole(encoder, source))
+    log.info("%s: %s", source, load_whole(encoder, source))
     return encoder
 
 
-def check_sizes(fields: dict[str, Any], source: str) -> None:
+def check_sizes(fields: dict[str, Any], source: str, resample_patches: bool = False) -> None:
     """Raise UserError unless `fields` make an encoder, of the sizes that a file of ours names.
 
     Args:
         fields: as in :func:`mae_core.create_encoder`.
         source: 'random', or the path of a checkpoint; other layouts than ours name no sizes.
+        resample_patches: whether the patch may have another size.
     """
     with torch.device("meta"):
         wanted = create_encoder(**fields).config
     stored = None if source == "random" else read_metadata(source).get("encoder")
-    for key in SIZES:
+    for key in SIZES[resample_patches:]:
         if stored is not None and stored[key] != wanted[key]:
             raise UserError(
                 f"encoder {source} has {key}={stored[key]}, the config asks for "
@@ -164,9 +172,11 @@ def check_sizes(fields: dict[str, Any], source: str) -> None:
             )
 
 
-def _load_whole(encoder: ViTEncoder, path: str | os.PathLike[str]) -> LoadReport:
+def load_whole(
+    encoder: ViTEncoder, path: str | os.PathLike[str], resample_patches: bool = False
+) -> LoadReport:
     """Load every weight of an encoder. Raises UserError if one is missing or has no place."""
-    report = load_weights(encoder, path)
+    report = load_weights(encoder, path, resample_patches)
     odd = [key for key in report.unexpected if not key.startswith(NOT_ENCODER)]
     if report.missing:
         pooled = any(key.startswith("fc_norm.") for key in report.unexpected)

@@ -95,7 +95,7 @@ class ViTEncoder(nn.Module):
 
     def tokens(self, images: Tensor, keep: Tensor | None = None) -> Tensor:
         """As :meth:`forward`, before the final norm."""
-        tokens = self._embed(images, keep)
+        tokens = self.embed(images, keep)
         for block in self.blocks:
             tokens = block(tokens)
         return tokens
@@ -106,15 +106,20 @@ class ViTEncoder(nn.Module):
         The last block's map is normalised; earlier ones are as the block left them.
         """
         h, w = grid_size(images.shape[-2], images.shape[-1], self.patch_size)
-        tokens, maps = self._embed(images, None), []
+        tokens, maps = self.embed(images), []
         for i, block in enumerate(self.blocks):
             tokens = block(tokens)
             if i in layers:
-                out = self.norm(tokens) if i == self.depth - 1 else tokens
-                maps.append(out[:, 1:].transpose(1, 2).unflatten(2, (h, w)).contiguous())
+                maps.append(self.as_map(tokens[:, 1:], i, (h, w)))
         return maps
 
-    def _embed(self, images: Tensor, keep: Tensor | None) -> Tensor:
+    def as_map(self, tokens: Tensor, layer: int, grid: tuple[int, int]) -> Tensor:
+        """Patch tokens (N, h*w, width) after block `layer` -> (N, width, h, w), the last normalised."""
+        out = self.norm(tokens) if layer == self.depth - 1 else tokens
+        return out.transpose(1, 2).unflatten(2, grid).contiguous()
+
+    def embed(self, images: Tensor, keep: Tensor | None = None) -> Tensor:
+        """Tokens (N, 1 + K, width) as the first block takes them, positions added."""
         patches = patchify(images, self.patch_size)  # (N, L, p*p*C)
         positions = self._positions(grid_size(images.shape[-2], images.shape[-1], self.patch_size))
         here = positions[:, 1:]

@@ -1,9 +1,9 @@
-"""Fitting weights to another image: positions to its grid, the embedding to its channels."""
+"""Fitting weights to another image: positions to its grid, the embedding to its channels or patch."""
 
 from collections.abc import Mapping
 
 import torch
-from timm.layers import resample_abs_pos_embed
+from timm.layers import resample_abs_pos_embed, resample_patch_embed
 from timm.models import adapt_input_conv
 from torch import Tensor
 
@@ -66,6 +66,18 @@ def fit_channels(state: StateDict, shapes: Mapping[str, torch.Size]) -> list[str
     for key in changed:
         state[key] = _adapt_prediction(state[key], wanted)
     return [EMBEDDING, *changed]
+
+
+def fit_patches(state: StateDict, patch_size: int) -> list[str]:
+    """Resample the embedding in `state` to patches of another size; the changed keys.
+
+    A resized patch gives about the tokens that the old one gave (Beyer et al. 2022, FlexiViT,
+    arXiv 2212.08013, 3.4).
+    """
+    if EMBEDDING not in state or state[EMBEDDING].shape[-1] == patch_size:
+        return []
+    state[EMBEDDING] = resample_patch_embed(state[EMBEDDING], [patch_size, patch_size])
+    return [EMBEDDING]
 
 
 def _adapt_prediction(value: Tensor, channels: int) -> Tensor:

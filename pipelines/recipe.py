@@ -131,14 +131,15 @@ def check_stages(content: Config, configs: Mapping[str, Config]) -> None:
             if encoder == "supervised" and stage in FROM_SCRATCH:
                 check_stage(stage, config, encoder)
             elif encoder not in ROWS and stage != "evaluate":
-                check_sizes(config.encoder, resolve_encoder(encoder))
+                resample = config.get("resample_patches", False)
+                check_sizes(config.encoder, resolve_encoder(encoder), resample)
 
 
 def same_sizes(makes: Config, takes: Config) -> None:
     """Raise UserError unless two stages' configs have encoders of the same sizes."""
     with torch.device("meta"):
         one, other = (create_encoder(**config.encoder).config for config in (makes, takes))
-    for key in (*SIZES, "in_chans"):
+    for key in (*SIZES[takes.get("resample_patches", False) :], "in_chans"):
         if one[key] != other[key]:
             raise UserError(
                 f"{makes.filename} makes an encoder with {key}={one[key]}, {takes.filename} takes "

@@ -5,6 +5,10 @@ _base_ = ["../_base_/demo.py", "../_base_/runtime.py"]
 stage = "detect"
 default_scope = "mmdet"
 data_root = "demo/scenes"
+train_data = dict(images="train", annotations="instances_train.json")
+val_data = dict(images="val", annotations="instances_val.json")
+image = dict(size=96, jitter=None, crop=None, flip=0.5)
+max_detections = 30  # of an image
 encoder = dict(drop_path=0.1)
 
 channels = 64
@@ -110,33 +114,14 @@ model = dict(
         rcnn=dict(
             score_thr=0.05,
             nms=dict(type="nms", iou_threshold=0.5),
-            max_per_img=30,
             mask_thr_binary=0.5,
         ),
     ),
 )
-load = dict(type="LoadImageFromFile")
-annotations = dict(type="LoadAnnotations", with_bbox=True, with_mask=True)
-resize = dict(type="Resize", scale=(96, 96), keep_ratio=True)
-pack = dict(type="PackDetInputs")
 train_dataloader = dict(
-    batch_size=2,
-    num_workers=0,
-    sampler=dict(type="DefaultSampler", shuffle=True),
-    dataset=dict(
-        type="CocoDataset",
-        filter_cfg=dict(filter_empty_gt=True),
-        pipeline=[load, annotations, resize, dict(type="RandomFlip", prob=0.5), pack],
-    ),
+    batch_size=2, num_workers=0, sampler=dict(type="DefaultSampler", shuffle=True)
 )
-test_dataloader = dict(
-    batch_size=8,
-    num_workers=0,
-    sampler=dict(type="DefaultSampler", shuffle=False),
-    dataset=dict(type="CocoDataset", test_mode=True, pipeline=[load, resize, annotations, pack]),
-)
-test_cfg = dict()
-test_evaluator = dict(type="CocoMetric", metric=["bbox", "segm"])
+test_loader = dict(batch_size=8, num_workers=0)
 optim_wrapper = dict(
     type="FiniteOptimWrapper",
     constructor="LayerDecayConstructor",

@@ -8,13 +8,18 @@ _base_ = ["../_base_/demo.py", "../_base_/runtime.py"]
 stage = "segment"
 default_scope = "mmseg"
 data_root = "demo/scenes"
+train_data = dict(images="train", masks="train_masks", annotations="instances_train.json")
+val_data = dict(images="val", masks="val_masks")
+classes = None  # 'background' and the annotations' categories
 background_weight = 0.3  # in the loss, where classes have 1
+image = dict(scale=(96, 96), jitter=None, crop=30, flip=0.5, photometric=False)
+multiscale = None  # factors of the scale for a second test, such as [0.5, 1.0, 1.5]
 
 crop = (30, 30)
 channels = 48
 model = dict(
     type="EncoderDecoder",
-    data_preprocessor=dict(type="SegDataPreProcessor", bgr_to_rgb=True, size=crop, seg_pad_val=255),
+    data_preprocessor=dict(type="SegDataPreProcessor", bgr_to_rgb=True, seg_pad_val=255),
     backbone=dict(type="MAEViT", layers=[5]),
     neck=dict(
         type="SimpleFeaturePyramid", in_channels=96, out_channels=channels, scales=[2, 1, 0.5]
@@ -33,34 +38,10 @@ model = dict(
     train_cfg=dict(),
     test_cfg=dict(mode="slide", crop_size=crop, stride=(8, 8)),
 )
-load = dict(type="LoadImageFromFile")
-annotations = dict(type="LoadAnnotations")
-resize = dict(type="Resize", scale=(96, 96), keep_ratio=True)
-pack = dict(type="PackSegInputs")
 train_dataloader = dict(
-    batch_size=20,
-    num_workers=0,
-    sampler=dict(type="DefaultSampler", shuffle=True),
-    dataset=dict(
-        type="BaseSegDataset",
-        pipeline=[
-            load,
-            annotations,
-            resize,
-            dict(type="RandomCrop", crop_size=crop, cat_max_ratio=0.75),
-            dict(type="RandomFlip", prob=0.5),
-            pack,
-        ],
-    ),
+    batch_size=20, num_workers=0, sampler=dict(type="DefaultSampler", shuffle=True)
 )
-test_dataloader = dict(
-    batch_size=30,
-    num_workers=0,
-    sampler=dict(type="DefaultSampler", shuffle=False),
-    dataset=dict(type="BaseSegDataset", pipeline=[load, resize, annotations, pack]),
-)
-test_cfg = dict()
-test_evaluator = dict(type="IoUMetric", iou_metrics=["mIoU"])
+test_loader = dict(batch_size=30, num_workers=0)
 optim_wrapper = dict(
     type="FiniteOptimWrapper",
     constructor="LayerDecayConstructor",

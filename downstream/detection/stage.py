@@ -1,92 +1,158 @@
-"""The detection stage: train Mask R-CNN on the encoder, evaluate it the COCO way."""
+"""The detection stage: train a detector on the encoder, evaluate it the COCO way."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import mmdet.models  # noqa: F401  registers mmdet's models
 import numpy as np
-import torch
-from matplotlib.patches import Rectangle
-from mmdet.structures.bbox import get_box_tensor
+from mmdet.datasets import CocoDataset
+from mmdet.evaluation import CocoMetric
+from mmdet.registry import DATASETS, MODELS
 from mmengine.config import Config
-from mmengine.runner import Runner, set_random_seed
+from mmengine.dist import is_main_process
+from mmengine.registry import init_default_scope
+from mmengine.runner import set_random_seed
+from torch import nn
 
-import downstream.vit_backbone  # noqa: F401  registers the backbone
-from downstream.coco_folder import instance_classes
-from downstream.overlay import colour, figure_grid, legend, paint, read_image, save
-from mae_core.checkpoints import save_weights
-from mae_core.data.roots import resolve_root
-from mae_core.engine.train import build_runner, train
+import downstream.dense.pyramid  # noqa: F401  registers
+from downstream.dense.backbone import MAEViT
+from downstream.dense.charts import class_bars, confusion_matrix, recall_curves
+from downstream.dense.data import Instances, epochs_for, instance_splits, typical_size
+from downstream.dense.testing import measure_images
+from downstream.detection.evaluation import (
+    KINDS,
+    Evaluation,
+    confusion,
+    evaluate,
+    load_annotations,
+)
+from downstream.detection.overlay import CONFIDENT, draw_dataset
+from downstream.detection.pipeline import test_pipeline, train_pipeline
+from downstream.outcomes import Resampled, save_outcomes
+from downstream.statistics import over_resamples
+from mae_core.checkpoints import check_sizes, save_weights
+from mae_core.engine.train import build_runner, train, use_average
 from mae_core.stage import Metric, Reporter, StageResult
 
-METRICS = {
-    "box_AP": "coco/bbox_mAP",
-    "box_AP50": "coco/bbox_mAP_50",
-    "mask_AP": "coco/segm_mAP",
-    "mask_AP50": "coco/segm_mAP_50",
-}
-SHOWN, CONFIDENT = 5, 0.3  # images in the picture, score from which a box is drawn
+FOUND = "detections"  # files of what was found in val
+LARGEST = 1024  # pixels of a side, where the size follows from the data
+Files = dict[str, str]
 
 
 def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> StageResult:
-    """Train on `config.data_root`; metrics `detect/{box,mask}_{AP,AP50}` on its val images."""
+    """Train on the train images; metrics `detect/{box,mask}_{AP,AP50,...}` on the val images."""
     set_random_seed(config.seed)
-    classes = instance_classes(config.data_root)
-    complete(config, classes, encoder)
-    runner = build_runner(config, config.model, work_dir, reporter)
+    init_default_scope(config.default_scope)
+    splits = instance_splits(config)
+    classes = splits["train"].content.names
+    work_dir.mkdir(parents=True, exist_ok=True)
+    truth, val = complete(config, encoder, splits, work_dir)
+    model = build(config, reporter)
+    runner = build_runner(config, model, work_dir, reporter)
     train(runner)
-    found = runner.test()
+    use_average(runner)
+    found = CocoMetric(str(truth), format_only=True, outfile_prefix=str(work_dir / FOUND))
+    measure_images(model, val, found, config.test_loader, reporter)
+    if not is_main_process():
+        return StageResult()
     checkpoint, picture = work_dir / "detector.safetensors", work_dir / "overlay.png"
-    save_weights(checkpoint, runner.model, encoder=dict(config.encoder), classes=classes)
-    draw(runner, classes, picture)
-    metrics = {f"detect/{name}": Metric(float(found[key])) for name, key in METRICS.items()}
-    return StageResult(metrics, str(checkpoint), {"overlay": str(picture)})
+    save_weights(checkpoint, model, classes=classes, config=config.to_dict())
+    draw_dataset(model, val, classes, picture)
+    metrics, artifacts = measure(truth, work_dir, classes, config.max_detections, config.seed)
+    return StageResult(metrics, str(checkpoint), {"overlay": str(picture), **artifacts})
 
 
-def complete(config: Config, classes: tuple[str, ...], encoder: str) -> None:
-    """Fill in what follows from the encoder and the data."""
-    model = config.model
+def check(config: Config, encoder: str) -> None:
+    """Raise UserError if the data or the encoder's sizes cannot do."""
+    check_sizes(config.encoder, encoder, config.get("resample_patches", False))
+    instance_splits(config)
+
+
+def complete(
+    config: Config, encoder: str, splits: dict[str, Instances], work_dir: Path
+) -> tuple[Path, CocoDataset]:
+    """Fill in what follows from the encoder and the data; val's annotations and images."""
+    model, image = config.model, config.image
     model.backbone.update(encoder=config.encoder, source=encoder)
+    model.backbone.resample_patches = config.get("resample_patches", False)
     model.data_preprocessor.update(config.pixels)
-    for head in (model.roi_head.bbox_head, model.roi_head.mask_head):
+    classes = splits["train"].content.names
+    for head in (*as_list(model.roi_head.bbox_head), *as_list(model.roi_head.mask_head)):
         head.num_classes = len(classes)
-    root = str(resolve_root(config.data_root))
-    for split, loader in (("train", config.train_dataloader), ("val", config.test_dataloader)):
-        loader.dataset.update(
-            data_root=root,
-            ann_file=f"instances_{split}.json",
-            data_prefix={"img": f"{split}/"},
-            metainfo={"classes": classes},
-        )
-    config.test_evaluator.ann_file = f"{root}/instances_val.json"
+    model.test_cfg.rcnn.max_per_img = config.max_detections
+    if image.size is None:
+        multiple = model.data_preprocessor.pad_size_divisor
+        image.size = typical_size(splits["train"].sizes, multiple, LARGEST)
+    if config.train_cfg.max_epochs is None:
+        images = len(splits["train"].content.images)
+        batch = config.train_dataloader.batch_size
+        config.train_cfg.max_epochs = epochs_for(config.updates, images, batch)
+    files = {name: splits[name].on_disk(work_dir / f"held_out_{name}.json") for name in splits}
+    pipelines = {"train": train_pipeline(**image), "val": test_pipeline(image.size)}
+    datasets = {
+        name: {
+            "type": "CocoDataset",
+            "ann_file": str(files[name]),
+            "data_prefix": {"img": f"{split.images}/"},
+            "metainfo": {"classes": classes},
+            "pipeline": pipelines[name],
+        }
+        for name, split in splits.items()
+    }
+    few = {"filter_cfg": {"filter_empty_gt": True}}
+    config.train_dataloader.dataset = {**datasets["train"], **few}
+    return files["val"], DATASETS.build({**datasets["val"], "test_mode": True})
 
 
-@torch.inference_mode()
-def draw(runner: Runner, classes: tuple[str, ...], path: Path) -> None:
-    """Ground truth and prediction for a few val images."""
-    dataset = runner.test_dataloader.dataset
-    figure, axes = figure_grid(["ground truth", "prediction"], SHOWN)
-    shown: set[int] = set()
-    runner.model.eval()
-    for column, index in enumerate(np.linspace(0, len(dataset) - 1, SHOWN).astype(int)):
-        item = dataset[index]
-        batch = {"inputs": [item["inputs"]], "data_samples": [item["data_samples"]]}
-        predicted = runner.model.test_step(batch)[0].cpu().pred_instances
-        predicted = predicted[predicted.scores > CONFIDENT]
-        truth = item["data_samples"].gt_instances
-        image = read_image(item["data_samples"].img_path)
-        show(axes[0, column], image, get_box_tensor(truth.bboxes), truth.labels, truth.masks.masks)
-        show(axes[1, column], image, predicted.bboxes, predicted.labels, predicted.masks)
-        shown |= {*truth.labels.tolist(), *predicted.labels.tolist()}
-    legend(figure, {classes[label]: label for label in sorted(shown)})
-    save(figure, path)
+def as_list(heads: Any) -> list[Any]:
+    """The heads of a cascade, or the only one."""
+    return list(heads) if isinstance(heads, list | tuple) else [heads]
 
 
-def show(axis: Any, image: np.ndarray, boxes: Any, labels: Any, masks: Any) -> None:
-    """Draw instances on `image` (H, W, 3) uint8."""
-    for label, mask in zip(labels.tolist(), masks, strict=True):
-        image = paint(image, np.asarray(mask, dtype=bool), label)
-    axis.imshow(image, interpolation="nearest")
-    for label, (left, top, right, bottom) in zip(labels.tolist(), boxes, strict=True):
-        corner, size = (left - 0.5, top - 0.5), (right - left, bottom - top)
-        axis.add_patch(Rectangle(corner, *size, fill=False, color=colour(label) / 255))
+def build(config: Config, reporter: Reporter) -> nn.Module:
+    """The detector, its encoder's weights told."""
+    model: nn.Module = MODELS.build(config.model)
+    backbone: MAEViT = model.backbone
+    reporter.note(backbone.origin)
+    return model
+
+
+def measure(
+    truth: Path, work_dir: Path, classes: tuple[str, ...], most: int, seed: int
+) -> tuple[dict[str, Metric], Files]:
+    """Metrics, and files with tables and figures, from the detections in `work_dir`."""
+    annotations = load_annotations(truth)
+    metrics: dict[str, Metric] = {}
+    outcomes, tables, files = {}, {}, {}
+    for kind, name in KINDS.items():
+        detections = json.loads((work_dir / f"{FOUND}.{name}.json").read_text())
+        found = evaluate(annotations, detections, kind, most, seed)
+        for key, value in found.resampled.items():
+            values = np.concatenate([[found.metrics[key]], value])
+            outcomes[f"detect/{kind}_{key}"] = Resampled(values)
+        for key, number in found.metrics.items():
+            if np.isfinite(number):
+                metrics[f"detect/{kind}_{key}"] = Metric(number)
+        tables[kind] = found.by_class
+        files |= draw_results(found, kind, classes, work_dir)
+        if kind == "mask":
+            counts = confusion(annotations, detections, kind, CONFIDENT)
+            path = work_dir / "confusion.png"
+            confusion_matrix(counts, (*classes, "none"), "instances", path)
+            files |= {"confusion": str(path)}
+        files |= {f"detections_{kind}": str(work_dir / f"{FOUND}.{name}.json")}
+    metrics |= {name: over_resamples(values) for name, values in outcomes.items()}
+    by_class = work_dir / "by_class.json"
+    by_class.write_text(json.dumps(tables, indent=2))
+    return metrics, {**files, "by_class": str(by_class), **save_outcomes(work_dir, outcomes)}
+
+
+def draw_results(found: Evaluation, kind: str, classes: tuple[str, ...], folder: Path) -> Files:
+    """Bars by class and curves of boxes or masks."""
+    bars, curves = folder / f"{kind}_ap_by_class.png", folder / f"{kind}_precision_recall.png"
+    values = {name: entry["AP"] for name, entry in found.by_class.items()}
+    class_bars(values, f"{kind} AP", bars)
+    title = f"Precision of {'boxes' if kind == 'box' else 'masks'} at an IoU of 0.5"
+    recall_curves(found.precision, classes, title, curves)
+    return {f"{kind}_ap_by_class": str(bars), f"{kind}_precision_recall": str(curves)}

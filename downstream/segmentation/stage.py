@@ -1,84 +1,137 @@
-"""The segmentation stage: train UperNet on the encoder, evaluate mean intersection over union."""
+"""The segmentation stage: train a segmentor on the encoder, evaluate intersection over union."""
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 
-import mmseg.datasets
-import mmseg.evaluation
-import mmseg.models  # noqa: F401  all three register
+import mmseg.models  # noqa: F401  registers
 import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.runner import Runner, set_random_seed
+from mmengine.dist import is_main_process
+from mmengine.model import revert_sync_batchnorm
+from mmengine.registry import init_default_scope
+from mmengine.runner import set_random_seed
+from mmseg.models import SegTTAModel
+from mmseg.registry import MODELS
+from torch import nn
 
-import downstream.vit_backbone  # noqa: F401  registers the backbone
-from downstream.coco_folder import IGNORED, image_suffix, semantic_classes
-from downstream.overlay import PALETTE, figure_grid, legend, paint, read_image, save
-from mae_core.checkpoints import save_weights
-from mae_core.data.roots import resolve_root
-from mae_core.engine.train import build_runner, train
+import downstream.dense.pyramid  # noqa: F401  registers
+from downstream.dense.backbone import MAEViT
+from downstream.dense.charts import class_bars, confusion_matrix
+from downstream.dense.data import (
+    check_masks,
+    epochs_for,
+    image_sizes,
+    label_table,
+    mask_splits,
+    semantic_classes,
+    typical_size,
+)
+from downstream.dense.testing import measure_images
+from downstream.outcomes import save_outcomes
+from downstream.segmentation.metric import Confusion, Counts, ious, resampled_miou
+from downstream.segmentation.overlay import draw_dataset
+from downstream.segmentation.pairs import PairedImages
+from downstream.segmentation.pipeline import (
+    multiscale_pipeline,
+    test_pipeline,
+    train_pipeline,
+)
+from downstream.statistics import over_resamples
+from mae_core.checkpoints import check_sizes, save_weights
+from mae_core.engine.train import build_runner, train, use_average
 from mae_core.stage import Metric, Reporter, StageResult
 
-SHOWN = 5  # images in the picture
+LARGEST = 512  # pixels of a crop's side, where the size follows from the data
+Files = dict[str, str]
 
 
 def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> StageResult:
-    """Train on `config.data_root`; metric `segment/mIoU` on its val images.
+    """Train on the train images; metrics `segment/{mIoU,...}` on the val images.
 
-    The mean is over all classes, background included.
+    The mean is over all classes that occur, background included. With `config.multiscale` also
+    `segment/mIoU_multiscale`, over several scales and mirrored images.
     """
     set_random_seed(config.seed)
-    classes = semantic_classes(config.data_root)
-    complete(config, classes, encoder)
-    runner = build_runner(config, config.model, work_dir, reporter)
+    init_default_scope(config.default_scope)
+    classes = semantic_classes(config)
+    images = complete(config, encoder, classes)
+    model = build(config, reporter)
+    runner = build_runner(config, model, work_dir, reporter, {"train_dataloader": images["train"]})
     train(runner)
-    found = runner.test()
+    use_average(runner)
+    metric = Confusion(len(classes))
+    metrics = measure_images(model, images["val"], metric, config.test_loader, reporter)
+    if config.multiscale:
+        several = Confusion(len(classes)), {**config.test_loader, "batch_size": 1}
+        found = measure_images(SegTTAModel(module=model), images["multiscale"], *several, reporter)
+        metrics["mIoU_multiscale"] = found["mIoU"]
+    if not is_main_process():
+        return StageResult()
     checkpoint, picture = work_dir / "segmentor.safetensors", work_dir / "overlay.png"
-    save_weights(checkpoint, runner.model, encoder=dict(config.encoder), classes=classes)
-    draw(runner, classes, picture)
-    metrics = {"segment/mIoU": Metric(float(found["mIoU"]) / 100)}
-    return StageResult(metrics, str(checkpoint), {"overlay": str(picture)})
+    save_weights(checkpoint, model, classes=classes, config=config.to_dict())
+    draw_dataset(model, images["val"], classes, picture)
+    resampled = resampled_miou(metric.counts, config.seed)
+    outcomes = save_outcomes(work_dir, {"segment/mIoU": resampled})
+    results = {f"segment/{name}": Metric(value) for name, value in metrics.items()}
+    results["segment/mIoU"] = over_resamples(resampled)
+    artifacts = {"overlay": str(picture), **draw_results(metric.counts, classes, work_dir), **outcomes}
+    return StageResult(results, str(checkpoint), artifacts)
 
 
-def complete(config: Config, classes: tuple[str, ...], encoder: str) -> None:
-    """Fill in what follows from the encoder and the data."""
-    model = config.model
+def check(config: Config, encoder: str) -> None:
+    """Raise UserError if the data or the encoder's sizes cannot do."""
+    check_sizes(config.encoder, encoder, config.get("resample_patches", False))
+    classes = semantic_classes(config)
+    check_masks(mask_splits(config), label_table(config, classes), config.get("ignored", ()))
+
+
+def complete(config: Config, encoder: str, classes: Sequence[str]) -> dict[str, PairedImages]:
+    """Fill in what follows from the encoder and the data; the images to train and test with."""
+    splits, model, image = mask_splits(config), config.model, config.image
+    if image.crop is None:
+        multiple = config.size_divisor
+        image.crop = typical_size(image_sizes(splits["train"]), multiple, LARGEST)
+        image.scale = (4 * image.crop, image.crop)
     model.backbone.update(encoder=config.encoder, source=encoder)
-    model.data_preprocessor.update(config.pixels)
+    model.backbone.resample_patches = config.get("resample_patches", False)
+    model.data_preprocessor.update(config.pixels, size=(image.crop, image.crop))
     model.decode_head.num_classes = len(classes)
-    weight = [config.background_weight] + [1.0] * (len(classes) - 1)
-    model.decode_head.loss_decode.class_weight = weight
-    palette = [[0, 0, 0], *PALETTE[np.arange(len(classes) - 1) % len(PALETTE)].tolist()]
-    for split, loader in (("train", config.train_dataloader), ("val", config.test_dataloader)):
-        loader.dataset.update(
-            data_root=str(resolve_root(config.data_root)),
-            data_prefix={"img_path": split, "seg_map_path": f"{split}_masks"},
-            img_suffix=image_suffix(config.data_root),
-            metainfo={"classes": classes, "palette": palette},
-        )
+    if config.get("background_weight"):
+        weight = [config.background_weight] + [1.0] * (len(classes) - 1)
+        model.decode_head.loss_decode.class_weight = weight
+    if config.train_cfg.get("max_epochs", 0) is None:
+        batch = config.train_dataloader.batch_size
+        config.train_cfg.max_epochs = epochs_for(config.updates, len(splits["train"].pairs), batch)
+    table, val = label_table(config, classes), splits["val"].pairs
+    images = {
+        "train": PairedImages(splits["train"].pairs, train_pipeline(table, **image)),
+        "val": PairedImages(val, test_pipeline(table, image.scale)),
+    }
+    if config.multiscale:
+        scales = multiscale_pipeline(table, image.scale, config.multiscale)
+        images["multiscale"] = PairedImages(val, scales)
+    return images
 
 
-@torch.inference_mode()
-def draw(runner: Runner, classes: tuple[str, ...], path: Path) -> None:
-    """Image, ground truth and prediction for a few val images."""
-    dataset = runner.test_dataloader.dataset
-    figure, axes = figure_grid(["image", "ground truth", "prediction"], SHOWN)
-    shown: set[int] = set()
-    runner.model.eval()
-    for column, index in enumerate(np.linspace(0, len(dataset) - 1, SHOWN).astype(int)):
-        item = dataset[index]
-        batch = {"inputs": [item["inputs"]], "data_samples": [item["data_samples"]]}
-        predicted = runner.model.test_step(batch)[0].pred_sem_seg.data[0].cpu().numpy()
-        truth = item["data_samples"].gt_sem_seg.data[0].numpy()
-        image = read_image(item["data_samples"].img_path)
-        for axis, labels in zip(axes[:, column], (None, truth, predicted), strict=True):
-            axis.imshow(image if labels is None else tint(image, labels), interpolation="nearest")
-        shown |= {*np.unique(truth), *np.unique(predicted)} - {0, IGNORED}
-    legend(figure, {classes[label]: label - 1 for label in sorted(shown)})
-    save(figure, path)
+def build(config: Config, reporter: Reporter) -> nn.Module:
+    """The segmentor, its encoder's weights told."""
+    model: nn.Module = MODELS.build(config.model)
+    if not torch.cuda.is_available():
+        model = revert_sync_batchnorm(model)  # which is for GPUs
+    backbone: MAEViT = model.backbone
+    reporter.note(backbone.origin)
+    return model
 
 
-def tint(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """`image` (H, W, 3) uint8 in the colours of `labels` (H, W); background stays as it is."""
-    for label in set(np.unique(labels)) - {0, IGNORED}:
-        image = paint(image, labels == label, int(label) - 1)
-    return image
+def draw_results(counts: Counts, classes: Sequence[str], folder: Path) -> Files:
+    """A table by class, bars and a confusion matrix."""
+    whole = counts.sum(axis=0, dtype=np.int64)
+    by_class = dict(zip(classes, ious(whole).tolist(), strict=True))
+    table, bars = folder / "by_class.json", folder / "iou_by_class.png"
+    table.write_text(json.dumps(by_class, indent=2))
+    class_bars(by_class, "IoU", bars)
+    matrix = folder / "confusion.png"
+    confusion_matrix(whole, classes, "pixels", matrix)
+    return {"by_class": str(table), "iou_by_class": str(bars), "confusion": str(matrix)}

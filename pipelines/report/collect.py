@@ -12,15 +12,12 @@ import numpy as np
 import torch
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
-from numpy.typing import NDArray
 
-from downstream.outcomes import FILE, load_outcomes
+from downstream.outcomes import FILE, Outcomes, Resampled, load_outcomes
 from downstream.statistics import mean, over_trainings
 from mae_core.errors import UserError
 from pipelines.report.names import metrics_of, order
 from pipelines.tracking import Tracker
-
-Outcomes = NDArray[np.generic]
 
 
 @dataclass(frozen=True)
@@ -139,7 +136,7 @@ def joined(
     if len(runs) == 1:
         ci95 = first.data.metrics.get(f"{name}_ci95")
         return Row(encoder, task, metric, values[0], ci95, first.info.run_id), outcomes[0]
-    known = [one for one in outcomes if one is not None]
+    known = [one for one in outcomes if one is not None and not isinstance(one, Resampled)]
     cases = np.concatenate([np.atleast_2d(one) for one in known]) if known else None
     seeds = tuple(
         {"seed": int(run.data.tags["seed"]), "value": value, "mlflow_run_id": run.info.run_id}

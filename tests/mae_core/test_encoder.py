@@ -28,7 +28,7 @@ def test_the_linear_embedding_is_the_convolution() -> None:
     model, images = encoder(), torch.randn(2, 3, 24, 24)
     positions = model.pos_embed
     expected = model.patch_embed(images) + positions[:, 1:]
-    embedded = model._embed(images, None)
+    embedded = model.embed(images)
     torch.testing.assert_close(embedded[:, 1:], expected, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(
         embedded[:, :1], (model.cls_token + positions[:, :1]).expand(2, -1, -1)

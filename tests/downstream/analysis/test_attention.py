@@ -17,7 +17,7 @@ def test_the_class_token_attends_to_the_patches_of_the_last_block() -> None:
     torch.manual_seed(0)
     encoder = create_encoder("vit-micro-p6", img_size=30).eval()
     images = torch.randn(2, 3, 30, 18)
-    tokens = encoder._embed(images, None)
+    tokens = encoder.embed(images)
     for block in encoder.blocks[:-1]:
         tokens = block(tokens)
     weights = attention(encoder.blocks[-1].attn, encoder.blocks[-1].norm1(tokens))

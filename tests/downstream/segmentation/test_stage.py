@@ -6,7 +6,8 @@ import torch
 from mmengine.config import Config
 from PIL import Image
 
-from downstream.segmentation.stage import run, tint
+from downstream.segmentation.overlay import tint
+from downstream.segmentation.stage import run
 from mae_core import UserError
 from mae_core.checkpoints import read_metadata, read_state
 from mae_core.engine.config import load_config
@@ -31,7 +32,10 @@ def config(scenes: Path) -> Config:
 def test_a_few_epochs_find_bright_squares(config: Config, tmp_path: Path) -> None:
     config.train_cfg.max_epochs = 40
     result = run(config, "random", tmp_path / "work", SilentReporter())
-    assert list(result.metrics) == ["segment/mIoU"]
+    names = ("mIoU", "class_accuracy", "pixel_accuracy")
+    assert list(result.metrics) == [f"segment/{name}" for name in names]
+    interval = result.metrics["segment/mIoU"].ci95
+    assert interval is not None and 0 < interval < 1
     assert 0.5 < result.metrics["segment/mIoU"].value <= 1
     assert result.checkpoint is not None
     assert read_metadata(result.checkpoint)["classes"] == ["background", "small", "large"]
@@ -56,6 +60,6 @@ def test_a_missing_mask_is_the_users_mistake(config: Config, tmp_path: Path) -> 
 
 def test_background_and_ignored_pixels_keep_their_colour() -> None:
     image = np.full((2, 2, 3), 100, np.uint8)
-    tinted = tint(image, np.array([[0, 255], [1, 2]]))
+    tinted = tint(image, np.array([[0, 255], [1, 2]]), ("background", "small", "large"))
     assert (tinted[0] == 100).all()
     assert (tinted[1] != 100).any(axis=-1).all()

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from downstream.coco_folder import image_suffix, instance_classes, semantic_classes
+from downstream.dense.coco import image_suffix, instance_classes, semantic_classes
 from mae_core import UserError
 
 

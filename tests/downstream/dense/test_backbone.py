@@ -5,7 +5,7 @@ import torch
 import torchvision
 from mmcv.ops import roi_align
 
-from downstream.vit_backbone import MAEViT, SimpleFeaturePyramid
+from downstream.dense.backbone import MAEViT, SimpleFeaturePyramid
 from mae_core import UserError, create_encoder
 from mae_core.checkpoints import save_weights
 from tests.downstream.conftest import TINY

@@ -1,0 +1,90 @@
+"""The one encoder as a backbone for mmdet and mmseg."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from mmengine.model import BaseModule
+from mmengine.registry import MODELS
+from torch import Tensor
+
+from downstream.dense.attention import GridAttention
+from downstream.dense.windows import Group, window_layout
+from mae_core.checkpoints import check_sizes, load_whole
+from mae_core.errors import UserError
+from mae_core.models import create_encoder
+from mae_core.patches import grid_size
+
+
+@MODELS.register_module()
+class MAEViT(BaseModule):
+    """Patch tokens of chosen blocks as feature maps; the last block's are normalised.
+
+    Without windows and relative positions the features are those of the encoder. With either the
+    class token is left out, as in ViTDet (arXiv 2203.16527).
+
+    Args:
+        encoder: fields of the encoder, as in :func:`mae_core.create_encoder`.
+        source: 'random', or the path of the encoder's file; a missing weight is an error.
+        layers: blocks whose output is returned, 0 to depth - 1.
+        window: side of the windows in tokens; None for global attention in all blocks.
+        global_blocks: blocks with global attention among windowed ones.
+        relative_grid: side of the grid, in tokens, for which global blocks get relative positions;
+            windowed ones get theirs too. None for no relative positions.
+        resample_patches: whether weights for patches of another size may be resampled.
+
+    Attributes:
+        origin: where the weights are from, and what became of each key.
+
+    Raises:
+        UserError: if a block's number is out of range, or the file does not have every weight.
+    """
+
+    def __init__(
+        self,
+        encoder: dict[str, Any],
+        source: str,
+        layers: Sequence[int],
+        window: int | None = None,
+        global_blocks: Sequence[int] = (),
+        relative_grid: int | None = None,
+        resample_patches: bool = False,
+    ) -> None:
+        super().__init__()
+        check_sizes(dict(encoder), source, resample_patches)
+        self.encoder = create_encoder(**encoder)
+        self.origin = "the encoder's weights are random, as asked for"
+        if source != "random":
+            report = load_whole(self.encoder, source, resample_patches)
+            self.origin = f"the encoder's weights are from {source}: {report}"
+        self.layers = tuple(layers)
+        for block in (*layers, *global_blocks):
+            if not 0 <= block < self.encoder.depth:
+                raise UserError(f"block {block} in layers or global_blocks: "
+                                f"this encoder has blocks 0 to {self.encoder.depth - 1}")
+        self.window = window
+        every = range(self.encoder.depth)
+        self.windowed = frozenset(every if window else ()) - frozenset(global_blocks)
+        self.on_grid = window is not None or relative_grid is not None
+        if self.on_grid:
+            for i, block in enumerate(self.encoder.blocks):
+                side = window if i in self.windowed else relative_grid
+                block.attn = GridAttention(block.attn, side if relative_grid else None)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """(N, C, H, W) normalised -> a map (N, width, H/p, W/p) for each layer."""
+        if not self.on_grid:
+            return tuple(self.encoder.feature_maps(images, self.layers))
+        grid = grid_size(images.shape[-2], images.shape[-1], self.encoder.patch_size)
+        layout = window_layout(grid, self.window or max(grid), images.device)
+        tokens, in_windows, maps = self.encoder.embed(images)[:, 1:], False, []
+        for i, block in enumerate(self.encoder.blocks):
+            windowed = i in self.windowed
+            if windowed != in_windows:
+                tokens = tokens[:, layout.order if windowed else layout.inverse]
+                in_windows = windowed
+            block.attn.groups = layout.groups if windowed else (Group(1, *grid),)
+            tokens = block(tokens)
+            if i in self.layers:
+                flat = tokens[:, layout.inverse] if in_windows else tokens
+                maps.append(self.encoder.as_map(flat, i, grid))
+        return tuple(maps)

@@ -1,0 +1,259 @@
+"""Annotated images of a detection or segmentation stage: found, checked, described to mm.
+
+`train_data` and `val_data` of a config name paths below `data_root`: `images`, a folder, and
+`annotations`, a COCO JSON, or `masks`, a folder with a PNG for each image that holds class ids.
+Without `val_data` every fifth image, by the hash of its name, is held out.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from mmengine.config import Config
+from PIL import Image
+
+from downstream.dense.coco import Coco, read_coco
+from mae_core.data.roots import files_below, resolve_root
+from mae_core.data.sources.base import is_image
+from mae_core.errors import UserError
+
+IGNORED = 255  # a label that is left out of the loss and of the metrics
+HELD_OUT = 5  # one image in so many
+CHECKED = 100  # masks whose values are looked at before training
+SPLITS = ("train", "val")
+
+
+@dataclass(frozen=True)
+class Instances:
+    """A split with instances.
+
+    Attributes:
+        images: the folder that the annotations' file names are below.
+        annotations: a COCO JSON; None for a part of one, which is not on disk yet.
+        content: what it holds.
+    """
+
+    images: Path
+    annotations: Path | None
+    content: Coco
+
+    def on_disk(self, path: Path) -> Path:
+        """The annotations' file, written to `path` if there is none."""
+        if self.annotations is not None:
+            return self.annotations
+        temporary = path.with_suffix(f".{os.getpid()}")
+        temporary.write_text(json.dumps(self.content.as_json()))
+        return temporary.replace(path)
+
+    @property
+    def sizes(self) -> list[tuple[int, int]]:
+        """(height, width) of each image."""
+        return [(image["height"], image["width"]) for image in self.content.images]
+
+
+def instance_splits(config: Config) -> dict[str, Instances]:
+    """Train and val with instances, by name.
+
+    Raises:
+        UserError: if a file is missing or is no COCO JSON, an image is missing, or train and val
+            have different categories.
+    """
+    root = resolve_root(config.data_root)
+    splits = {
+        name: read_instances(root, config[f"{name}_data"])
+        for name in SPLITS
+        if config.get(f"{name}_data")
+    }
+    if "val" not in splits:
+        return hold_out_instances(splits["train"])
+    train, val = (splits[name].content.categories for name in SPLITS)
+    if train != val:
+        raise UserError(f"{root}: train and val have different categories: {train} and {val}")
+    return splits
+
+
+def read_instances(root: Path, fields: Mapping[str, str]) -> Instances:
+    """One split, its first image looked for. Raises UserError as :func:`instance_splits`."""
+    images, annotations = below(root, fields["images"]), below(root, fields["annotations"])
+    content = read_coco(annotations)
+    first = images / content.images[0]["file_name"]
+    if not first.is_file():
+        raise UserError(f"{annotations.name} names {first}, which is not there")
+    return Instances(images, annotations, content)
+
+
+def below(root: Path, name: str) -> Path:
+    """A path below `root`, so that the data's digest covers it. Raises UserError for others."""
+    path = root / name
+    if not path.resolve().is_relative_to(root):
+        raise UserError(f"{path} lies outside data_root={root}: choose a folder that has both")
+    return path
+
+
+def hold_out_instances(whole: Instances) -> dict[str, Instances]:
+    """A part of the images to train with, the rest for val."""
+    splits = {}
+    for name, wanted in zip(SPLITS, (False, True), strict=True):
+        content = whole.content.only(lambda image, wanted=wanted: held_out(image) == wanted)
+        if not content.images or not content.annotations:
+            raise UserError(
+                f"{whole.annotations} has too few annotated images to hold some out for val: "
+                "name others as val_data"
+            )
+        splits[name] = Instances(whole.images, None, content)
+    return splits
+
+
+def held_out(name: str) -> bool:
+    """Whether an image is held out, which does not depend on the other images."""
+    return hashlib.sha256(name.encode()).digest()[0] % HELD_OUT == 0
+
+
+@dataclass(frozen=True)
+class Masks:
+    """A split with semantic masks: (image, mask) of each, by the image's name."""
+
+    pairs: tuple[tuple[Path, Path], ...]
+
+
+def mask_splits(config: Config) -> dict[str, Masks]:
+    """Train and val with masks, by name.
+
+    Raises:
+        UserError: if an image has no mask, or a mask holds a value that is no class's.
+    """
+    root, splits = resolve_root(config.data_root), {}
+    for name in SPLITS:
+        fields = config.get(f"{name}_data")
+        if fields is not None:
+            splits[name] = find_masks(below(root, fields["images"]), below(root, fields["masks"]))
+    if "val" not in splits:
+        names = splits["train"].pairs
+        split = {flag: [p for p in names if held_out(p[0].name) == flag] for flag in (True, False)}
+        if not all(split.values()):
+            raise UserError(f"{len(names)} images are too few to hold some out: name a val_data")
+        splits = {"train": Masks(tuple(split[False])), "val": Masks(tuple(split[True]))}
+    return splits
+
+
+def find_masks(images: Path, masks: Path) -> Masks:
+    """The images below a folder, each with its mask: a PNG of the same name, or that begins so."""
+    for folder in (images, masks):
+        if not folder.is_dir():
+            raise UserError(f"no folder {folder}")
+    found = [images / name for name in sorted(filter(is_image, files_below(images)))]
+    if not found:
+        raise UserError(f"no images in {images}")
+    stems = {p.relative_to(masks).with_suffix("").as_posix(): p for p in masks.rglob("*.png")}
+    pairs = []
+    for image in found:
+        stem = image.relative_to(images).with_suffix("").as_posix()
+        mask = stems.get(stem) or stems.get(f"{stem}_labelTrainIds")  # as mmseg's tools name them
+        if mask is None:
+            raise UserError(
+                f"no mask at {masks / stem}.png for {image.name}: expected a PNG of class ids"
+            )
+        pairs.append((image, mask))
+    return Masks(tuple(pairs))
+
+
+def image_sizes(split: Masks) -> list[tuple[int, int]]:
+    """(height, width) of up to 100 images."""
+    sizes = []
+    for path, _ in split.pairs[:: max(len(split.pairs) // CHECKED, 1)]:
+        with Image.open(path) as image:
+            sizes.append((image.height, image.width))
+    return sizes
+
+
+def semantic_classes(config: Config) -> tuple[str, ...]:
+    """Names of the classes in the order of their labels.
+
+    They are `config.classes`, a list or the name of an mmseg data set such as 'ADE20KDataset', or
+    else 'background' and the categories of `train_data.annotations`.
+
+    Raises:
+        UserError: if the config says neither, or there is no such data set.
+    """
+    named = config.get("classes")
+    if isinstance(named, str):
+        from mmseg.registry import DATASETS
+
+        dataset = DATASETS.get(named)
+        if dataset is None:
+            raise UserError(f"classes='{named}': mmseg has no such data set; or list the names")
+        return tuple(dataset.METAINFO["classes"])
+    if named is not None:
+        return tuple(named)
+    annotations = config.train_data.get("annotations")
+    if annotations is None:
+        raise UserError(
+            "which class is which? Name them in the order of their pixel values, such as "
+            "-o \"classes=['background','cell']\""
+        )
+    content = read_coco(resolve_root(config.data_root) / annotations)
+    return ("background", *content.names)
+
+
+def label_table(config: Config, classes: Sequence[str]) -> list[int]:
+    """256 labels, one for each pixel value of a mask, 255 for those without a class.
+
+    `config.values` has the pixel value of each class; without it they are 0, 1, 2, ...
+
+    Raises:
+        UserError: if there are not as many values as classes.
+    """
+    values = config.get("values") or range(len(classes))
+    if len(values) != len(classes):
+        raise UserError(f"{len(classes)} classes, but {len(values)} values: name one for each")
+    table = [IGNORED] * 256
+    for label, value in enumerate(values):
+        table[value] = label
+    return table
+
+
+def check_masks(splits: Mapping[str, Masks], table: Sequence[int], ignored: Sequence[int]) -> None:
+    """Look at up to 100 masks of each split.
+
+    Raises:
+        UserError: if one is no picture of single numbers or holds a value that is neither a class's
+            nor one of `ignored`.
+    """
+    known = {value for value, label in enumerate(table) if label != IGNORED} | set(ignored)
+    for split in splits.values():
+        for _, path in split.pairs[:: max(len(split.pairs) // CHECKED, 1)]:
+            odd = sorted({int(value) for value in np.unique(read_mask(path))} - known)
+            if odd:
+                raise UserError(
+                    f"{path} holds the values {odd}: expected class ids {sorted(known)[:20]}, or "
+                    f"{IGNORED} for pixels to ignore"
+                )
+
+
+def read_mask(path: Path | str) -> np.ndarray:
+    """Class ids (H, W) uint8, of a grey or palette PNG. Raises UserError for any other picture."""
+    with Image.open(path) as image:
+        if image.mode not in ("L", "P", "1"):
+            raise UserError(f"{path} is {image.mode}: a mask holds one number a pixel, 0 to 255")
+        return np.asarray(image).astype(np.uint8)
+
+
+def typical_size(sizes: Sequence[tuple[int, int]], multiple: int, most: int) -> int:
+    """The median of the shorter sides, rounded up to a multiple, at most `most`.
+
+    Args:
+        sizes: (height, width) of each image.
+        multiple: of pixels, the patch.
+        most: the largest answer.
+    """
+    median = float(np.median([min(size) for size in sizes]))
+    return int(min(-(-median // multiple), most // multiple) * multiple)
+
+
+def epochs_for(updates: int, images: int, batch: int) -> int:
+    """Epochs with at least so many updates."""
+    return max(1, -(-updates * batch // max(images, batch)))

@@ -1,0 +1,40 @@
+"""Run a trained detector or segmentor over annotated images."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from mmengine.evaluator import BaseMetric
+from mmengine.runner import Runner
+from torch import nn
+from torch.utils.data import Dataset
+
+from mae_core.stage import Reporter
+
+
+@torch.inference_mode()
+def measure_images(
+    model: nn.Module,
+    dataset: Dataset[Any],
+    metric: BaseMetric,
+    loader: Mapping[str, Any],
+    reporter: Reporter,
+) -> dict[str, Any]:
+    """What `metric` finds; several processes share the images.
+
+    Args:
+        model: of mm, with `test_step`.
+        dataset: of mm, with annotations.
+        metric: gets each batch.
+        loader: `batch_size` and `num_workers`.
+        reporter: gets progress.
+    """
+    order = {"type": "DefaultSampler", "shuffle": False}
+    batches = Runner.build_dataloader({**loader, "sampler": order, "dataset": dataset})
+    metric.dataset_meta = dataset.metainfo
+    model.eval()
+    for number, batch in enumerate(batches, start=1):
+        metric.process(batch, [sample.to_dict() for sample in model.test_step(batch)])
+        reporter.progress(number, len(batches), "batch")
+    found: dict[str, Any] = metric.evaluate(len(dataset))
+    return found

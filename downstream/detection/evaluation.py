@@ -1,0 +1,170 @@
+"""Average precision the COCO way, by class and size, and how sure it is.
+
+Matching and accumulation are faster-coco-eval's. The 95 % intervals resample images.
+"""
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import faster_coco_eval.faster_eval_api_cpp as accumulation
+import numpy as np
+from faster_coco_eval import COCO, COCOeval_faster
+from numpy.typing import NDArray
+
+from downstream.statistics import resamples
+
+Values = NDArray[np.float64]
+KINDS = {"box": "bbox", "mask": "segm"}  # our names and COCO's
+SIZES = ("all", "small", "medium", "large")  # small is below 32² pixels, large above 96²
+IOU50, IOU75 = 0, 5  # places among the thresholds 0.5, 0.55, ..., 0.95
+Detection = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Average precisions of boxes or masks, 0 to 1; nan where nothing is annotated.
+
+    Attributes:
+        metrics: by name, AP (mean over thresholds 0.5 to 0.95), AP50, AP75, AP_small, ...
+        by_class: AP and AP50 of each class.
+        precision: (classes, 101), at a threshold of 0.5 and recalls of 0 to 1.
+        resampled: AP and AP50 of each resample of the images.
+    """
+
+    metrics: dict[str, float]
+    by_class: dict[str, dict[str, float]]
+    precision: Values
+    resampled: dict[str, Values]
+
+
+def evaluate(
+    annotations: COCO, detections: Sequence[Detection], kind: str, most: int, seed: int
+) -> Evaluation:
+    """Compare detections with annotations.
+
+    Args:
+        annotations: the truth.
+        detections: entries of COCO's results format.
+        kind: 'box' or 'mask'.
+        most: detections of an image that count, those of the highest scores; 100 in COCO.
+        seed: of the resampling.
+    """
+    names = [category["name"] for category in annotations.dataset["categories"]]
+    if not detections:
+        return _nothing_found(annotations, names)
+    found = _results(annotations, detections, kind)
+    precision = _accumulated(annotations, found, kind, most)["precision"]
+    by_size = {size: _mean(precision[:, :, :, i]) for i, size in enumerate(SIZES)}
+    every = precision[:, :, :, 0]
+    metrics = {"AP": by_size.pop("all"), "AP50": _mean(every[IOU50]), "AP75": _mean(every[IOU75])}
+    return Evaluation(
+        metrics | {f"AP_{size}": value for size, value in by_size.items()},
+        {
+            name: {"AP": _mean(every[:, :, i]), "AP50": _mean(every[IOU50, :, i])}
+            for i, name in enumerate(names)
+        },
+        np.where(every[IOU50] < 0, np.nan, every[IOU50]).squeeze(-1).T,
+        _resampled(annotations, found, kind, most, seed),
+    )
+
+
+def _nothing_found(annotations: COCO, names: Sequence[str]) -> Evaluation:
+    there = {entry["category_id"] for entry in annotations.dataset["annotations"]}
+    keys = [category["id"] for category in annotations.dataset["categories"]]
+    zero = {name: 0.0 if key in there else np.nan for name, key in zip(names, keys, strict=True)}
+    curves = np.array([[value] * 101 for value in zero.values()])
+    return Evaluation(
+        {"AP": 0.0, "AP50": 0.0, "AP75": 0.0},
+        {name: {"AP": value, "AP50": value} for name, value in zero.items()},
+        curves,
+        {name: np.zeros(len(resamples(1, 0))) for name in ("AP", "AP50")},
+    )
+
+
+def _results(annotations: COCO, detections: Sequence[Detection], kind: str) -> COCO:
+    """Detections as faster-coco-eval keeps them; those of masks have the masks' areas."""
+    drop = "bbox" if kind == "mask" else "segmentation"
+    return annotations.loadRes([{k: v for k, v in d.items() if k != drop} for d in detections])
+
+
+def _evaluator(annotations: COCO, found: COCO, kind: str, most: int, **options: Any) -> Any:
+    evaluator = COCOeval_faster(annotations, found, KINDS[kind], **options)
+    evaluator.params.maxDets = [most]
+    return evaluator
+
+
+def _accumulated(annotations: COCO, found: COCO, kind: str, most: int) -> Mapping[str, Any]:
+    evaluator = _evaluator(annotations, found, kind, most)
+    evaluator.evaluate()
+    evaluator.accumulate()
+    result: Mapping[str, Any] = evaluator.eval
+    return result
+
+
+def _resampled(
+    annotations: COCO, found: COCO, kind: str, most: int, seed: int
+) -> dict[str, Values]:
+    """AP and AP50 of each resample, from the matches of single images."""
+    evaluator = _evaluator(annotations, found, kind, most, separate_eval=True)
+    evaluator.params.areaRng = evaluator.params.areaRng[:1]
+    evaluator.params.areaRngLbl = evaluator.params.areaRngLbl[:1]
+    evaluator.evaluate()
+    params = copy.deepcopy(evaluator._paramsEval)
+    images = len(params.imgIds)
+    by_class = [
+        evaluator._evalImgs_cpp[i : i + images]
+        for i in range(0, len(evaluator._evalImgs_cpp), images)
+    ]
+    values: dict[str, list[float]] = {"AP": [], "AP50": []}
+    for drawn in resamples(images, seed):
+        of_drawn = [matches[i] for matches in by_class for i in drawn]
+        precision = np.asarray(accumulation.COCOevalAccumulate(params, of_drawn)["precision"])
+        values["AP"].append(_mean(precision))
+        values["AP50"].append(_mean(precision[IOU50]))
+    return {name: np.array(found) for name, found in values.items()}
+
+
+def confusion(
+    annotations: COCO, detections: Sequence[Detection], kind: str, score: float
+) -> NDArray[np.int64]:
+    """(classes + 1, classes + 1) counts: true class down, found class across, the last is none.
+
+    Detections above `score` are matched at an intersection over union of 0.5, whatever their class.
+    """
+    keys = [category["id"] for category in annotations.dataset["categories"]]
+    label = {key: i for i, key in enumerate(keys)}
+    counts = np.zeros((len(keys) + 1, len(keys) + 1), dtype=np.int64)
+    sure = [d for d in detections if d["score"] > score]
+    matched: dict[int, int] = {}
+    if sure:
+        found = _results(annotations, sure, kind)
+        evaluator = _evaluator(annotations, found, kind, len(sure), extra_calc=True)
+        evaluator.params.useCats = 0
+        evaluator.params.iouThrs = np.array([0.5])
+        evaluator.evaluate()
+        evaluator.accumulate()
+        for entry in found.dataset["annotations"]:
+            truth = entry.get("gt_id")
+            row = -1 if truth is None else label[annotations.anns[truth]["category_id"]]
+            counts[row, label[entry["category_id"]]] += 1
+            if truth is not None:
+                matched[truth] = entry["id"]
+    for entry in annotations.dataset["annotations"]:
+        if entry["id"] not in matched and not entry.get("iscrowd"):
+            counts[label[entry["category_id"]], -1] += 1
+    return counts
+
+
+def _mean(precision: Any) -> float:
+    """Mean over what is annotated; the rest is -1."""
+    values = np.asarray(precision)
+    there = values[values > -1]
+    return float(there.mean()) if there.size else float("nan")
+
+
+def load_annotations(path: Path) -> COCO:
+    """A COCO file as faster-coco-eval keeps it."""
+    return COCO(str(path))

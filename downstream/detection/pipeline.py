@@ -1,0 +1,45 @@
+"""What becomes of an image before the detector sees it, as mmdet's transforms."""
+
+from typing import Any
+
+Transform = dict[str, Any]
+
+
+def train_pipeline(
+    size: int, jitter: tuple[float, float] | None, crop: int | None, flip: float
+) -> list[Transform]:
+    """Scale, crop and mirror.
+
+    Args:
+        size: pixels of the longer side.
+        jitter: large-scale jitter (Ghiasi et al. 2021, arXiv 2012.07177): the image is scaled by a
+            draw from this range, and cropped; None for neither.
+        crop: pixels of the crop's sides; None for `size`.
+        flip: probability of mirroring.
+    """
+    crop = crop or size
+    scale: list[Transform] = [{"type": "Resize", "scale": (size, size), "keep_ratio": True}]
+    if jitter is not None:
+        scale = [
+            {"type": "RandomResize", "scale": (size, size), "ratio_range": tuple(jitter)}
+            | {"keep_ratio": True},
+            {"type": "RandomCrop", "crop_type": "absolute", "crop_size": (crop, crop)}
+            | {"recompute_bbox": True, "allow_negative_crop": True},
+            {"type": "FilterAnnotations", "min_gt_bbox_wh": (1e-2, 1e-2), "by_mask": True},
+        ]
+    mirror = {"type": "RandomFlip", "prob": flip}
+    return [*_load(), *scale, mirror, {"type": "PackDetInputs"}]
+
+
+def test_pipeline(size: int) -> list[Transform]:
+    """Scale the longer side to `size` pixels."""
+    load, annotations = _load()
+    scale = {"type": "Resize", "scale": (size, size), "keep_ratio": True}
+    return [load, scale, annotations, {"type": "PackDetInputs"}]
+
+
+def _load() -> list[Transform]:
+    return [
+        {"type": "LoadImageFromFile"},
+        {"type": "LoadAnnotations", "with_bbox": True, "with_mask": True},
+    ]

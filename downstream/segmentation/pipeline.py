@@ -1,0 +1,84 @@
+"""What becomes of an image before the segmentor sees it, as mmseg's transforms."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmseg.registry import TRANSFORMS
+
+from downstream.dense.data import read_mask
+
+Transform = dict[str, Any]
+
+
+@TRANSFORMS.register_module()
+class LoadMask(BaseTransform):
+    """Read a mask and replace its values by labels.
+
+    Args:
+        table: 256 labels, by pixel value, 255 for those to ignore.
+    """
+
+    def __init__(self, table: Sequence[int]) -> None:
+        self.table = np.array(table, dtype=np.uint8)
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Add `gt_seg_map` (H, W) uint8, 255 where there is no class."""
+        results["gt_seg_map"] = self.table[read_mask(results["seg_map_path"])]
+        results["seg_fields"].append("gt_seg_map")
+        return results
+
+
+def train_pipeline(
+    table: Sequence[int],
+    scale: tuple[int, int],
+    jitter: tuple[float, float] | None,
+    crop: int,
+    flip: float,
+    photometric: bool,
+) -> list[Transform]:
+    """Scale, crop, mirror and change colours.
+
+    Args:
+        table: see :class:`LoadMask`.
+        scale: (longer, shorter) side at most, in pixels, ratio kept.
+        jitter: range of a factor for the scale; None for none.
+        crop: side of what is cut out, in pixels; smaller images are filled up.
+        flip: probability of mirroring.
+        photometric: whether brightness, contrast, saturation and hue change.
+    """
+    resize: Transform = {"type": "Resize", "scale": tuple(scale), "keep_ratio": True}
+    if jitter is not None:
+        resize |= {"type": "RandomResize", "ratio_range": tuple(jitter)}
+    return [
+        *_load(table),
+        resize,
+        {"type": "RandomCrop", "crop_size": (crop, crop), "cat_max_ratio": 0.75},
+        {"type": "RandomFlip", "prob": flip},
+        *([{"type": "PhotoMetricDistortion"}] if photometric else []),
+        {"type": "PackSegInputs"},
+    ]
+
+
+def test_pipeline(table: Sequence[int], scale: tuple[int, int]) -> list[Transform]:
+    """Scale only."""
+    load, mask = _load(table)
+    resize = {"type": "Resize", "scale": tuple(scale), "keep_ratio": True}
+    return [load, resize, mask, {"type": "PackSegInputs"}]
+
+
+def multiscale_pipeline(
+    table: Sequence[int], scale: tuple[int, int], factors: Sequence[float]
+) -> list[Transform]:
+    """Every image at several scales, as it is and mirrored."""
+    load, mask = _load(table)
+    sizes = [tuple(round(side * factor) for side in scale) for factor in factors]
+    resizes = [{"type": "Resize", "scale": size, "keep_ratio": True} for size in sizes]
+    flips = [{"type": "RandomFlip", "prob": chance, "direction": "horizontal"} for chance in (0, 1)]
+    steps = [resizes, flips, [mask], [{"type": "PackSegInputs"}]]
+    return [load, {"type": "TestTimeAug", "transforms": steps}]
+
+
+def _load(table: Sequence[int]) -> list[Transform]:
+    return [{"type": "LoadImageFromFile"}, {"type": "LoadMask", "table": list(table)}]
