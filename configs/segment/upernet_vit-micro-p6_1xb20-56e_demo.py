@@ -21,9 +21,7 @@ model = dict(
     type="EncoderDecoder",
     data_preprocessor=dict(type="SegDataPreProcessor", bgr_to_rgb=True, seg_pad_val=255),
     backbone=dict(type="MAEViT", layers=[5]),
-    neck=dict(
-        type="SimpleFeaturePyramid", in_channels=96, out_channels=channels, scales=[2, 1, 0.5]
-    ),
+    neck=dict(type="SimpleFeaturePyramid", out_channels=channels, scales=[2, 1, 0.5]),
     decode_head=dict(
         type="UPerHead",
         in_channels=[channels] * 3,

@@ -15,10 +15,9 @@ model = dict(
     type="EncoderDecoder",
     data_preprocessor=dict(type="SegDataPreProcessor", bgr_to_rgb=True, seg_pad_val=255),
     backbone=dict(type="MAEViT", layers=[1, 2, 3, 5]),
-    neck=dict(type="Feature2Pyramid", embed_dim=128, rescales=[4, 2, 1, 0.5], norm_cfg=dict(type="BN")),
+    neck=dict(type="Feature2Pyramid", rescales=[4, 2, 1, 0.5], norm_cfg=dict(type="BN")),
     decode_head=dict(
         type="UPerHead",
-        in_channels=[128] * 4,
         in_index=[0, 1, 2, 3],
         channels=channels,
         pool_scales=(1, 2, 3),

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+import torch
+from mmengine.config import Config
 from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch import Tensor
@@ -13,6 +15,32 @@ from mae_core.checkpoints import check_sizes, load_whole
 from mae_core.errors import UserError
 from mae_core.models import create_encoder
 from mae_core.patches import grid_size
+
+
+def place_encoder(config: Config, source: str) -> None:
+    """Fill the encoder into the backbone, the neck and the segmentation head of `config.model`.
+
+    Args:
+        config: `encoder`, `pixels`, `model`, and `resample_patches` if the weights' patches may
+            have another size.
+        source: 'random', or the path of the encoder's file.
+    """
+    model = config.model
+    resample = config.get("resample_patches", False)
+    model.backbone.update(encoder=config.encoder, source=source, resample_patches=resample)
+    model.data_preprocessor.update(config.pixels)
+    with torch.device("meta"):
+        width = create_encoder(**config.encoder).width
+    neck = model.get("neck")
+    if neck is not None and neck.type == "SimpleFeaturePyramid":
+        neck.in_channels = width
+        return
+    model.decode_head.in_channels = width
+    if neck is not None:
+        neck.embed_dim = width
+        model.decode_head.in_channels = [width] * len(neck.rescales)
+    if model.get("auxiliary_head"):
+        model.auxiliary_head.in_channels = width
 
 
 @MODELS.register_module()
@@ -31,6 +59,7 @@ class MAEViT(BaseModule):
         relative_grid: side of the grid, in tokens, for which global blocks get relative positions;
             windowed ones get theirs too. None for no relative positions.
         resample_patches: whether weights for patches of another size may be resampled.
+        frozen: whether the weights stay as they are.
 
     Attributes:
         origin: where the weights are from, and what became of each key.
@@ -48,6 +77,7 @@ class MAEViT(BaseModule):
         global_blocks: Sequence[int] = (),
         relative_grid: int | None = None,
         resample_patches: bool = False,
+        frozen: bool = False,
     ) -> None:
         super().__init__()
         check_sizes(dict(encoder), source, resample_patches)
@@ -59,8 +89,10 @@ class MAEViT(BaseModule):
         self.layers = tuple(layers)
         for block in (*layers, *global_blocks):
             if not 0 <= block < self.encoder.depth:
-                raise UserError(f"block {block} in layers or global_blocks: "
-                                f"this encoder has blocks 0 to {self.encoder.depth - 1}")
+                raise UserError(
+                    f"block {block} in layers or global_blocks: "
+                    f"this encoder has blocks 0 to {self.encoder.depth - 1}"
+                )
         self.window = window
         every = range(self.encoder.depth)
         self.windowed = frozenset(every if window else ()) - frozenset(global_blocks)
@@ -69,6 +101,15 @@ class MAEViT(BaseModule):
             for i, block in enumerate(self.encoder.blocks):
                 side = window if i in self.windowed else relative_grid
                 block.attn = GridAttention(block.attn, side if relative_grid else None)
+
+        self.frozen = frozen
+        if frozen:
+            self.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> "MAEViT":
+        """As any module's, but a frozen encoder stays in evaluation."""
+        super().train(mode and not self.frozen)
+        return self
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """(N, C, H, W) normalised -> a map (N, width, H/p, W/p) for each layer."""

@@ -223,7 +223,7 @@ def check_masks(splits: Mapping[str, Masks], table: Sequence[int], ignored: Sequ
         UserError: if one is no picture of single numbers or holds a value that is neither a class's
             nor one of `ignored`.
     """
-    known = {value for value, label in enumerate(table) if label != IGNORED} | set(ignored)
+    known = {value for value, label in enumerate(table) if label != IGNORED} | {IGNORED, *ignored}
     for split in splits.values():
         for _, path in split.pairs[:: max(len(split.pairs) // CHECKED, 1)]:
             odd = sorted({int(value) for value in np.unique(read_mask(path))} - known)

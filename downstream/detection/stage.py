@@ -15,8 +15,9 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import set_random_seed
 from torch import nn
 
-import downstream.dense.pyramid  # noqa: F401  registers
-from downstream.dense.backbone import MAEViT
+import downstream.dense.pyramid
+import downstream.detection.cascade  # noqa: F401  both register
+from downstream.dense.backbone import MAEViT, place_encoder
 from downstream.dense.charts import class_bars, confusion_matrix, recall_curves
 from downstream.dense.data import Instances, epochs_for, instance_splits, typical_size
 from downstream.dense.testing import measure_images
@@ -74,9 +75,7 @@ def complete(
 ) -> tuple[Path, CocoDataset]:
     """Fill in what follows from the encoder and the data; val's annotations and images."""
     model, image = config.model, config.image
-    model.backbone.update(encoder=config.encoder, source=encoder)
-    model.backbone.resample_patches = config.get("resample_patches", False)
-    model.data_preprocessor.update(config.pixels)
+    place_encoder(config, encoder)
     classes = splits["train"].content.names
     for head in (*as_list(model.roi_head.bbox_head), *as_list(model.roi_head.mask_head)):
         head.num_classes = len(classes)

@@ -17,7 +17,7 @@ from mmseg.registry import MODELS
 from torch import nn
 
 import downstream.dense.pyramid  # noqa: F401  registers
-from downstream.dense.backbone import MAEViT
+from downstream.dense.backbone import MAEViT, place_encoder
 from downstream.dense.charts import class_bars, confusion_matrix
 from downstream.dense.data import (
     check_masks,
@@ -76,7 +76,11 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     outcomes = save_outcomes(work_dir, {"segment/mIoU": resampled})
     results = {f"segment/{name}": Metric(value) for name, value in metrics.items()}
     results["segment/mIoU"] = over_resamples(resampled)
-    artifacts = {"overlay": str(picture), **draw_results(metric.counts, classes, work_dir), **outcomes}
+    artifacts = {
+        "overlay": str(picture),
+        **draw_results(metric.counts, classes, work_dir),
+        **outcomes,
+    }
     return StageResult(results, str(checkpoint), artifacts)
 
 
@@ -94,10 +98,11 @@ def complete(config: Config, encoder: str, classes: Sequence[str]) -> dict[str, 
         multiple = config.size_divisor
         image.crop = typical_size(image_sizes(splits["train"]), multiple, LARGEST)
         image.scale = (4 * image.crop, image.crop)
-    model.backbone.update(encoder=config.encoder, source=encoder)
-    model.backbone.resample_patches = config.get("resample_patches", False)
-    model.data_preprocessor.update(config.pixels, size=(image.crop, image.crop))
-    model.decode_head.num_classes = len(classes)
+    place_encoder(config, encoder)
+    model.data_preprocessor.size = (image.crop, image.crop)
+    heads = [model[key] for key in ("decode_head", "auxiliary_head") if model.get(key)]
+    for head in heads:
+        head.num_classes = len(classes)
     if config.get("background_weight"):
         weight = [config.background_weight] + [1.0] * (len(classes) - 1)
         model.decode_head.loss_decode.class_weight = weight

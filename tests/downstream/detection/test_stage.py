@@ -25,7 +25,6 @@ def config(scenes: Path) -> Config:
     config = load_config(NAME)
     config.data_root = str(scenes)
     config.encoder.update(TINY)
-    config.model.neck.in_channels = TINY["width"]
     config.model.backbone.layers = [1]
     config.train_cfg.max_epochs = 2
     config.train_dataloader.batch_size = 4

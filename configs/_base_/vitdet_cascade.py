@@ -1,0 +1,49 @@
+# ViTDet's Cascade Mask R-CNN (Cai and Vasconcelos 2018, arXiv 1712.00726): three box heads, each for
+# boxes that overlap more.
+_base_ = "vitdet.py"
+deviations = [[0.1, 0.1, 0.2, 0.2], [0.05, 0.05, 0.1, 0.1], [0.033, 0.033, 0.067, 0.067]]
+model = dict(
+    type="CascadeRCNN",
+    roi_head=dict(
+        type="OneMaskCascadeRoIHead",
+        num_stages=3,
+        stage_loss_weights=[1, 0.5, 0.25],
+        bbox_head=[
+            dict(
+                type="Shared4Conv1FCBBoxHead",
+                in_channels=256,
+                fc_out_channels=1024,
+                roi_feat_size=7,
+                norm_cfg=dict(type="LN2d"),
+                reg_class_agnostic=True,
+                bbox_coder=dict(type="DeltaXYWHBBoxCoder", target_stds=stds),
+                loss_cls=dict(type="CrossEntropyLoss"),
+                loss_bbox=dict(type="L1Loss"),
+            )
+            for stds in deviations
+        ],
+    ),
+    train_cfg=dict(
+        rcnn=[
+            dict(
+                assigner=dict(
+                    type="MaxIoUAssigner",
+                    pos_iou_thr=overlap,
+                    neg_iou_thr=overlap,
+                    min_pos_iou=overlap,
+                    ignore_iof_thr=-1,
+                ),
+                sampler=dict(
+                    type="RandomSampler",
+                    num=512,
+                    pos_fraction=0.25,
+                    neg_pos_ub=-1,
+                    add_gt_as_proposals=True,
+                ),
+                mask_size=28,
+                pos_weight=-1,
+            )
+            for overlap in (0.5, 0.6, 0.7)
+        ]
+    ),
+)
