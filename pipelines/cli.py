@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -18,6 +18,9 @@ from mae_core.errors import UserError
 from pipelines.data_commands import app as data_app
 from pipelines.launch import BenchmarkFailed, StageFailed, StageInterrupted
 from pipelines.stages import STAGES
+
+if TYPE_CHECKING:
+    from pipelines.launch import Resources
 
 ENVIRONMENT = {
     "DO_NOT_TRACK": "true",
@@ -46,6 +49,7 @@ HELP = {
     "detect": "Train and test detection and instance segmentation.",
     "segment": "Train and test semantic segmentation.",
 }
+DENSE = ("detect", "segment")  # whose models can be asked about images
 FAILURE, USER_MISTAKE, INTERRUPTED = 1, 2, 75
 
 app = typer.Typer(
@@ -62,6 +66,15 @@ Overrides = Annotated[
 Devices = Annotated[
     int | None,
     typer.Option(min=1, help="Processes, one a GPU; all GPUs, or one on CPUs, without it."),
+]
+Encoder = Annotated[
+    str,
+    typer.Option(help="'random', a checkpoint's path, timm:<model>, or runs:/<MLflow run>."),
+]
+Nodes = Annotated[int, typer.Option(min=1, help="Machines that share the work.")]
+Rendezvous = Annotated[str, typer.Option(help="host:port of the first machine.")]
+Join = Annotated[
+    bool, typer.Option("--join", help="Lend this machine to the one that runs the stage.")
 ]
 WorkDir = Annotated[Path | None, typer.Option(help="Where to keep everything.")]
 
@@ -106,33 +119,92 @@ def stage_command(stage: str) -> None:
 
     def command(
         config: Annotated[str, typer.Argument(help="A name under configs/, or a path.")],
-        encoder: Annotated[
-            str,
-            typer.Option(
-                help="'random', a checkpoint's path, timm:<model>, or runs:/<MLflow run>."
-            ),
-        ] = "random",
+        encoder: Encoder = "random",
         work_dir: WorkDir = None,
         override: Overrides = None,
         devices: Devices = None,
-        nodes: Annotated[int, typer.Option(min=1, help="Machines that share the work.")] = 1,
-        rendezvous: Annotated[str, typer.Option(help="host:port of the first machine.")] = "",
-        join: Annotated[
-            bool, typer.Option("--join", help="Lend this machine to the one that runs the stage.")
-        ] = False,
+        nodes: Nodes = 1,
+        rendezvous: Rendezvous = "",
+        join: Join = False,
     ) -> None:
-        from joblib import cpu_count
-
-        from pipelines.launch import Resources, default_devices
-        from pipelines.single import join_single, run_single
-
-        machine = Resources(cpu_count(), devices or default_devices(), nodes, rendezvous)
-        with interruptible():
-            start = join_single if join else run_single
-            start(stage, config, encoder, work_dir, override or [], machine)
+        machine = machine_of(devices, nodes, rendezvous)
+        start_stage(stage, config, encoder, work_dir, override, machine, join)
 
     command.__doc__ = HELP[stage]
     app.command(stage)(command)
+
+
+def dense_command(stage: str) -> None:
+    """Add the command of a stage whose model can also be asked about images."""
+
+    def command(
+        config: Annotated[
+            str, typer.Argument(help="A name under configs/, or a path; with --predict, a model.")
+        ],
+        images: Annotated[
+            list[Path] | None, typer.Argument(help="With --predict, files.", metavar="[IMAGE]...")
+        ] = None,
+        encoder: Encoder = "",
+        work_dir: WorkDir = None,
+        override: Overrides = None,
+        devices: Devices = None,
+        nodes: Nodes = 1,
+        rendezvous: Rendezvous = "",
+        join: Join = False,
+        predict: Annotated[
+            bool, typer.Option("--predict", help="Ask a trained model about images.")
+        ] = False,
+    ) -> None:
+        if predict:
+            predict_images(stage, Path(config), images or [], work_dir or Path("predictions"))
+            return
+        if images:
+            raise UserError(f"'{images[0]}': images go with --predict")
+        if not encoder:
+            raise UserError(
+                f"{stage} needs --encoder: a checkpoint's path, timm:<model>, runs:/<MLflow run>, "
+                "or 'random' for one that knows nothing"
+            )
+        machine = machine_of(devices, nodes, rendezvous)
+        start_stage(stage, config, encoder, work_dir, override, machine, join)
+
+    command.__doc__ = HELP[stage]
+    app.command(stage)(command)
+
+
+def machine_of(devices: int | None, nodes: int, rendezvous: str) -> "Resources":
+    """What a stage may use."""
+    from joblib import cpu_count
+
+    from pipelines.launch import Resources, default_devices
+
+    return Resources(cpu_count(), devices or default_devices(), nodes, rendezvous)
+
+
+def start_stage(
+    stage: str,
+    config: str,
+    encoder: str,
+    work_dir: Path | None,
+    override: list[str] | None,
+    machine: "Resources",
+    join: bool,
+) -> None:
+    """Run a stage, or lend the machine to the one that does."""
+    from pipelines.single import join_single, run_single
+
+    with interruptible():
+        start = join_single if join else run_single
+        start(stage, config, encoder, work_dir, override or [], machine)
+
+
+def predict_images(stage: str, model: Path, images: list[Path], out: Path) -> None:
+    """Write what a trained model finds in images, and tell the files."""
+    from importlib import import_module
+
+    package = {"detect": "detection", "segment": "segmentation"}[stage]
+    for file in import_module(f"downstream.{package}.predict").predict(model, images, out):
+        print(file)
 
 
 @app.command()
@@ -213,7 +285,7 @@ def main() -> None:
 
 
 for _stage in STAGES:
-    stage_command(_stage)
+    (dense_command if _stage in DENSE else stage_command)(_stage)
 
 if __name__ == "__main__":
     main()

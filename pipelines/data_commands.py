@@ -1,6 +1,6 @@
 """`mae-bench data check | pack | bench`: look at a data set, pack it, measure its loading."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -33,8 +33,23 @@ Workers = Annotated[
 
 
 @app.command()
-def check(data: Data, workers: Workers = None) -> None:
-    """Decode every image: counts, sizes, kinds, classes, digest; exit 2 if one is unreadable."""
+def check(
+    data: Data,
+    workers: Workers = None,
+    images: Annotated[
+        Path | None, typer.Option(help="Of a COCO JSON: the images' folder.", show_default=False)
+    ] = None,
+    masks: Annotated[
+        Path | None, typer.Option(help="A folder with a PNG of class ids for each image.")
+    ] = None,
+) -> None:
+    """Decode every image, or check a COCO JSON or masks; exit 2 if anything is wrong."""
+    if data.endswith(".json"):
+        check_coco(Path(data), images)
+        return
+    if masks is not None:
+        check_mask_images(Path(data), masks)
+        return
     from mae_core.data.check import check as check_data
 
     with bar("checking") as progress:
@@ -142,6 +157,47 @@ def class_table(found: "Checked") -> Table:
     if found.unlabelled:
         table.add_row("[italic]no label[/]", f"{found.unlabelled:,}")
     return table
+
+
+def check_coco(path: Path, images: Path | None) -> None:
+    """Show what a COCO file holds. Raises UserError if anything in it is wrong."""
+    from downstream.dense.faults import check_annotations, images_of
+
+    folder = images or images_of(path)
+    with console.status("checking"):
+        found = check_annotations(path, folder)
+    console.print(f"{path}, images in {folder}", soft_wrap=True)
+    table = Table("category")
+    table.add_column("instances", justify="right")
+    for name, count in found.instances.items():
+        table.add_row(name, f"{count:,}")
+    console.print(table)
+    kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(found.kinds.items()))
+    console.print(f"{found.images:,} images, {found.empty:,} without annotation; masks: {kinds}")
+    tell_faults(found.faults, path)
+
+
+def check_mask_images(images: Path, masks: Path) -> None:
+    """Show what masks hold. Raises UserError if anything in them is wrong."""
+    from downstream.dense.faults import check_mask_folder
+
+    with console.status("checking"):
+        found = check_mask_folder(images, masks)
+    console.print(f"{found.images:,} images in {images}, masks in {masks}", soft_wrap=True)
+    table = Table("value")
+    table.add_column("share of the pixels", justify="right")
+    for value, share in found.pixels.items():
+        table.add_row(str(value), f"{share:.2%}")
+    console.print(table)
+    tell_faults(found.faults, masks)
+
+
+def tell_faults(faults: Sequence[str], where: Path) -> None:
+    """List them. Raises UserError if there are any."""
+    for line in faults:
+        console.print(line, markup=False, soft_wrap=True)
+    if faults:
+        raise UserError(f"{len(faults):,} faults in {where}: mend them, or leave those images out")
 
 
 def report_packed(packed: "Packed", out: Path) -> None:

@@ -85,7 +85,7 @@ def names_for(stage: str) -> tuple[str, ...]:
 def check_machine(stage: str, machine: Resources) -> None:
     """Raise UserError unless the stage can be run so."""
     if machine.nodes > 1 and stage not in PARALLEL:
-        raise UserError(f"{stage} runs on one machine; several share {' and '.join(PARALLEL)}")
+        raise UserError(f"{stage} runs on one machine; several share {', '.join(PARALLEL)}")
     host, colon, port = machine.rendezvous.rpartition(":")
     if machine.nodes > 1 and not (host and colon and port.isdigit()):
         raise UserError(

@@ -31,10 +31,10 @@ STAGES = {
     "detect": "downstream.detection.stage",
     "segment": "downstream.segmentation.stage",
 }
-PARALLEL = ("pretrain", "supervise", "finetune")  # those that several devices share
+PARALLEL = ("pretrain", "supervise", "finetune", "detect", "segment")  # several devices share them
 FROM_SCRATCH = ("finetune", "partial-finetune", "low-shot")  # those that take 'supervised'
 NO_FILE = ("random", "supervised")  # encoders that begin with random weights
-CHECKED = tuple(name for name in STAGES if name not in ("pretrain", "detect", "segment"))
+CHECKED = tuple(name for name in STAGES if name != "pretrain")
 TASKS = tuple(name for name in STAGES if name not in ("pretrain", "supervise"))
 DATA_KEYS = ("data", "data_root", "names_in")
 LOADER_SPEED = {"num_workers", "persistent_workers", "pin_memory", "prefetch_factor"}

@@ -9,6 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from PIL import Image
 
+from mae_core.errors import UserError
+
 # Okabe and Ito's palette, which colour-blind readers can tell apart, and further tones.
 PALETTE = np.array(
     [
@@ -32,9 +34,12 @@ def paint(image: np.ndarray, mask: np.ndarray, label: int, strength: float = 0.6
 
 
 def read_image(path: str | Path) -> np.ndarray:
-    """RGB, uint8 (H, W, 3)."""
-    with Image.open(path) as image:
-        return np.asarray(image.convert("RGB"))
+    """RGB, uint8 (H, W, 3). Raises UserError if it is no image."""
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read as an image: {error}") from error
 
 
 def figure_grid(rows: Sequence[str], columns: int, cell: float = 2.1) -> tuple[Figure, Any]:

@@ -35,6 +35,7 @@ TASKS = (  # what comes before the slash, in order
 METHODS = {"probe": "linear classifier", "finetune": "fine-tuned"}
 SECONDARY = re.compile(
     r"(supervise|partial-finetune|analyze|suite)/|evaluate/c_|.*(_k\d+|_logistic|_ridge)$"
+    r"|detect/.*_AP(75|_small|_medium|_large)$|segment/.*_"
 )
 MCE = "evaluate/mCE"
 
@@ -74,6 +75,10 @@ def title(name: str) -> str:
     if name in COLUMNS:
         return COLUMNS[name]
     task, _, metric = name.partition("/")
+    if task == "detect":
+        kind, _, rest = metric.partition("_")
+        what = {"box": "Detection", "mask": "Instance segmentation"}[kind]
+        return f"{what}, {kind} {rest.replace('_', ', ')}"
     base, _, last = metric.rpartition("_")
     if task == "low-shot":
         return f"Few labels, {amount(base)}, {METHODS.get(last, last)}"
@@ -88,6 +93,7 @@ def title(name: str) -> str:
         if name == MCE
         else f"Tested on {re.sub('^c_', 'corruption ', metric)}",
         "few-shot": f"Few-shot, {metric.replace('way', '-way ').replace('shot', '-shot')}",
+        "segment": f"Semantic segmentation, {metric.replace('_', ' ')}",
         "analyze": f"Features, {metric.replace('_', ' ')} (a count, not percent)",
     }.get(task, f"{task}, {metric}".capitalize())
 

@@ -4,7 +4,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from downstream.statistics import compare, mean, over_trainings, share
+from downstream.outcomes import Resampled
+from downstream.statistics import (
+    compare,
+    mean,
+    over_resamples,
+    over_trainings,
+    resamples,
+    share,
+)
 
 ROUNDS = 4000  # the standard error of a coverage of 95 % is 0.35 points
 
@@ -112,3 +120,33 @@ def test_the_difference_turns_with_the_order(seed: int) -> None:
 def test_other_cases_cannot_be_paired() -> None:
     with pytest.raises(ValueError, match=r"\(3,\) and \(4,\)"):
         compare(np.zeros(3), np.zeros(4))
+
+
+def resampled_means(values: np.ndarray) -> Resampled:
+    drawn = values[resamples(len(values), 0)].mean(axis=1)
+    return Resampled(np.concatenate([[values.mean()], drawn]))
+
+
+def test_the_interval_of_a_resampled_mean_is_about_that_of_the_mean() -> None:
+    values = np.random.default_rng(0).normal(0.5, 0.1, 400)
+    expected = mean(torch.from_numpy(values))
+    found = over_resamples(resampled_means(values))
+    assert found.value == pytest.approx(expected.value)
+    assert found.ci95 == pytest.approx(expected.ci95, rel=0.15)
+
+
+def test_the_same_resamples_show_a_small_difference() -> None:
+    rng = np.random.default_rng(0)
+    hard = rng.normal(0.5, 0.2, 200)  # images differ much more than the encoders do
+    better = hard + 0.02 + rng.normal(0, 0.01, 200)
+    found = compare(resampled_means(better), resampled_means(hard))
+    assert found.verdict == "better" and found.difference == pytest.approx(0.02, abs=0.003)
+    assert found.low < 0.02 < found.high and found.high - found.low < 0.005
+    same = compare(resampled_means(hard), resampled_means(hard))
+    assert same.verdict == "no difference shown" and same.difference == 0
+
+
+def test_resampled_and_plain_outcomes_do_not_pair() -> None:
+    values = np.full(1001, 0.5)
+    with pytest.raises(ValueError, match="cannot be paired"):
+        compare(Resampled(values), values)

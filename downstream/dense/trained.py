@@ -1,0 +1,71 @@
+"""A trained detector or segmentor, read from the file that its stage left."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.registry import init_default_scope
+from mmengine.registry.root import MODELS
+from torch import nn
+
+from mae_core.checkpoints import read_metadata, read_state
+from mae_core.errors import UserError
+
+
+class Trained(NamedTuple):
+    """A model ready to predict.
+
+    Attributes:
+        model: in evaluation, on the device.
+        config: of its stage, complete.
+        classes: names by label.
+    """
+
+    model: nn.Module
+    config: Config
+    classes: tuple[str, ...]
+
+
+def load_trained(path: Path, stage: str) -> Trained:
+    """Read a `detector.safetensors` or `segmentor.safetensors`.
+
+    Raises:
+        UserError: if it is neither, or of another stage.
+    """
+    about = read_metadata(path)
+    fields = about.get("config")
+    if not isinstance(fields, dict) or fields.get("stage") != stage:
+        file = {"detect": "detector", "segment": "segmentor"}[stage]
+        raise UserError(
+            f"{path} is no model of mae-bench {stage}: expected the {file}.safetensors that a run "
+            "left in its work dir"
+        )
+    config = Config(fields)
+    init_default_scope(config.default_scope)
+    config.model.backbone.update(source="random", resample_patches=False)  # weights come below
+    model: nn.Module = MODELS.build(config.model)
+    model.load_state_dict(read_state(path))
+    return Trained(model.to(get_device()).eval(), config, tuple(about["classes"]))
+
+
+def check_images(images: Sequence[Path]) -> None:
+    """Raise UserError for the first that is no file."""
+    if not images:
+        raise UserError("--predict needs images: name some after the model's file")
+    for path in images:
+        if not path.is_file():
+            raise UserError(f"no image at {path}")
+
+
+def own_names(images: Sequence[Path]) -> list[str]:
+    """The images' names without suffix, numbered where several are the same."""
+    stems = Counter(path.stem for path in images)
+    seen: Counter[str] = Counter()
+    names = []
+    for path in images:
+        seen[path.stem] += 1
+        names.append(path.stem if stems[path.stem] == 1 else f"{path.stem}-{seen[path.stem]}")
+    return names
