@@ -31,10 +31,13 @@ STAGES = {
     "detect": "downstream.detection.stage",
     "segment": "downstream.segmentation.stage",
 }
+CHECKS = {  # where the stage's own module imports more than a check needs
+    "detect": "downstream.detection.check",
+    "segment": "downstream.segmentation.check",
+}
 PARALLEL = ("pretrain", "supervise", "finetune", "detect", "segment")  # several devices share them
 FROM_SCRATCH = ("finetune", "partial-finetune", "low-shot")  # those that take 'supervised'
 NO_FILE = ("random", "supervised")  # encoders that begin with random weights
-CHECKED = tuple(name for name in STAGES if name != "pretrain")
 TASKS = tuple(name for name in STAGES if name not in ("pretrain", "supervise"))
 DATA_KEYS = ("data", "data_root", "names_in")
 LOADER_SPEED = {"num_workers", "persistent_workers", "pin_memory", "prefetch_factor"}
@@ -54,8 +57,8 @@ def check_stage(stage: str, config: Config, encoder: str) -> None:
         config: of the stage.
         encoder: as the stage takes it; 'random' stands in for one that is not there yet.
     """
-    if stage in CHECKED:
-        importlib.import_module(STAGES[stage]).check(config, encoder)
+    if stage != "pretrain":
+        importlib.import_module(CHECKS.get(stage, STAGES[stage])).check(config, encoder)
 
 
 def fingerprint(config: Config, encoder: str) -> str:

@@ -9,7 +9,9 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -181,7 +183,9 @@ def semantic_classes(config: Config) -> tuple[str, ...]:
     """
     named = config.get("classes")
     if isinstance(named, str):
-        from mmseg.registry import DATASETS
+        with redirect_stdout(StringIO()):  # mmseg tells which of its data sets it leaves out
+            import mmseg.datasets  # noqa: F401  registers
+            from mmseg.registry import DATASETS
 
         dataset = DATASETS.get(named)
         if dataset is None:

@@ -91,9 +91,7 @@ def _image_faults(image: Entry, folder: Path) -> Iterator[str]:
         return
     told = image.get("height"), image.get("width")
     if size != told:
-        yield (
-            f"{path} is {size[1]}×{size[0]} pixels, the annotations say {told[1]}×{told[0]}"
-        )
+        yield (f"{path} is {size[1]}×{size[0]} pixels, the annotations say {told[1]}×{told[0]}")
 
 
 def _annotation_faults(

@@ -35,6 +35,6 @@ def measure_images(
     model.eval()
     for number, batch in enumerate(batches, start=1):
         metric.process(batch, [sample.to_dict() for sample in model.test_step(batch)])
-        reporter.progress(number, len(batches), "batch")
+        reporter.progress(number, len(batches), "step")
     found: dict[str, Any] = metric.evaluate(len(dataset))
     return found

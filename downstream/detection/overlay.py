@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from mmdet.structures.bbox import get_box_tensor
 from torch import nn
 
-from downstream.dense.overlay import colour, figure_grid, legend, paint, read_image, save
+from downstream.dense.overlay import PALETTE, colour, figure_grid, legend, paint, read_image, save
 
-SHOWN, CONFIDENT = 5, 0.3  # images in the picture, score from which an instance is drawn
+SHOWN, CONFIDENT = 5, 0.5  # images in the picture, score from which an instance is drawn
 
 
 @torch.inference_mode()
@@ -27,10 +28,10 @@ def draw_dataset(model: nn.Module, dataset: Any, classes: Sequence[str], path: P
         truth = item["data_samples"].gt_instances
         found = find(model, item)
         image = read_image(item["data_samples"].img_path)
-        show(axes[0, column], image, get_box_tensor(truth.bboxes), truth.labels, truth.masks.masks)
-        show(axes[1, column], image, found.bboxes, found.labels, found.masks)
+        for axis, instances in zip(axes[:, column], (truth, found), strict=True):
+            show(axis, image, instances, classes)
         shown |= {*truth.labels.tolist(), *found.labels.tolist()}
-    legend(figure, {classes[label]: label for label in sorted(shown)})
+    name_classes(figure, classes, shown)
     save(figure, path)
 
 
@@ -41,11 +42,30 @@ def find(model: nn.Module, item: Mapping[str, Any], score: float = CONFIDENT) ->
     return found[found.scores > score]
 
 
-def show(axis: Any, image: np.ndarray, boxes: Any, labels: Any, masks: Any) -> None:
-    """Draw instances on `image` (H, W, 3) uint8."""
-    for label, mask in zip(labels.tolist(), masks, strict=True):
-        image = paint(image, np.asarray(mask, dtype=bool), label)
+def show(axis: Any, image: np.ndarray, instances: Any, classes: Sequence[str]) -> None:
+    """Draw instances on `image` (H, W, 3) uint8: in their class's colour, or each in its own.
+
+    Args:
+        axis: to draw on.
+        image: without instances.
+        instances: mmdet's, with `bboxes`, `labels` and `masks`.
+        classes: names; of a single class the instances have colours of their own.
+    """
+    labels = instances.labels.tolist()
+    tones = labels if len(classes) > 1 else list(range(len(labels)))
+    masks = np.asarray(getattr(instances.masks, "masks", instances.masks), dtype=bool)
+    for tone in sorted({tone % len(PALETTE) for tone in tones}):
+        of_tone = [place for place, other in enumerate(tones) if other % len(PALETTE) == tone]
+        image = paint(image, masks[of_tone].any(axis=0), tone)
     axis.imshow(image, interpolation="nearest")
-    for label, (left, top, right, bottom) in zip(labels.tolist(), boxes, strict=True):
+    for tone, box in zip(tones, get_box_tensor(instances.bboxes).tolist(), strict=True):
+        left, top, right, bottom = box
         corner, size = (left - 0.5, top - 0.5), (right - left, bottom - top)
-        axis.add_patch(Rectangle(corner, *size, fill=False, color=colour(label) / 255))
+        edge = {"edgecolor": colour(tone) / 255, "linewidth": 0.8}
+        axis.add_patch(Rectangle(corner, *size, fill=False, **edge))
+
+
+def name_classes(figure: Figure, classes: Sequence[str], labels: set[int]) -> None:
+    """A legend of the labels that are drawn, where colours mean classes."""
+    if len(classes) > 1:
+        legend(figure, {classes[label]: label for label in sorted(labels)})

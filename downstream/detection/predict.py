@@ -15,9 +15,9 @@ from pycocotools.mask import encode
 import downstream.dense.backbone
 import downstream.dense.pyramid
 import downstream.detection.cascade  # noqa: F401  all three register
-from downstream.dense.overlay import figure_grid, legend, read_image, save
+from downstream.dense.overlay import figure_grid, read_image, save
 from downstream.dense.trained import check_images, load_trained, own_names
-from downstream.detection.overlay import CONFIDENT, find, show
+from downstream.detection.overlay import CONFIDENT, find, name_classes, show
 from downstream.detection.pipeline import test_pipeline
 
 FILE = "predictions.json"
@@ -60,7 +60,9 @@ def predict(checkpoint: Path, images: Sequence[Path], out: Path) -> list[Path]:
 def as_annotations(found: Any, image: int, before: int) -> list[dict[str, Any]]:
     """Instances of one image in COCO's format, their ids counted from `before` + 1."""
     entries = []
-    for number, one in enumerate(zip(found.bboxes, found.labels, found.scores, found.masks, strict=True)):
+    for number, one in enumerate(
+        zip(found.bboxes, found.labels, found.scores, found.masks, strict=True)
+    ):
         (left, top, right, bottom), label, score, mask = one[0].tolist(), *one[1:]
         area = np.asarray(mask, dtype=np.uint8)
         runs = encode(np.asfortranarray(area))
@@ -82,8 +84,8 @@ def as_annotations(found: Any, image: int, before: int) -> list[dict[str, Any]]:
 def draw(image: np.ndarray, found: Any, classes: Sequence[str], path: Path) -> Path:
     """One picture with its instances."""
     figure, axes = figure_grid([""], 1, cell=6)
-    show(axes[0, 0], image, found.bboxes, found.labels, found.masks)
+    show(axes[0, 0], image, found, classes)
     axes[0, 0].set_xlabel(f"{len(found)} found with a score above {CONFIDENT}")
-    legend(figure, {classes[label]: label for label in sorted(set(found.labels.tolist()))})
+    name_classes(figure, classes, set(found.labels.tolist()))
     save(figure, path)
     return path

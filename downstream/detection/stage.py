@@ -32,7 +32,7 @@ from downstream.detection.overlay import CONFIDENT, draw_dataset
 from downstream.detection.pipeline import test_pipeline, train_pipeline
 from downstream.outcomes import Resampled, save_outcomes
 from downstream.statistics import over_resamples
-from mae_core.checkpoints import check_sizes, save_weights
+from mae_core.checkpoints import save_weights
 from mae_core.engine.train import build_runner, train, use_average
 from mae_core.stage import Metric, Reporter, StageResult
 
@@ -62,12 +62,6 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     draw_dataset(model, val, classes, picture)
     metrics, artifacts = measure(truth, work_dir, classes, config.max_detections, config.seed)
     return StageResult(metrics, str(checkpoint), {"overlay": str(picture), **artifacts})
-
-
-def check(config: Config, encoder: str) -> None:
-    """Raise UserError if the data or the encoder's sizes cannot do."""
-    check_sizes(config.encoder, encoder, config.get("resample_patches", False))
-    instance_splits(config)
 
 
 def complete(

@@ -20,7 +20,6 @@ import downstream.dense.pyramid  # noqa: F401  registers
 from downstream.dense.backbone import MAEViT, place_encoder
 from downstream.dense.charts import class_bars, confusion_matrix
 from downstream.dense.data import (
-    check_masks,
     epochs_for,
     image_sizes,
     label_table,
@@ -39,7 +38,7 @@ from downstream.segmentation.pipeline import (
     train_pipeline,
 )
 from downstream.statistics import over_resamples
-from mae_core.checkpoints import check_sizes, save_weights
+from mae_core.checkpoints import save_weights
 from mae_core.engine.train import build_runner, train, use_average
 from mae_core.stage import Metric, Reporter, StageResult
 
@@ -82,13 +81,6 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
         **outcomes,
     }
     return StageResult(results, str(checkpoint), artifacts)
-
-
-def check(config: Config, encoder: str) -> None:
-    """Raise UserError if the data or the encoder's sizes cannot do."""
-    check_sizes(config.encoder, encoder, config.get("resample_patches", False))
-    classes = semantic_classes(config)
-    check_masks(mask_splits(config), label_table(config, classes), config.get("ignored", ()))
 
 
 def complete(config: Config, encoder: str, classes: Sequence[str]) -> dict[str, PairedImages]:

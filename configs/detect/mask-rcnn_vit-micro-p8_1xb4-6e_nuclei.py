@@ -24,6 +24,6 @@ model = dict(
 )
 train_dataloader = dict(batch_size=4, drop_last=True)
 test_loader = dict(batch_size=1)
-train_cfg = dict(max_epochs=16)
+train_cfg = dict(max_epochs=6)
 schedule = dict(warmup_epochs=1)
 default_hooks = dict(checkpoint=dict(interval=2))

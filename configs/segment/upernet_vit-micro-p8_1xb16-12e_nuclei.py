@@ -40,6 +40,6 @@ optim_wrapper = dict(
     paramwise_cfg=dict(layer_decay=0.8),
     clip_grad=dict(max_norm=5.0),
 )
-train_cfg = dict(by_epoch=True, max_epochs=40)
-schedule = dict(warmup_epochs=2)
-default_hooks = dict(checkpoint=dict(interval=10))
+train_cfg = dict(by_epoch=True, max_epochs=12)
+schedule = dict(warmup_epochs=1)
+default_hooks = dict(checkpoint=dict(interval=3))

@@ -1,0 +1,11 @@
+# Instance and semantic segmentation of nuclei in microscopy images (2018 Data Science Bowl, stage 1,
+# 531 train and 133 val images), on 2 CPU cores in about 40 minutes. docs/detection.md has the table.
+#   mae-bench run nuclei
+seed = 0
+slots = 2  # stages side by side; each gets its share of the CPU's cores
+pretrain = "pretrain/vit-micro-p8_1xb128-coslr-300e_nuclei"
+encoders = ["mae", "random"]
+tasks = {
+    "detect": "detect/mask-rcnn_vit-micro-p8_1xb4-6e_nuclei",
+    "segment": "segment/upernet_vit-micro-p8_1xb16-12e_nuclei",
+}
