@@ -114,7 +114,7 @@ class ViTEncoder(nn.Module):
         return maps
 
     def as_map(self, tokens: Tensor, layer: int, grid: tuple[int, int]) -> Tensor:
-        """Patch tokens (N, h*w, width) after block `layer` -> (N, width, h, w), the last normalised."""
+        """(N, h*w, width) patch tokens after block `layer` -> (N, width, h, w), the last normed."""
         out = self.norm(tokens) if layer == self.depth - 1 else tokens
         return out.transpose(1, 2).unflatten(2, grid).contiguous()
 

@@ -1,4 +1,4 @@
-"""Fitting weights to another image: positions to its grid, the embedding to its channels or patch."""
+"""Fitting weights to other images: positions to the grid, the embedding to channels or patch."""
 
 from collections.abc import Mapping
 

@@ -3,7 +3,7 @@ data_root = "data/ade20k"
 train_data = dict(images="images/training", masks="annotations/training")
 val_data = dict(images="images/validation", masks="annotations/validation")
 classes = "ADE20KDataset"  # of mmseg
-values = list(range(1, 151))
+pixel_values = list(range(1, 151))
 ignored = [0]
 train_cfg = dict(by_epoch=True, max_epochs=127)
 param_scheduler = [

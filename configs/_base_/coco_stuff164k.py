@@ -1,10 +1,10 @@
-# COCO-Stuff 164k's 171 classes, from its "stuffthingmaps" as they are: pixel values are category ids
-# less 1, of which eleven are not used. 22 epochs of 118,287 images are 160,000 updates.
+# COCO-Stuff 164k, 171 classes, from its "stuffthingmaps" as they are: values are category ids less
+# 1, of which eleven are not used. 22 epochs of 118,287 images are 160,000 updates.
 data_root = "data/coco_stuff164k"
 train_data = dict(images="images/train2017", masks="annotations/train2017")
 val_data = dict(images="images/val2017", masks="annotations/val2017")
 classes = "COCOStuffDataset"  # of mmseg
-values = [v for v in range(182) if v not in (11, 25, 28, 29, 44, 65, 67, 68, 70, 82, 90)]
+pixel_values = [v for v in range(182) if v not in (11, 25, 28, 29, 44, 65, 67, 68, 70, 82, 90)]
 train_cfg = dict(by_epoch=True, max_epochs=22)
 param_scheduler = [
     dict(type="LinearLR", start_factor=1e-6, by_epoch=False, begin=0, end=1500),

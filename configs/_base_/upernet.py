@@ -13,7 +13,12 @@ multiscale = None  # factors of the scale for a second test, [0.5, 0.75, 1.0, 1.
 norm = dict(type="SyncBN")
 model = dict(
     type="EncoderDecoder",
-    data_preprocessor=dict(type="SegDataPreProcessor", bgr_to_rgb=True, seg_pad_val=255),
+    data_preprocessor=dict(
+        type="SegDataPreProcessor",
+        bgr_to_rgb=True,
+        seg_pad_val=255,
+        test_cfg=dict(size_divisor=32),  # images narrower than a window
+    ),
     backbone=dict(type="MAEViT"),
     neck=dict(type="Feature2Pyramid", rescales=[4, 2, 1, 0.5], norm_cfg=norm),
     decode_head=dict(

@@ -1,5 +1,5 @@
-# ViTDet's Cascade Mask R-CNN (Cai and Vasconcelos 2018, arXiv 1712.00726): three box heads, each for
-# boxes that overlap more.
+# ViTDet with Cascade Mask R-CNN (Cai and Vasconcelos 2018, arXiv 1712.00726): three box heads, each
+# for boxes that overlap more, and one mask head.
 _base_ = "vitdet.py"
 deviations = [[0.1, 0.1, 0.2, 0.2], [0.05, 0.05, 0.1, 0.1], [0.033, 0.033, 0.067, 0.067]]
 model = dict(

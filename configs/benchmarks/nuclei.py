@@ -1,5 +1,5 @@
-# Instance and semantic segmentation of nuclei in microscopy images (2018 Data Science Bowl, stage 1,
-# 531 train and 133 val images), on 2 CPU cores in about 40 minutes. docs/detection.md has the table.
+# Instance and semantic segmentation of nuclei in microscopy images (2018 Data Science Bowl,
+# stage 1, 531 train and 133 val images), on 2 CPU cores. docs/dense.md has the table.
 #   mae-bench run nuclei
 seed = 0
 slots = 2  # stages side by side; each gets its share of the CPU's cores

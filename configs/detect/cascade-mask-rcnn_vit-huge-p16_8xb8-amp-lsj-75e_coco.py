@@ -1,5 +1,5 @@
-# ViTDet with ViT-H, whose patches of 14 pixels are resampled to 16. Published, pretrained by MAE: 58.7 box AP, 51.0 mask AP
-# (detectron2's ViTDet page; of its own training code).
+# ViTDet with ViT-H, whose patches of 14 pixels are resampled to 16. Published, pretrained by MAE:
+# 58.7 box AP, 51.0 mask AP (detectron2's ViTDet page; of its own training code).
 _base_ = "../_base_/vitdet_cascade.py"
 encoder = dict(arch="vit-huge-p14", patch_size=16, drop_path=0.5)
 resample_patches = True

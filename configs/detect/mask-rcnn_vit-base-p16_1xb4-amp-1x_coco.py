@@ -1,4 +1,4 @@
-# One GPU of 24 GB: 4 images at once, the rate scaled to them, blocks that forget what they computed.
+# One GPU: 4 images at once, the rate scaled to them, blocks that forget what they computed.
 _base_ = "mask-rcnn_vit-base-p16_8xb8-amp-1x_coco.py"
 activation_checkpointing = [f"backbone.encoder.blocks.{i}" for i in range(12)]
 train_dataloader = dict(batch_size=4)

@@ -7,7 +7,7 @@ data_root = "data/mine"
 train_data = dict(images="images", masks="masks")
 val_data = None  # or a dict like train_data
 classes = None  # names in the order of the masks' values
-values = None  # the value of each class, if not 0, 1, 2, ...
+pixel_values = None  # the value of each class, if not 0, 1, 2, ...
 ignored = []  # values without a class, beside 255
 updates = 8000
 size_divisor = 32

@@ -98,9 +98,10 @@ def below(root: Path, name: str) -> Path:
 
 def hold_out_instances(whole: Instances) -> dict[str, Instances]:
     """A part of the images to train with, the rest for val."""
+    parts = (lambda name: not held_out(name)), held_out
     splits = {}
-    for name, wanted in zip(SPLITS, (False, True), strict=True):
-        content = whole.content.only(lambda image, wanted=wanted: held_out(image) == wanted)
+    for name, wanted in zip(SPLITS, parts, strict=True):
+        content = whole.content.only(wanted)
         if not content.images or not content.annotations:
             raise UserError(
                 f"{whole.annotations} has too few annotated images to hold some out for val: "
@@ -206,12 +207,12 @@ def semantic_classes(config: Config) -> tuple[str, ...]:
 def label_table(config: Config, classes: Sequence[str]) -> list[int]:
     """256 labels, one for each pixel value of a mask, 255 for those without a class.
 
-    `config.values` has the pixel value of each class; without it they are 0, 1, 2, ...
+    `config.pixel_values` has the pixel value of each class; without it they are 0, 1, 2, ...
 
     Raises:
         UserError: if there are not as many values as classes.
     """
-    values = config.get("values") or range(len(classes))
+    values = config.get("pixel_values") or range(len(classes))
     if len(values) != len(classes):
         raise UserError(f"{len(classes)} classes, but {len(values)} values: name one for each")
     table = [IGNORED] * 256

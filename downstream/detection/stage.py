@@ -30,6 +30,7 @@ from downstream.detection.evaluation import (
 )
 from downstream.detection.overlay import CONFIDENT, draw_dataset
 from downstream.detection.pipeline import test_pipeline, train_pipeline
+from downstream.detection.precision import keep_boxes_exact
 from downstream.outcomes import Resampled, save_outcomes
 from downstream.statistics import over_resamples
 from mae_core.checkpoints import save_weights
@@ -106,6 +107,7 @@ def as_list(heads: Any) -> list[Any]:
 def build(config: Config, reporter: Reporter) -> nn.Module:
     """The detector, its encoder's weights told."""
     model: nn.Module = MODELS.build(config.model)
+    keep_boxes_exact(model)
     backbone: MAEViT = model.backbone
     reporter.note(backbone.origin)
     return model

@@ -75,7 +75,7 @@ def multiscale_pipeline(
     load, mask = _load(table)
     sizes = [tuple(round(side * factor) for side in scale) for factor in factors]
     resizes = [{"type": "Resize", "scale": size, "keep_ratio": True} for size in sizes]
-    flips = [{"type": "RandomFlip", "prob": chance, "direction": "horizontal"} for chance in (0, 1)]
+    flips = [{"type": "RandomFlip", "prob": chance, "direction": "horizontal"} for chance in (0.0, 1.0)]
     steps = [resizes, flips, [mask], [{"type": "PackSegInputs"}]]
     return [load, {"type": "TestTimeAug", "transforms": steps}]
 

@@ -73,12 +73,12 @@ def test_no_weights_and_no_word_are_refused() -> None:
 @pytest.mark.parametrize("field", ["layers", "global_blocks"])
 def test_a_block_that_is_not_there_is_named(field: str) -> None:
     fields = {"layers": [1], "window": 2, field: [2]}
-    with pytest.raises(UserError, match="block 2.*0 to 1"):
+    with pytest.raises(UserError, match=r"block 2.*0 to 1"):
         MAEViT({**TINY, "img_size": 24}, "random", **fields)
 
 
 def reference(backbone: MAEViT, images: torch.Tensor) -> torch.Tensor:
-    """The last map by plain attention with a mask, written out, without windows or fused kernels."""
+    """The last map by plain attention with a mask, written out."""
     encoder = backbone.encoder
     tokens = encoder.embed(images)[:, 1:]
     height, width = (side // encoder.patch_size for side in images.shape[-2:])
@@ -165,7 +165,7 @@ def test_gradients_reach_every_weight_through_forgotten_activations() -> None:
 def test_weights_for_another_patch_are_resampled_when_asked(tmp_path: Path) -> None:
     source = saved(tmp_path / "encoder.safetensors", patch_size=6)
     fields = {**TINY, "img_size": 32, "patch_size": 8}
-    with pytest.raises(UserError, match="patch_size=6.*patch_size=8"):
+    with pytest.raises(UserError, match=r"patch_size=6.*patch_size=8"):
         MAEViT(fields, source, [1])
     backbone = MAEViT(fields, source, [1], resample_patches=True).eval()
     assert "patch_embed.proj.weight" in backbone.origin

@@ -128,11 +128,11 @@ def test_classes_are_named_by_the_config_the_annotations_or_mmseg(scenes: Path) 
 
 
 def test_pixel_values_become_labels(scenes: Path) -> None:
-    table = label_table(config(scenes, values=[7, 3]), ("a", "b"))
+    table = label_table(config(scenes, pixel_values=[7, 3]), ("a", "b"))
     assert (table[7], table[3], table[0], table[255]) == (0, 1, IGNORED, IGNORED)
     assert label_table(config(scenes), ("a", "b"))[:3] == [0, 1, IGNORED]
     with pytest.raises(UserError, match="2 classes, but 3 values"):
-        label_table(config(scenes, values=[1, 2, 3]), ("a", "b"))
+        label_table(config(scenes, pixel_values=[1, 2, 3]), ("a", "b"))
 
 
 def test_a_mask_with_an_unknown_value_is_named(scenes: Path) -> None:
