@@ -33,8 +33,11 @@ def measure_images(
     batches = Runner.build_dataloader({**loader, "sampler": order, "dataset": dataset})
     metric.dataset_meta = dataset.metainfo
     model.eval()
-    for number, batch in enumerate(batches, start=1):
-        metric.process(batch, [sample.to_dict() for sample in model.test_step(batch)])
-        reporter.progress(number, len(batches), "step")
-    found: dict[str, Any] = metric.evaluate(len(dataset))
-    return found
+    own, done = len(batches.sampler), 0
+    for batch in batches:
+        found = model.test_step(batch)
+        metric.process(batch, [sample.to_dict() for sample in found])
+        done += len(found)
+        reporter.progress(done, own, "image")
+    results: dict[str, Any] = metric.evaluate(len(dataset))
+    return results

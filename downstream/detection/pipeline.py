@@ -5,7 +5,7 @@ from typing import Any
 Transform = dict[str, Any]
 
 
-def train_pipeline(
+def training_pipeline(
     size: int, jitter: tuple[float, float] | None, crop: int | None, flip: float
 ) -> list[Transform]:
     """Scale, crop and mirror.
@@ -31,7 +31,7 @@ def train_pipeline(
     return [*_load(), *scale, mirror, {"type": "PackDetInputs"}]
 
 
-def test_pipeline(size: int) -> list[Transform]:
+def evaluation_pipeline(size: int) -> list[Transform]:
     """Scale the longer side to `size` pixels."""
     load, annotations = _load()
     scale = {"type": "Resize", "scale": (size, size), "keep_ratio": True}

@@ -18,7 +18,7 @@ import downstream.detection.cascade  # noqa: F401  all three register
 from downstream.dense.overlay import figure_grid, read_image, save
 from downstream.dense.trained import check_images, load_trained, own_names
 from downstream.detection.overlay import CONFIDENT, find, name_classes, show
-from downstream.detection.pipeline import test_pipeline
+from downstream.detection.pipeline import evaluation_pipeline
 
 FILE = "predictions.json"
 
@@ -38,7 +38,9 @@ def predict(checkpoint: Path, images: Sequence[Path], out: Path) -> list[Path]:
     """
     check_images(images)
     model, config, classes = load_trained(checkpoint, "detect")
-    steps = [step for step in test_pipeline(config.image.size) if step["type"] != "LoadAnnotations"]
+    steps = [
+        step for step in evaluation_pipeline(config.image.size) if step["type"] != "LoadAnnotations"
+    ]
     pipeline = Compose([TRANSFORMS.build(step) for step in steps])
     out.mkdir(parents=True, exist_ok=True)
     entries: list[dict[str, Any]] = []

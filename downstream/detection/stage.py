@@ -29,7 +29,7 @@ from downstream.detection.evaluation import (
     load_annotations,
 )
 from downstream.detection.overlay import CONFIDENT, draw_dataset
-from downstream.detection.pipeline import test_pipeline, train_pipeline
+from downstream.detection.pipeline import evaluation_pipeline, training_pipeline
 from downstream.detection.precision import keep_boxes_exact
 from downstream.outcomes import Resampled, save_outcomes
 from downstream.statistics import over_resamples
@@ -83,7 +83,7 @@ def complete(
         batch = config.train_dataloader.batch_size
         config.train_cfg.max_epochs = epochs_for(config.updates, images, batch)
     files = {name: splits[name].on_disk(work_dir / f"held_out_{name}.json") for name in splits}
-    pipelines = {"train": train_pipeline(**image), "val": test_pipeline(image.size)}
+    pipelines = {"train": training_pipeline(**image), "val": evaluation_pipeline(image.size)}
     datasets = {
         name: {
             "type": "CocoDataset",

@@ -30,7 +30,7 @@ class LoadMask(BaseTransform):
         return results
 
 
-def train_pipeline(
+def training_pipeline(
     table: Sequence[int],
     scale: tuple[int, int],
     jitter: tuple[float, float] | None,
@@ -61,7 +61,7 @@ def train_pipeline(
     ]
 
 
-def test_pipeline(table: Sequence[int], scale: tuple[int, int]) -> list[Transform]:
+def evaluation_pipeline(table: Sequence[int], scale: tuple[int, int]) -> list[Transform]:
     """Scale only."""
     load, mask = _load(table)
     resize = {"type": "Resize", "scale": tuple(scale), "keep_ratio": True}
@@ -75,7 +75,7 @@ def multiscale_pipeline(
     load, mask = _load(table)
     sizes = [tuple(round(side * factor) for side in scale) for factor in factors]
     resizes = [{"type": "Resize", "scale": size, "keep_ratio": True} for size in sizes]
-    flips = [{"type": "RandomFlip", "prob": chance, "direction": "horizontal"} for chance in (0.0, 1.0)]
+    flips = [{"type": "RandomFlip", "prob": chance} for chance in (0.0, 1.0)]
     steps = [resizes, flips, [mask], [{"type": "PackSegInputs"}]]
     return [load, {"type": "TestTimeAug", "transforms": steps}]
 

@@ -15,7 +15,7 @@ import downstream.dense.pyramid  # noqa: F401  both register
 from downstream.dense.overlay import figure_grid, read_image, save
 from downstream.dense.trained import check_images, load_trained, own_names
 from downstream.segmentation.overlay import find, name_colours, tint
-from downstream.segmentation.pipeline import test_pipeline
+from downstream.segmentation.pipeline import evaluation_pipeline
 
 
 @torch.inference_mode()
@@ -32,7 +32,7 @@ def predict(checkpoint: Path, images: Sequence[Path], out: Path) -> list[Path]:
     """
     check_images(images)
     model, config, classes = load_trained(checkpoint, "segment")
-    steps = test_pipeline([0] * 256, config.image.scale)
+    steps = evaluation_pipeline([0] * 256, config.image.scale)
     pipeline = Compose([TRANSFORMS.build(s) for s in steps if s["type"] != "LoadMask"])
     out.mkdir(parents=True, exist_ok=True)
     files = []

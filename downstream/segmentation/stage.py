@@ -33,9 +33,9 @@ from downstream.segmentation.metric import Confusion, Counts, ious, resampled_mi
 from downstream.segmentation.overlay import draw_dataset
 from downstream.segmentation.pairs import PairedImages
 from downstream.segmentation.pipeline import (
+    evaluation_pipeline,
     multiscale_pipeline,
-    test_pipeline,
-    train_pipeline,
+    training_pipeline,
 )
 from downstream.statistics import over_resamples
 from mae_core.checkpoints import save_weights
@@ -103,8 +103,8 @@ def complete(config: Config, encoder: str, classes: Sequence[str]) -> dict[str, 
         config.train_cfg.max_epochs = epochs_for(config.updates, len(splits["train"].pairs), batch)
     table, val = label_table(config, classes), splits["val"].pairs
     images = {
-        "train": PairedImages(splits["train"].pairs, train_pipeline(table, **image)),
-        "val": PairedImages(val, test_pipeline(table, image.scale)),
+        "train": PairedImages(splits["train"].pairs, training_pipeline(table, **image)),
+        "val": PairedImages(val, evaluation_pipeline(table, image.scale)),
     }
     if config.multiscale:
         scales = multiscale_pipeline(table, image.scale, config.multiscale)

@@ -12,23 +12,8 @@ from downstream.dense.data import instance_splits
 from downstream.detection.stage import build, complete, run
 from mae_core import UserError
 from mae_core.checkpoints import read_metadata, read_state
-from mae_core.engine.config import load_config
 from mae_core.engine.train import build_runner
 from mae_core.stage import SilentReporter
-from tests.downstream.conftest import TINY
-
-NAME = "detect/mask-rcnn_vit-micro-p6_1xb2-2e_demo"
-
-
-@pytest.fixture
-def config(scenes: Path) -> Config:
-    config = load_config(NAME)
-    config.data_root = str(scenes)
-    config.encoder.update(TINY)
-    config.model.backbone.layers = [1]
-    config.train_cfg.max_epochs = 2
-    config.train_dataloader.batch_size = 4
-    return config
 
 
 def test_the_stage_yields_four_metrics_weights_and_a_picture(

@@ -6,26 +6,10 @@ import torch
 from mmengine.config import Config
 from PIL import Image
 
-from downstream.segmentation.overlay import tint
 from downstream.segmentation.stage import run
 from mae_core import UserError
 from mae_core.checkpoints import read_metadata, read_state
-from mae_core.engine.config import load_config
 from mae_core.stage import SilentReporter
-from tests.downstream.conftest import TINY
-
-NAME = "segment/upernet_vit-micro-p6_1xb20-56e_demo"
-
-
-@pytest.fixture
-def config(scenes: Path) -> Config:
-    config = load_config(NAME)
-    config.data_root = str(scenes)
-    config.encoder.update(TINY)
-    config.model.backbone.layers = [TINY["depth"] - 1]
-    config.train_cfg.max_epochs = 1
-    config.train_dataloader.batch_size = 4
-    return config
 
 
 def test_a_few_epochs_find_bright_squares(config: Config, tmp_path: Path) -> None:
@@ -55,10 +39,3 @@ def test_a_missing_mask_is_the_users_mistake(config: Config, tmp_path: Path) -> 
     Path(config.data_root, "train_masks", "00.png").unlink()
     with pytest.raises(UserError, match=r"train_masks/00\.png"):
         run(config, "random", tmp_path / "work", SilentReporter())
-
-
-def test_background_and_ignored_pixels_keep_their_colour() -> None:
-    image = np.full((2, 2, 3), 100, np.uint8)
-    tinted = tint(image, np.array([[0, 255], [1, 2]]), ("background", "small", "large"))
-    assert (tinted[0] == 100).all()
-    assert (tinted[1] != 100).any(axis=-1).all()
