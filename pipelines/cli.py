@@ -4,9 +4,12 @@ import logging
 import os
 import signal
 import sys
+import warnings
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
+from importlib import import_module
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -200,11 +203,19 @@ def start_stage(
 
 def predict_images(stage: str, model: Path, images: list[Path], out: Path) -> None:
     """Write what a trained model finds in images, and tell the files."""
-    from importlib import import_module
-
     package = {"detect": "detection", "segment": "segmentation"}[stage]
-    for file in import_module(f"downstream.{package}.predict").predict(model, images, out):
-        print(file)
+    with quiet():
+        predict = import_module(f"downstream.{package}.predict").predict
+        files = predict(model, images, out)
+    print(*files, sep="\n")
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without what mm's packages print and warn of."""
+    with redirect_stdout(StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 @app.command()

@@ -1,7 +1,7 @@
 # ViTDet on COCO (Li et al. 2022, arXiv 2203.16527, A.2): windows of 14 tokens and four global
 # blocks, relative positions, a simple feature pyramid, heads with layer norm, AdamW with layer
 # decay, batch 64. What differs: bfloat16 in place of float16 with a loss scale; the rate falls at
-# the ends of epochs; windows at the edges are smaller instead of padded (docs/detection.md).
+# the ends of epochs; windows at the edges are smaller instead of padded (docs/dense.md).
 _base_ = ["rcnn.py", "runtime.py", "coco.py"]
 stage = "detect"
 default_scope = "mmdet"

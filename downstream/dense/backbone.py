@@ -102,9 +102,21 @@ class MAEViT(BaseModule):
                 side = window if i in self.windowed else relative_grid
                 block.attn = GridAttention(block.attn, side if relative_grid else None)
 
+        self._leave_out_unused()
         self.frozen = frozen
         if frozen:
             self.requires_grad_(False)
+
+    def _leave_out_unused(self) -> None:
+        """Nothing waits for gradients of weights that no map depends on, as DDP would."""
+        encoder = self.encoder
+        unused = list(encoder.blocks[max(self.layers) + 1 :])
+        if encoder.depth - 1 not in self.layers:
+            unused.append(encoder.norm)
+        for module in unused:
+            module.requires_grad_(False)
+        if self.on_grid:
+            encoder.cls_token.requires_grad_(False)
 
     def train(self, mode: bool = True) -> "MAEViT":
         """As any module's, but a frozen encoder stays in evaluation."""

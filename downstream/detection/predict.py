@@ -38,10 +38,8 @@ def predict(checkpoint: Path, images: Sequence[Path], out: Path) -> list[Path]:
     """
     check_images(images)
     model, config, classes = load_trained(checkpoint, "detect")
-    steps = [
-        step for step in evaluation_pipeline(config.image.size) if step["type"] != "LoadAnnotations"
-    ]
-    pipeline = Compose([TRANSFORMS.build(step) for step in steps])
+    steps = evaluation_pipeline(config.image.size)
+    pipeline = Compose([TRANSFORMS.build(s) for s in steps if s["type"] != "LoadAnnotations"])
     out.mkdir(parents=True, exist_ok=True)
     entries: list[dict[str, Any]] = []
     instances: list[dict[str, Any]] = []

@@ -157,7 +157,7 @@ def test_gradients_reach_every_weight_through_forgotten_activations() -> None:
     for backbone in (plain, forgetful):
         backbone(images)[0].square().sum().backward()
     for (name, one), other in zip(plain.named_parameters(), forgetful.parameters(), strict=True):
-        if one.requires_grad and "cls_token" not in name:
+        if one.requires_grad:
             assert one.grad is not None and other.grad is not None, name
             torch.testing.assert_close(one.grad, other.grad)
 
@@ -194,3 +194,21 @@ def test_every_layer_has_its_own_rate() -> None:
         embedding = name.startswith(("backbone.encoder.patch_embed", "backbone.encoder.cls_token"))
         layer = int(block[1]) + 1 if block else 0 if embedding else 4
         assert rates[id(parameter)] == pytest.approx(0.5 ** (4 - layer)), name
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"window": 2, "global_blocks": [1]}, {"window": 2, "relative_grid": 4}]
+)
+@pytest.mark.parametrize("layers", [[0], [1], [0, 2]])
+def test_every_weight_that_is_trained_gets_a_gradient(layers: list[int], options: dict) -> None:
+    backbone = MAEViT(FIELDS, "random", layers, **options)
+    sum(out.square().sum() for out in backbone(torch.randn(1, 3, 24, 24))).backward()
+    for name, parameter in backbone.named_parameters():
+        assert (parameter.grad is not None) == parameter.requires_grad, name
+
+
+def test_a_frozen_encoder_stays_as_it_is() -> None:
+    backbone = MAEViT({**FIELDS, "drop_path": 0.5}, "random", [2], frozen=True).train()
+    assert not any(parameter.requires_grad for parameter in backbone.parameters())
+    images = torch.randn(1, 3, 24, 24)
+    assert torch.equal(backbone(images)[0], backbone(images)[0])
