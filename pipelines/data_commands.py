@@ -197,7 +197,9 @@ def tell_faults(faults: Sequence[str], where: Path) -> None:
     for line in faults:
         console.print(line, markup=False, soft_wrap=True)
     if faults:
-        raise UserError(f"{len(faults):,} faults in {where}: mend them, or leave those images out")
+        raise UserError(
+            f"{len(faults):,} fault(s) in {where}: mend them, or leave those images out"
+        )
 
 
 def report_packed(packed: "Packed", out: Path) -> None:

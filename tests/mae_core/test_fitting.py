@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from mae_core import UserError, create_encoder, create_model
-from mae_core.fitting import fit_channels, fit_positions
+from mae_core.fitting import EMBEDDING, fit_channels, fit_patches, fit_positions
 from mae_core.patches import patchify
 from mae_core.positions import sincos_positions
 
@@ -64,3 +64,17 @@ def test_channels_that_are_not_rgb_are_not_guessed() -> None:
     state = {"encoder.patch_embed.proj.weight": torch.zeros(16, 5, 8, 8)}
     with pytest.raises(UserError, match="looks at 5 channels, the model at 3"):
         fitted(3, state)
+
+
+def test_patches_of_another_size_give_about_the_same_tokens() -> None:
+    state = {EMBEDDING: torch.randn(8, 3, 14, 14)}
+    before = state[EMBEDDING].clone()
+    assert fit_patches(state, 14) == [] and torch.equal(state[EMBEDDING], before)
+    assert fit_patches(state, 16) == [EMBEDDING]
+    patch = torch.randn(5, 3, 14, 14)
+    resized = torch.nn.functional.interpolate(
+        patch, size=16, mode="bicubic", antialias=True, align_corners=False
+    )
+    tokens = torch.einsum("nchw,dchw->nd", patch, before)
+    found = torch.einsum("nchw,dchw->nd", resized, state[EMBEDDING])
+    torch.testing.assert_close(found, tokens, atol=1e-2, rtol=1e-2)

@@ -1,11 +1,14 @@
+import json
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mae_core.data.sources import data_digest, open_source
 from pipelines.cli import USER_MISTAKE, main
+from tests.downstream.conftest import scenes  # noqa: F401  a fixture
 from tests.tiny import write_images
 
 Call = tuple[int, str, str]
@@ -94,3 +97,24 @@ def test_mistakes_are_one_message(data: Path, tmp_path: Path, call) -> None:
     ):
         code, _, err = call(*arguments)
         assert code == USER_MISTAKE and message in err and "Traceback" not in err
+
+
+def test_check_lists_every_fault_of_a_coco_file(scenes: Path, call) -> None:  # noqa: F811
+    file = scenes / "instances_train.json"
+    code, out, _ = call("check", file)
+    assert code == 0 and "8 images, 0 without annotation; masks: 8 RLE" in out
+    content = json.loads(file.read_text())
+    content["annotations"][0]["bbox"] = [40, 40, 40, 40]
+    content["annotations"][1]["category_id"] = 9
+    file.write_text(json.dumps(content))
+    code, out, err = call("check", file, "--images", scenes / "train")
+    assert code == USER_MISTAKE and "2 fault(s)" in err
+    assert "annotation 1: its box" in out and "annotation 2: category 9 is unknown" in out
+
+
+def test_check_looks_at_masks(scenes: Path, call) -> None:  # noqa: F811
+    code, out, _ = call("check", scenes / "train", "--masks", scenes / "train_masks")
+    assert code == 0 and "8 images" in out
+    Image.new("L", (9, 9)).save(scenes / "train_masks" / "00.png")
+    code, out, err = call("check", scenes / "train", "--masks", scenes / "train_masks")
+    assert code == USER_MISTAKE and "1 fault(s)" in err and "00.png is 9×9 pixels" in out

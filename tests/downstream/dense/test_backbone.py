@@ -32,6 +32,16 @@ def test_the_backbone_computes_what_the_encoder_does(tmp_path: Path) -> None:
     torch.testing.assert_close(last.flatten(2).transpose(1, 2), encoder(images)[:, 1:])
 
 
+def test_a_checkpoint_of_224_pixels_gives_the_encoders_features(tmp_path: Path) -> None:
+    fields = {"arch": "vit-tiny-p16", "depth": 3, "img_size": 224}
+    encoder = create_encoder(**fields).eval()
+    save_weights(tmp_path / "encoder.safetensors", encoder, encoder=encoder.config)
+    backbone = MAEViT(fields, str(tmp_path / "encoder.safetensors"), [2]).eval()
+    images = torch.randn(2, 3, 224, 224)
+    found = backbone(images)[0].flatten(2).transpose(1, 2)
+    torch.testing.assert_close(found, encoder(images)[:, 1:], atol=1e-5, rtol=0)
+
+
 def test_weights_pretrained_at_another_size_all_arrive(tmp_path: Path) -> None:
     source = saved(tmp_path / "encoder.safetensors", img_size=30)
     one, other = (MAEViT({**TINY, "img_size": 30}, source, layers=[1]).eval() for _ in range(2))

@@ -67,3 +67,17 @@ def test_numbers_are_in_percent_with_their_interval() -> None:
     assert number("knn/top1", 0.8734, 0.0081) == "87.3 ± 0.8"
     assert number("knn/top1", 1.0, None) == "100.0"
     assert number("analyze/rankme", 41.26, None) == "41.3"
+
+
+@pytest.mark.parametrize(
+    "name, headline, shown",
+    [
+        ("detect/box_AP", True, "Detection, box AP"),
+        ("detect/box_AP75", False, "Detection, box AP75"),
+        ("detect/mask_AP_small", False, "Instance segmentation, mask AP, small"),
+        ("segment/mIoU", True, "Semantic segmentation, mIoU"),
+        ("segment/mIoU_multiscale", False, "Semantic segmentation, mIoU, multiscale"),
+    ],
+)
+def test_dense_metrics_have_names(name: str, headline: bool, shown: str) -> None:
+    assert (is_headline(name), title(name)) == (headline, shown)
