@@ -10,6 +10,7 @@ from downstream.segmentation.stage import run
 from mae_core import UserError
 from mae_core.checkpoints import read_metadata, read_state
 from mae_core.stage import SilentReporter
+from tests.faults import arm
 
 
 def test_a_few_epochs_find_bright_squares(config: Config, tmp_path: Path) -> None:
@@ -33,6 +34,21 @@ def test_the_same_seed_gives_the_same_weights(config: Config, tmp_path: Path) ->
     ]
     first, second = (read_state(str(result.checkpoint)) for result in results)
     assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_a_training_that_broke_off_ends_in_the_same_weights(config: Config, tmp_path: Path) -> None:
+    config.train_cfg.max_epochs = 3
+    config.image.jitter = (0.5, 1.5)
+    whole = run(Config(config.to_dict()), "random", tmp_path / "whole", SilentReporter())
+    fault = tmp_path / "fault"
+    arm(fault, "raise", 3)
+    config.custom_hooks = [{"type": "Fault", "file": str(fault)}]
+    with pytest.raises(RuntimeError, match="the device is gone"):
+        run(Config(config.to_dict()), "random", tmp_path / "broken", SilentReporter())
+    resumed = run(Config(config.to_dict()), "random", tmp_path / "broken", SilentReporter())
+    first, second = (read_state(str(result.checkpoint)) for result in (whole, resumed))
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    assert whole.metrics == resumed.metrics
 
 
 def test_a_missing_mask_is_the_users_mistake(config: Config, tmp_path: Path) -> None:
