@@ -50,6 +50,7 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     classes = splits["train"].content.names
     work_dir.mkdir(parents=True, exist_ok=True)
     truth, val = complete(config, encoder, splits, work_dir)
+    del splits  # gigabytes for COCO, in every process
     model = build(config, reporter)
     runner = build_runner(config, model, work_dir, reporter)
     train(runner)
@@ -145,9 +146,13 @@ def measure(
 
 def draw_results(found: Evaluation, kind: str, classes: tuple[str, ...], folder: Path) -> Files:
     """Bars by class and curves of boxes or masks."""
-    bars, curves = folder / f"{kind}_ap_by_class.png", folder / f"{kind}_precision_recall.png"
-    values = {name: entry["AP"] for name, entry in found.by_class.items()}
-    class_bars(values, f"{kind} AP", bars)
+    curves = folder / f"{kind}_precision_recall.png"
     title = f"Precision of {'boxes' if kind == 'box' else 'masks'} at an IoU of 0.5"
     recall_curves(found.precision, classes, title, curves)
-    return {f"{kind}_ap_by_class": str(bars), f"{kind}_precision_recall": str(curves)}
+    files = {f"{kind}_precision_recall": str(curves)}
+    if len(classes) > 1:
+        bars = folder / f"{kind}_ap_by_class.png"
+        values = {name: entry["AP"] for name, entry in found.by_class.items()}
+        class_bars(values, f"{kind} AP", bars)
+        files[f"{kind}_ap_by_class"] = str(bars)
+    return files
