@@ -1,0 +1,22 @@
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = """
+import atexit, ctypes, os
+from pipelines.stage_process import leave
+handler = ctypes.CFUNCTYPE(None)(os.abort)  # as a destructor in C++ may
+ctypes.CDLL(None).__cxa_atexit(handler, None, None)
+atexit.register(print, "cleaned up")
+{end}
+"""
+
+
+@pytest.mark.parametrize("end, code", [("leave()", 0), ("", -6)])
+def test_a_finished_process_is_done_whatever_destructors_do(end: str, code: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT.format(end=end)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == code
+    assert "cleaned up" in done.stdout or code
