@@ -4,10 +4,10 @@ import sys
 import pytest
 
 SCRIPT = """
-import atexit, ctypes, os
+import atexit, ctypes
 from pipelines.stage_process import leave
-handler = ctypes.CFUNCTYPE(None)(os.abort)  # as a destructor in C++ may
-ctypes.CDLL(None).__cxa_atexit(handler, None, None)
+libc = ctypes.CDLL(None)
+libc.__cxa_atexit(libc.abort, None, None)  # as a destructor in C++ may
 atexit.register(print, "cleaned up")
 {end}
 """
