@@ -4,7 +4,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint clean
+.PHONY: help setup demo deploy test lint clean
 
 help:  ## List the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -14,6 +14,9 @@ setup:  ## Create .venv with every pinned package (done once; the other targets 
 
 demo: setup  ## Run the whole benchmark on a small real data set
 	.venv/bin/mae-bench run demo
+
+deploy: setup  ## Create pool, slots and deployments on the Prefect server that is set
+	.venv/bin/mae-bench deploy
 
 test: setup  ## Run the tests
 	.venv/bin/python scripts/test.py

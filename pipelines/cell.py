@@ -12,13 +12,14 @@ from mmengine.config import Config
 
 from mae_core.engine.checkpoint import checkpoints
 from mae_core.stage import StageResult
-from pipelines.display import Display
+from pipelines.display import Shown
 from pipelines.events import EVENTS, Event, read_events
 from pipelines.launch import Resources, StageInterrupted, launch
 from pipelines.stages import PARALLEL, data_digests, fingerprint
 from pipelines.tracking import Tracker
 
 CONFIG, JOB = "config.py", "job.json"
+STAGES = "stages"  # folder of a work dir
 ERROR_LIMIT = 2000  # characters of a tag, from the end, where the cause is
 Status = Literal["reused", "resumed", "run"]
 
@@ -60,7 +61,7 @@ class Setting:
 
     work_dir: Path
     tracker: Tracker
-    display: Display
+    display: Shown
     recipe: str
     parent: str | None = None
     resources: Resources = field(default_factory=Resources)
@@ -127,7 +128,7 @@ def join_cell(cell: Cell, work_dir: Path, resources: Resources) -> None:
 
 def cell_folder(cell: Cell, work_dir: Path) -> Path:
     """Where a cell keeps everything."""
-    return work_dir / "stages" / f"{cell.stage}-{Path(cell.encoder).stem}-{cell.key}"
+    return work_dir / STAGES / f"{cell.stage}-{Path(cell.encoder).stem}-{cell.key}"
 
 
 class PointLog:

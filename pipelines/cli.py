@@ -88,6 +88,9 @@ def run(
     work_dir: WorkDir = None,
     override: Overrides = None,
     devices: Devices = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Compute everything again; results are set aside.")
+    ] = False,
 ) -> None:
     """Run a whole benchmark: pretrain, every task for every encoder, report."""
     from pipelines.recipe import load_recipe
@@ -99,7 +102,24 @@ def run(
     check_server()
     with interruptible():
         folder = str(work_dir) if work_dir else None
-        mae_full_benchmark(recipe, folder, override or [], devices)
+        mae_full_benchmark(recipe, folder, override or [], devices, fresh=fresh)
+
+
+@app.command()
+def deploy(
+    slots: Annotated[
+        int | None,
+        typer.Option(min=1, help="Stages with a GPU at a time, over all runs; all GPUs, or 2."),
+    ] = None,
+) -> None:
+    """Create work pool, slots and deployments on the Prefect server; again without harm."""
+    import torch
+
+    from pipelines.deploy import deploy as deploy_all
+
+    for line in deploy_all(slots or torch.cuda.device_count() or 2):
+        print(line)
+    print("next: prefect worker start --pool mae-bench")
 
 
 @app.command()

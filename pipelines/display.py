@@ -5,12 +5,27 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 LINE_EVERY = 15.0  # seconds between two plain lines of one stage
+
+
+class Shown(Protocol):
+    """Where a stage's progress is shown."""
+
+    def say(self, text: str) -> None:
+        """One line."""
+
+    def update(
+        self, name: str, done: int, total: int, unit: str, shown: Mapping[str, float]
+    ) -> None:
+        """`done` of `total` units of the stage `name`; `shown` are numbers beside the bar."""
+
+    def finish(self, name: str, text: str) -> None:
+        """The stage is over, and how it ended."""
 
 
 class Display(AbstractContextManager["Display"]):

@@ -160,6 +160,11 @@ def deaf() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def stopping() -> bool:
+    """Whether all stages are asked to stop."""
+    return _stopping.is_set()
+
+
 def running() -> list[subprocess.Popen[bytes]]:
     """The processes of the stages that run now."""
     return list(_running)

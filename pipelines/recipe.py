@@ -27,7 +27,11 @@ KEYS: dict[str, tuple[type, ...]] = {
     "encoders": (list, tuple),
     "tasks": (dict,),
 }
-OPTIONAL: dict[str, tuple[type, ...]] = {"supervised": (str,), "repeats": (dict,)}
+OPTIONAL: dict[str, tuple[type, ...]] = {
+    "supervised": (str,),
+    "repeats": (dict,),
+    "retries": (int,),
+}
 ROWS = ("mae", "random", "supervised")
 
 
@@ -41,6 +45,7 @@ class Recipe:
         slots: how many stages run side by side.
         configs: by stage name, the config with overrides applied.
         repeats: by stage name, how many seeds it runs with; others run once.
+        retries: how often a stage whose process failed is tried again.
     """
 
     name: str
@@ -48,6 +53,7 @@ class Recipe:
     slots: int
     configs: dict[str, Config]
     repeats: dict[str, int]
+    retries: int = 0
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -95,7 +101,28 @@ def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
         content.slots,
         configs,
         repeats,
+        content.get("retries", 0),
     )
+
+
+def choices(
+    name: str, encoders: Sequence[str] | None, tasks: Sequence[str] | None, seed: int | None
+) -> list[str]:
+    """Overrides of a recipe that take other rows, a part of its columns, or another seed.
+
+    Raises:
+        UserError: if it has no such task.
+    """
+    found = [] if encoders is None else [f"encoders={list(encoders)}"]
+    if seed is not None:
+        found.append(f"seed={seed}")
+    if tasks is not None:
+        there = dict(load_config(name, "benchmarks").tasks)
+        for task in tasks:
+            if task not in there:
+                raise UserError(f"this recipe has no task '{task}'{suggest(task, there)}")
+        found.append(f"tasks={ {task: there[task] for task in there if task in tasks} }")
+    return found
 
 
 def first_stages(content: Config) -> dict[str, str]:

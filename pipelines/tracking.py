@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from mlflow import MlflowClient
@@ -104,6 +105,14 @@ class Tracker:
         copy = self.start(name, {**tags, "reused_from": run_id}, parent)
         self.points(copy, run.data.metrics, step=0)
         self.end(copy, "FINISHED")
+
+    def link(self, run_id: str) -> str:
+        """Where the run is shown, '' unless a server shows it."""
+        if not self.uri.startswith("http"):
+            return ""
+        place = urlsplit(self.uri)
+        server = place._replace(netloc=place.netloc.rpartition("@")[2]).geturl()  # no password
+        return f"{server.rstrip('/')}/#/experiments/{self.experiment}/runs/{run_id}"
 
     def params(self, run_id: str, values: Mapping[str, Any]) -> None:
         """Log parameters, flattened with dots; known ones stay as they are."""

@@ -9,6 +9,7 @@ from mae_core.data.demo import prepare_demo
 from mae_core.errors import UserError
 
 DEMO = "demo"  # first part of a data folder's name
+DATA = "MAE_BENCH_DATA"  # variable with the folder that relative paths are below; the current one
 CONTENT_LIMIT = 1 << 30  # bytes; the digest of more covers names and sizes only
 
 
@@ -74,7 +75,9 @@ def _cannot_list(error: OSError) -> None:
 
 def _meant(data: str) -> Path:
     first, _, rest = data.partition("/")
-    return prepare_demo() / rest if first == DEMO else Path(data).expanduser()
+    if first == DEMO:
+        return prepare_demo() / rest
+    return Path(os.environ.get(DATA, ""), Path(data).expanduser())
 
 
 def _missing(path: Path, what: str) -> UserError:

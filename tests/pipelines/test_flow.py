@@ -181,3 +181,35 @@ def test_the_row_supervised_and_evaluate_take_what_other_cells_make(
             if row["encoder"] == encoder and row["task"] in ("fine-tune", "evaluate")
         ]
         assert len(values) == 2 and values[0] == values[1]
+
+
+def test_a_stage_whose_process_failed_is_tried_again(
+    prefect: None, configs: Path, tracker: Tracker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.flow.RETRY_AFTER", 0)
+    recipe = write_recipe(configs, ("finetune",), ("random",))
+    recipe.write_text(recipe.read_text() + "retries = 1\n")
+    arm(configs / "finetune.fault", "raise", 9)
+    mae_full_benchmark(str(recipe), str(tmp_path / "work"))
+    (run,) = (run for name, run in cells(tracker).items() if name == "finetune[random]")
+    assert run.info.status == "FINISHED" and "error" not in run.data.tags
+
+
+def test_fresh_computes_again_and_keeps_what_was(
+    prefect: None, configs: Path, images: Path, tracker: Tracker, tmp_path: Path
+) -> None:
+    recipe = write_recipe(configs, ("knn", "few-shot"), ("random",))
+    config = configs / "knn.py"
+    config.write_text(config.read_text().replace(str(images), "below"))
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "below").symlink_to(images)
+    call = {"recipe": str(recipe), "work_dir": str(tmp_path / "work"), "tasks": ["knn"], "seed": 5}
+    mae_full_benchmark(**call, data_root=str(tmp_path / "root"))
+    mae_full_benchmark(**call, data_root=str(tmp_path / "root"), fresh=True)
+    (aside,) = (tmp_path / "work").glob("stages-before-*/knn-random-*")
+    (again,) = (tmp_path / "work").glob("stages/knn-random-*")
+    assert (aside / "result.json").read_text() == (again / "result.json").read_text()
+    found = tracker.client.search_runs([tracker.experiment])
+    knn = [run for run in found if run.info.run_name == "knn[random]"]
+    assert len(knn) == 2 and {run.data.tags["seed"] for run in knn} == {"5"}
+    assert {run.info.run_name for run in found} == {"tiny", "knn[random]"}

@@ -7,7 +7,13 @@ from mae_core.checkpoints import save_weights
 from mae_core.data.sources import factory
 from mae_core.data.sources.folder import FolderSource
 from mae_core.engine.config import load_config
-from pipelines.recipe import check_content, check_encoder, load_recipe, load_stage_config
+from pipelines.recipe import (
+    check_content,
+    check_encoder,
+    choices,
+    load_recipe,
+    load_stage_config,
+)
 from tests.tiny import write_recipe
 
 MAIN_STAGES = ("pretrain", "finetune", "linear-probe", "knn", "few-shot")
@@ -138,3 +144,22 @@ def test_an_encoder_is_random_or_a_readable_file(tmp_path: Path) -> None:
         check_encoder(str(damaged))
     with pytest.raises(UserError, match="no encoder at 'mae'"):
         check_encoder("mae")  # only a benchmark pretrains one
+
+
+def test_rows_columns_and_seed_can_be_chosen(recipe: str) -> None:
+    chosen = choices(recipe, ["random"], ["few-shot"], 3)
+    plan = load_recipe(recipe, chosen)
+    assert (plan.encoders, plan.tasks) == (("random",), ("few-shot",))
+    assert plan.configs["few-shot"].seed == 3
+    assert choices(recipe, None, None, None) == []
+    with pytest.raises(UserError, match=r"no task 'knm'.*knn"):
+        choices(recipe, None, ["knm"], None)
+
+
+def test_retries_are_a_number(recipe: str) -> None:
+    path = Path(recipe)
+    assert load_recipe(recipe).retries == 0
+    path.write_text(path.read_text() + "retries = 2\n")
+    assert load_recipe(recipe).retries == 2
+    with pytest.raises(UserError, match="retries"):
+        load_recipe(recipe, ["retries=often"])

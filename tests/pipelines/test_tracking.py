@@ -184,3 +184,10 @@ def test_flattening_keeps_every_leaf_under_its_path(tree: dict[str, object]) -> 
 
 def count_leaves(node: object) -> int:
     return sum(map(count_leaves, node.values())) if isinstance(node, dict) else 1
+
+
+def test_a_link_to_a_server_has_no_password(tracker: Tracker) -> None:
+    assert tracker.link("1") == ""
+    tracker.uri = "https://me:secret@mlflow.lab:5000/"
+    link = f"https://mlflow.lab:5000/#/experiments/{tracker.experiment}/runs/1"
+    assert tracker.link("1") == link

@@ -83,3 +83,13 @@ def test_demo_means_the_demos_data(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert resolve_root("demo") == folder.parent
     with pytest.raises(UserError, match="holds scenes"):
         resolve_root("demo/secnes")
+
+
+def test_relative_paths_are_below_the_folder_of_the_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree(tmp_path / "a" / "photos", x="1")
+    monkeypatch.chdir(tree(tmp_path / "elsewhere", y="2"))
+    monkeypatch.setenv(roots.DATA, str(tmp_path / "a"))
+    assert resolve_root("photos") == (tmp_path / "a" / "photos").resolve()
+    assert resolve_root(str(tmp_path / "elsewhere")) == (tmp_path / "elsewhere").resolve()

@@ -1,0 +1,58 @@
+from pathlib import Path
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from mae_core.errors import UserError
+from pipelines.deploy import FILE, POOL, deploy
+from pipelines.flow import FLOW_NAME
+from pipelines.slots import SHARED
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def without_limit(prefect: None) -> None:
+    """The limit would bind the other tests' flows."""
+    yield
+    with get_client(sync_client=True) as client:
+        client.delete_global_concurrency_limit_by_name(SHARED)
+
+
+def test_everything_is_created_once_and_follows_changes(
+    without_limit: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    first, second = deploy(2), deploy(3)
+    assert f"work pool '{POOL}': created" in first and f"work pool '{POOL}': there" in second
+    with get_client(sync_client=True) as client:
+        assert client.read_work_pool(POOL).type == "process"
+        assert client.read_global_concurrency_limit_by_name(SHARED).limit == 3
+        found = client.read_deployments()
+        names = [d.name for d in found]
+        recipes = {p.stem for p in (ROOT / "configs" / "benchmarks").glob("*.py")}
+        assert sorted(names) == sorted(recipes)
+        demo = client.read_deployment_by_name(f"{FLOW_NAME}/demo")
+    assert demo.parameters == {"recipe": "demo"} and demo.work_pool_name == POOL
+    fields = demo.parameter_openapi_schema["properties"]
+    assert {"recipe", "encoders", "tasks", "overrides", "data_root", "tracking_uri", "seed"} <= (
+        fields.keys()
+    )
+    assert all("description" in field for field in fields.values())
+
+
+def test_without_a_server_the_way_to_one_is_told() -> None:
+    with (
+        temporary_settings(restore_defaults=[PREFECT_API_URL]),
+        pytest.raises(UserError, match="prefect server start"),
+    ):
+        deploy(1)
+
+
+def test_another_folder_is_told(
+    prefect: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=f"no {FILE} in .*in the checkout"):
+        deploy(1)

@@ -1,0 +1,95 @@
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_URL
+
+from pipelines import slots
+from pipelines.launch import StageInterrupted, stopping_on_error
+from pipelines.slots import SHARED, Slots
+from pipelines.tracking import Tracker
+from tests.tiny import write_recipe
+
+
+@pytest.fixture(autouse=True)
+def may_start() -> Iterator[None]:
+    with stopping_on_error():
+        yield
+
+
+@pytest.fixture
+def one_slot(prefect: None) -> Iterator[None]:
+    with get_client(sync_client=True) as client:
+        client.upsert_global_concurrency_limit_by_name(SHARED, 1)
+    yield
+    with get_client(sync_client=True) as client:
+        client.delete_global_concurrency_limit_by_name(SHARED)
+
+
+def most_at_once(pools: list[Slots]) -> int:
+    """Threads that had a slot together, one thread for each of `pools`."""
+    inside, most, lock = 0, 0, threading.Lock()
+
+    def work(pool: Slots) -> None:
+        nonlocal inside, most
+        with pool.taken():
+            with lock:
+                inside += 1
+                most = max(most, inside)
+            time.sleep(0.3)
+            with lock:
+                inside -= 1
+
+    threads = [threading.Thread(target=work, args=[pool]) for pool in pools]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return most
+
+
+def test_a_flow_has_its_own_slots(prefect: None) -> None:
+    pool = Slots(2)
+    assert most_at_once([pool] * 4) == 2
+
+
+def test_flows_share_the_servers_slots(one_slot: None) -> None:
+    assert most_at_once([Slots(2), Slots(2)]) == 1
+
+
+def test_a_wish_to_stop_ends_the_waiting(one_slot: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slots, "PATIENCE", 0.5)
+    with Slots(1).taken():
+        monkeypatch.setattr(slots, "stopping", lambda: True)
+        with pytest.raises(StageInterrupted), Slots(1).taken():
+            pass
+
+
+def test_two_flow_runs_on_one_slot_never_compute_together(
+    one_slot: None, configs: Path, tracker: Tracker
+) -> None:
+    recipe = write_recipe(configs, ("knn", "finetune"), ("random",))
+    command = [sys.executable, "-m", "pipelines.cli", "run", str(recipe)]
+    environment = {**os.environ, "PREFECT_API_URL": str(PREFECT_API_URL.value())}
+    processes = [
+        subprocess.Popen(
+            [*command, "--work-dir", f"work-{number}", "-o", f"seed={number}"], env=environment
+        )
+        for number in range(2)
+    ]
+    assert [process.wait(300) for process in processes] == [0, 0]
+    runs = [
+        run
+        for run in tracker.client.search_runs([tracker.experiment])
+        if run.data.tags["stage"] != "benchmark"
+    ]
+    assert len(runs) == 4
+    times = sorted((run.info.start_time, run.info.end_time) for run in runs)
+    assert all(end <= begin for (_, end), (begin, _) in pairwise(times))
