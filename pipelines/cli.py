@@ -31,6 +31,8 @@ ENVIRONMENT = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    # A first start makes a database; a busy laptop takes longer than Prefect's 20 seconds.
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     # Batches on huge pages: their allocation takes a third of the time.
     "THP_MEM_ALLOC_ENABLE": "1",
     # Progress is shown by us; a Prefect worker logs it (see prefect.yaml).
