@@ -23,7 +23,7 @@ class EmbedsAll(ViTEncoder):
     """Embeds every patch with a linear layer, then drops the masked ones."""
 
     def embed(self, images: Tensor, keep: Tensor | None = None) -> Tensor:
-        """As the encoder\'s, the slower way."""
+        """As the encoder's, the slower way."""
         tokens = super().embed(images)
         if keep is None:
             return tokens
@@ -34,7 +34,7 @@ class Convolves(EmbedsAll):
     """Embeds every patch with a convolution, then drops the masked ones."""
 
     def embed(self, images: Tensor, keep: Tensor | None = None) -> Tensor:
-        """As the encoder\'s, the slower way."""
+        """As the encoder's, the slower way."""
         tokens = self.patch_embed(images) + self.pos_embed[:, 1:]
         if keep is not None:
             tokens = gather_patches(tokens, keep)

@@ -28,6 +28,11 @@ class Shown(Protocol):
         """The stage is over, and how it ended."""
 
 
+def in_words(shown: Mapping[str, float]) -> str:
+    """{'loss': 0.25, 'images_per_s': 12.0} -> 'loss 0.25, images/s 12'."""
+    return ", ".join(f"{key.replace('_per_', '/')} {value:.4g}" for key, value in shown.items())
+
+
 class Display(AbstractContextManager["Display"]):
     """Shows several stages at once; safe to call from several threads."""
 
@@ -66,7 +71,7 @@ class Display(AbstractContextManager["Display"]):
         self, name: str, done: int, total: int, unit: str, shown: Mapping[str, float]
     ) -> None:
         """`done` of `total` units of the stage `name`; `shown` are numbers beside the bar."""
-        text = ", ".join(f"{key.replace('_per_', '/')} {value:.4g}" for key, value in shown.items())
+        text = in_words(shown)
         with self._lock:
             if self._live:
                 self._draw(name, done, total, unit, text)

@@ -130,8 +130,12 @@ def start_parent(plan: Recipe, folder: Path, tracker: Tracker) -> str:
     known = read_record(record)
     earlier = known.get("run_id", "") if known.get("recipe") == plan.key else ""
     encoders = json.dumps(plan.encoders)
-    tags = {"recipe": plan.name, "stage": "benchmark", "encoders": encoders}
-    tags |= {"prefect_flow_run": flow_run.ui_url or flow_run.name or ""}
+    tags = {
+        "recipe": plan.name,
+        "stage": "benchmark",
+        "encoders": encoders,
+        "prefect_flow_run": flow_run.ui_url or flow_run.name or "",
+    }
     run_id = tracker.start(plan.name, tags, resumed=earlier)
     record.write_text(json.dumps({"recipe": plan.key, "run_id": run_id}))
     tracker.params(run_id, {"encoders": ",".join(plan.encoders), "tasks": ",".join(plan.tasks)})

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
-from pipelines.display import Shown
+from pipelines.display import Shown, in_words
 
 EVERY = 5.0  # seconds between two updates
 
@@ -41,8 +41,7 @@ class StageProgress:
             return
         self.shown = now
         percent = 100 * done / max(total, 1)
-        numbers = ", ".join(f"{key.replace('_per_', '/')} {v:.4g}" for key, v in shown.items())
-        text = f"{name}: {done} of {total} {unit}s{f', {numbers}' if numbers else ''}"
+        text = ", ".join(filter(None, [f"{name}: {done} of {total} {unit}s", in_words(shown)]))
         self._keep(percent, text)
 
     def finish(self, name: str, text: str) -> None:

@@ -10,7 +10,7 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
-from downstream.dense.overlay import PALETTE, figure_grid, save
+from downstream.overlay import PALETTE, figure_grid, save
 
 Floats = NDArray[np.float32]
 MARKERS = "os^Dv"

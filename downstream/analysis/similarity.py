@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
-from downstream.dense.overlay import save
+from downstream.overlay import save
 
 
 def linear_cka(x: Tensor, y: Tensor) -> float:

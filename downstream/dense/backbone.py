@@ -101,7 +101,6 @@ class MAEViT(BaseModule):
             for i, block in enumerate(self.encoder.blocks):
                 side = window if i in self.windowed else relative_grid
                 block.attn = GridAttention(block.attn, side if relative_grid else None)
-
         self._leave_out_unused()
         self.frozen = frozen
         if frozen:

@@ -122,6 +122,11 @@ class Masks:
 
     pairs: tuple[tuple[Path, Path], ...]
 
+    @property
+    def some(self) -> tuple[tuple[Path, Path], ...]:
+        """Up to about 100 of them, evenly spread."""
+        return self.pairs[:: max(len(self.pairs) // CHECKED, 1)]
+
 
 def mask_splits(config: Config) -> dict[str, Masks]:
     """Train and val with masks, by name.
@@ -167,7 +172,7 @@ def find_masks(images: Path, masks: Path) -> Masks:
 def image_sizes(split: Masks) -> list[tuple[int, int]]:
     """(height, width) of up to 100 images."""
     sizes = []
-    for path, _ in split.pairs[:: max(len(split.pairs) // CHECKED, 1)]:
+    for path, _ in split.some:
         with Image.open(path) as image:
             sizes.append((image.height, image.width))
     return sizes
@@ -230,7 +235,7 @@ def check_masks(splits: Mapping[str, Masks], table: Sequence[int], ignored: Sequ
     """
     known = {value for value, label in enumerate(table) if label != IGNORED} | {IGNORED, *ignored}
     for split in splits.values():
-        for _, path in split.pairs[:: max(len(split.pairs) // CHECKED, 1)]:
+        for _, path in split.some:
             odd = sorted({int(value) for value in np.unique(read_mask(path))} - known)
             if odd:
                 raise UserError(

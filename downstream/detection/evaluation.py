@@ -4,7 +4,7 @@ Matching and accumulation are faster-coco-eval's. The 95 % intervals resample im
 """
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 from numpy.typing import NDArray
 
-from downstream.statistics import resamples
+from downstream.statistics import RESAMPLES_OF_IMAGES, resamples
 
 Values = NDArray[np.float64]
 KINDS = {"box": "bbox", "mask": "segm"}  # our names and COCO's
@@ -56,7 +56,10 @@ def evaluate(
     if not detections:
         return _nothing_found(annotations, names)
     found = _results(annotations, detections, kind)
-    precision = _accumulated(annotations, found, kind, most)["precision"]
+    evaluator = _evaluator(annotations, found, kind, most, separate_eval=True)
+    evaluator.evaluate()
+    params, matches = evaluator._paramsEval, evaluator._evalImgs_cpp  # by class, size, image
+    precision = _precision(params, matches)
     by_size = {size: _mean(precision[:, :, :, i]) for i, size in enumerate(SIZES)}
     every = precision[:, :, :, 0]
     metrics = {"AP": by_size.pop("all"), "AP50": _mean(every[IOU50]), "AP75": _mean(every[IOU75])}
@@ -67,7 +70,7 @@ def evaluate(
             for i, name in enumerate(names)
         },
         np.where(every[IOU50] < 0, np.nan, every[IOU50]).squeeze(-1).T,
-        _resampled(annotations, found, kind, most, seed),
+        _resampled(params, matches, seed),
     )
 
 
@@ -80,7 +83,7 @@ def _nothing_found(annotations: COCO, names: Sequence[str]) -> Evaluation:
         {"AP": 0.0, "AP50": 0.0, "AP75": 0.0},
         {name: {"AP": value, "AP50": value} for name, value in zero.items()},
         curves,
-        {name: np.zeros(len(resamples(1, 0))) for name in ("AP", "AP50")},
+        {name: np.zeros(RESAMPLES_OF_IMAGES) for name in ("AP", "AP50")},
     )
 
 
@@ -96,35 +99,24 @@ def _evaluator(annotations: COCO, found: COCO, kind: str, most: int, **options: 
     return evaluator
 
 
-def _accumulated(annotations: COCO, found: COCO, kind: str, most: int) -> Mapping[str, Any]:
-    evaluator = _evaluator(annotations, found, kind, most)
-    evaluator.evaluate()
-    evaluator.accumulate()
-    result: Mapping[str, Any] = evaluator.eval
-    return result
-
-
-def _resampled(
-    annotations: COCO, found: COCO, kind: str, most: int, seed: int
-) -> dict[str, Values]:
-    """AP and AP50 of each resample, from the matches of single images."""
-    evaluator = _evaluator(annotations, found, kind, most, separate_eval=True)
-    evaluator.params.areaRng = evaluator.params.areaRng[:1]
-    evaluator.params.areaRngLbl = evaluator.params.areaRngLbl[:1]
-    evaluator.evaluate()
-    params = copy.deepcopy(evaluator._paramsEval)
-    images = len(params.imgIds)
-    by_class = [
-        evaluator._evalImgs_cpp[i : i + images]
-        for i in range(0, len(evaluator._evalImgs_cpp), images)
-    ]
+def _resampled(params: Any, matches: Sequence[Any], seed: int) -> dict[str, Values]:
+    """AP and AP50 of each resample, from the matches of single images at any size."""
+    images, sizes = len(params.imgIds), len(params.areaRng)
+    params = copy.deepcopy(params)
+    params.areaRng, params.areaRngLbl = params.areaRng[:1], params.areaRngLbl[:1]
+    by_class = [matches[i : i + images] for i in range(0, len(matches), images * sizes)]
     values: dict[str, list[float]] = {"AP": [], "AP50": []}
     for drawn in resamples(images, seed):
-        of_drawn = [matches[i] for matches in by_class for i in drawn]
-        precision = np.asarray(accumulation.COCOevalAccumulate(params, of_drawn)["precision"])
+        of_drawn = [in_class[i] for in_class in by_class for i in drawn]
+        precision = _precision(params, of_drawn)
         values["AP"].append(_mean(precision))
         values["AP50"].append(_mean(precision[IOU50]))
     return {name: np.array(found) for name, found in values.items()}
+
+
+def _precision(params: Any, matches: Sequence[Any]) -> Values:
+    """(thresholds, recalls, classes, sizes, 1), -1 where nothing is annotated."""
+    return np.asarray(accumulation.COCOevalAccumulate(params, matches)["precision"])
 
 
 def confusion(

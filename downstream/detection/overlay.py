@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 from mmdet.structures.bbox import get_box_tensor
 from torch import nn
 
-from downstream.dense.overlay import PALETTE, colour, figure_grid, legend, paint, read_image, save
+from downstream.overlay import PALETTE, colour, figure_grid, legend, paint, read_image, save
 
 SHOWN, CONFIDENT = 5, 0.5  # images in the picture, score from which an instance is drawn
 

@@ -15,10 +15,10 @@ from pycocotools.mask import encode
 import downstream.dense.backbone
 import downstream.dense.pyramid
 import downstream.detection.cascade  # noqa: F401  all three register
-from downstream.dense.overlay import figure_grid, read_image, save
 from downstream.dense.trained import check_images, load_trained, own_names
 from downstream.detection.overlay import CONFIDENT, find, name_classes, show
 from downstream.detection.pipeline import evaluation_pipeline
+from downstream.overlay import figure_grid, read_image, save
 
 FILE = "predictions.json"
 

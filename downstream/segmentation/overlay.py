@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from downstream.dense.data import IGNORED
-from downstream.dense.overlay import figure_grid, legend, paint, read_image, save
+from downstream.overlay import figure_grid, legend, paint, read_image, save
 
 SHOWN = 5  # images in the picture
 BACKGROUND = "background"  # a class that is not painted

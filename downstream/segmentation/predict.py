@@ -12,8 +12,8 @@ from PIL import Image
 
 import downstream.dense.backbone
 import downstream.dense.pyramid  # noqa: F401  both register
-from downstream.dense.overlay import figure_grid, read_image, save
 from downstream.dense.trained import check_images, load_trained, own_names
+from downstream.overlay import figure_grid, read_image, save
 from downstream.segmentation.overlay import find, name_colours, tint
 from downstream.segmentation.pipeline import evaluation_pipeline
 
