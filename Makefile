@@ -4,7 +4,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo deploy test lint clean
+.PHONY: help setup demo deploy services test lint clean
 
 help:  ## List the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -17,6 +17,9 @@ demo: setup  ## Run the whole benchmark on a small real data set
 
 deploy: setup  ## Create pool, slots and deployments on the Prefect server that is set
 	.venv/bin/mae-bench deploy
+
+services: setup  ## Run Postgres, MLflow, Prefect and a worker until Ctrl-C, without Docker
+	.venv/bin/python scripts/services.py
 
 test: setup  ## Run the tests
 	.venv/bin/python scripts/test.py

@@ -1,8 +1,8 @@
 """The contract of a stage: config + encoder + work_dir -> StageResult."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -35,22 +35,36 @@ class StageResult:
     artifacts: dict[str, str] = field(default_factory=dict)
 
     def save(self, path: Path) -> None:
-        """Write as JSON, atomically."""
+        """Write as JSON, atomically; files below the JSON's folder by their place in it."""
         temporary = path.with_suffix(".part")
-        temporary.write_text(json.dumps(asdict(self), indent=2))
+        kept = self.moved(lambda name: _inside(name, path.parent))
+        temporary.write_text(json.dumps(asdict(kept), indent=2))
         temporary.replace(path)
 
     @classmethod
     def load(cls, path: Path) -> "StageResult":
-        """Read what :meth:`save` wrote."""
+        """Read what :meth:`save` wrote, wherever its folder lies now."""
         content = json.loads(path.read_text())
         metrics = {name: Metric(**value) for name, value in content.pop("metrics").items()}
-        return cls(metrics=metrics, **content)
+        return cls(metrics=metrics, **content).moved(lambda name: str(path.parent / name))
+
+    def moved(self, place: Callable[[str], str]) -> "StageResult":
+        """The same with `place(name)` for the name of each file."""
+        checkpoint = self.checkpoint and place(self.checkpoint)
+        return replace(
+            self,
+            checkpoint=checkpoint,
+            artifacts={key: place(name) for key, name in self.artifacts.items()},
+        )
 
     def files_exist(self) -> bool:
         """Whether everything that the result names is still on disk."""
         names = [*self.artifacts.values(), *([self.checkpoint] if self.checkpoint else [])]
         return all(Path(name).exists() for name in names)
+
+
+def _inside(name: str, folder: Path) -> str:
+    return str(Path(name).relative_to(folder)) if Path(name).is_relative_to(folder) else name
 
 
 class Reporter(Protocol):

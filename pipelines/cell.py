@@ -1,8 +1,11 @@
 """One cell of the matrix: a stage for one encoder, reused, resumed or run."""
 
+import fcntl
 import json
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,12 +17,14 @@ from mae_core.engine.checkpoint import checkpoints
 from mae_core.stage import StageResult
 from pipelines.display import Shown
 from pipelines.events import EVENTS, Event, read_events
-from pipelines.launch import Resources, StageInterrupted, launch
+from pipelines.launch import Resources, StageInterrupted, launch, stopping
+from pipelines.reuse import RESULT, restore
 from pipelines.stages import PARALLEL, data_digests, fingerprint
 from pipelines.tracking import Tracker
 
-CONFIG, JOB = "config.py", "job.json"
+CONFIG, JOB, RECORD = "config.py", "job.json", "run.json"
 STAGES = "stages"  # folder of a work dir
+PATIENCE = 1.0  # seconds between two looks at a lock, or for a wish to stop
 ERROR_LIMIT = 2000  # characters of a tag, from the end, where the cause is
 Status = Literal["reused", "resumed", "run"]
 
@@ -57,7 +62,17 @@ class Cell:
 
 @dataclass(frozen=True)
 class Setting:
-    """Where cells run and report to."""
+    """Where cells run and report to.
+
+    Attributes:
+        work_dir: where everything is kept.
+        tracker: of MLflow.
+        display: of progress.
+        recipe: its name.
+        parent: id of the benchmark's MLflow run, if there is one.
+        resources: what one stage may use.
+        elsewhere: whether results of other work dirs may be reused.
+    """
 
     work_dir: Path
     tracker: Tracker
@@ -65,6 +80,7 @@ class Setting:
     recipe: str
     parent: str | None = None
     resources: Resources = field(default_factory=Resources)
+    elsewhere: bool = True
 
 
 @dataclass(frozen=True)
@@ -79,19 +95,41 @@ class Outcome:
 def run_cell(cell: Cell, setting: Setting) -> Outcome:
     """Reuse the cell's finished result, or run it, from its last checkpoint where there is one.
 
+    Waits for another process that works at the same cell in the same folder.
+
     Raises:
         UserError, StageFailed, StageInterrupted: as :func:`pipelines.launch.launch`; the MLflow run
             is then closed as failed or killed, and a later call continues it.
     """
-    folder = cell_folder(cell, setting.work_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    tracker, record = setting.tracker, folder / "run.json"
-    earlier = read_record(record).get("run_id", "")
+    with alone(cell_folder(cell, setting.work_dir)) as folder:
+        return finished(cell, setting, folder) or compute(cell, setting, folder)
+
+
+def reuse_cell(cell: Cell, setting: Setting) -> Outcome | None:
+    """As :func:`run_cell` for a cell that is finished; None if it is not."""
+    with alone(cell_folder(cell, setting.work_dir)) as folder:
+        return finished(cell, setting, folder)
+
+
+def finished(cell: Cell, setting: Setting, folder: Path) -> Outcome | None:
+    """The finished result of this folder or, if nothing was begun in it, of another work dir."""
+    tracker, record = setting.tracker, folder / RECORD
+    run_id = read_record(record).get("run_id", "")
+    begun = record.exists() or not setting.elsewhere
+    if not begun and (run_id := restore(cell.key, cell.encoder, tracker, folder)):
+        record.write_text(json.dumps({"run_id": run_id}))
     result = finished_result(folder)
-    if result and earlier and tracker.finished(earlier):
-        tracker.adopt(earlier, cell.name, setting.parent)
-        setting.display.finish(cell.name, f"reused, {summary(result)}")
-        return Outcome("reused", earlier, result)
+    if not (result and run_id and tracker.finished(run_id)):
+        return None
+    tracker.adopt(run_id, cell.name, setting.parent)
+    setting.display.finish(cell.name, f"reused, {summary(result)}")
+    return Outcome("reused", run_id, result)
+
+
+def compute(cell: Cell, setting: Setting, folder: Path) -> Outcome:
+    """Run the cell in its folder, in the same MLflow run as the last time."""
+    tracker, record = setting.tracker, folder / RECORD
+    earlier, result = read_record(record).get("run_id", ""), finished_result(folder)
     tags = {
         "stage": cell.stage,
         "encoder": cell.encoder,
@@ -108,6 +146,7 @@ def run_cell(cell: Cell, setting: Setting) -> Outcome:
         log.add(event)
     if result is None:
         result = _train(cell, setting, folder, log, status)
+    tracker.artifact(run_id, folder / RESULT)
     tracker.finish(run_id, result)
     return Outcome(status, run_id, result)
 
@@ -131,6 +170,26 @@ def cell_folder(cell: Cell, work_dir: Path) -> Path:
     return work_dir / STAGES / f"{cell.stage}-{Path(cell.encoder).stem}-{cell.key}"
 
 
+@contextmanager
+def alone(folder: Path) -> Iterator[Path]:
+    """Within the block no other process works in `folder`, which is made if it is not there.
+
+    Raises:
+        StageInterrupted: if all stages are asked to stop while it waits.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if stopping():
+                    raise StageInterrupted(f"stopped while another run had {folder}") from None
+                time.sleep(PATIENCE)
+        yield folder
+
+
 class PointLog:
     """A run's metrics over its steps, each step once however often it is trained."""
 
@@ -152,7 +211,7 @@ class PointLog:
 def finished_result(folder: Path) -> StageResult | None:
     """The result in a stage's folder, if all its files are still there."""
     try:
-        result = StageResult.load(folder / "result.json")
+        result = StageResult.load(folder / RESULT)
     except (OSError, ValueError, TypeError, AttributeError, KeyError):  # missing or damaged
         return None
     return result if result.files_exist() else None
@@ -209,7 +268,7 @@ def _train(
     finally:
         if log.exists():
             tracker.artifact(run_id, log)
-    result = StageResult.load(folder / "result.json")
+    result = StageResult.load(folder / RESULT)
     display.finish(cell.name, f"{summary(result)} ({time.monotonic() - begun:.0f} s)")
     return result
 

@@ -31,6 +31,8 @@ ENVIRONMENT = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    # Doubled pauses: a server may be away for four minutes.
+    "PREFECT_CLIENT_MAX_RETRIES": "7",
     # A first start makes a database; a busy laptop takes longer than Prefect's 20 seconds.
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     # Batches on huge pages: their allocation takes a third of the time.
@@ -81,6 +83,12 @@ Rendezvous = Annotated[str, typer.Option(help="host:port of the first machine.")
 Join = Annotated[
     bool, typer.Option("--join", help="Lend this machine to the one that runs the stage.")
 ]
+Fresh = Annotated[
+    bool, typer.Option("--fresh", help="Compute everything again; results are set aside.")
+]
+Ray = Annotated[
+    str | None, typer.Option(metavar="HOST:PORT", help="A Ray cluster to spread stages over.")
+]
 WorkDir = Annotated[Path | None, typer.Option(help="Where to keep everything.")]
 
 
@@ -90,9 +98,8 @@ def run(
     work_dir: WorkDir = None,
     override: Overrides = None,
     devices: Devices = None,
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="Compute everything again; results are set aside.")
-    ] = False,
+    fresh: Fresh = False,
+    ray: Ray = None,
 ) -> None:
     """Run a whole benchmark: pretrain, every task for every encoder, report."""
     from pipelines.recipe import load_recipe
@@ -104,7 +111,9 @@ def run(
     check_server()
     with interruptible():
         folder = str(work_dir) if work_dir else None
-        mae_full_benchmark(recipe, folder, override or [], devices, fresh=fresh)
+        mae_full_benchmark(
+            recipe, folder, override or [], devices, fresh=fresh, strict=True, ray=ray
+        )
 
 
 @app.command()
@@ -113,15 +122,53 @@ def deploy(
         int | None,
         typer.Option(min=1, help="Stages with a GPU at a time, over all runs; all GPUs, or 2."),
     ] = None,
+    notify: Annotated[
+        str | None,
+        typer.Option(
+            envvar="MAE_BENCH_NOTIFY", help="A webhook's address, told of failed benchmarks."
+        ),
+    ] = None,
 ) -> None:
     """Create work pool, slots and deployments on the Prefect server; again without harm."""
     import torch
 
     from pipelines.deploy import deploy as deploy_all
 
-    for line in deploy_all(slots or torch.cuda.device_count() or 2):
+    for line in deploy_all(slots or torch.cuda.device_count() or 2, notify):
         print(line)
-    print("next: prefect worker start --pool mae-bench")
+    print("next: mae-bench worker, on each machine that is to compute")
+
+
+@app.command()
+def worker(
+    pool: Annotated[str, typer.Option(help="The work pool that it serves.")] = "mae-bench",
+) -> None:
+    """Run what is submitted to the Prefect server; when stopped, let it save its state first."""
+    from pipelines.worker import work
+
+    sys.exit(work(pool))
+
+
+@app.command()
+def submit(
+    recipe: Annotated[str, typer.Argument(help="A name under configs/benchmarks, or a path.")],
+    work_dir: WorkDir = None,
+    override: Overrides = None,
+    devices: Devices = None,
+    fresh: Fresh = False,
+    ray: Ray = None,
+) -> None:
+    """Hand a benchmark to a worker of the Prefect server, after `mae-bench deploy`."""
+    from pipelines.submit import submit as submit_run
+
+    given = {
+        "work_dir": str(work_dir) if work_dir else None,
+        "overrides": override,
+        "devices": devices,
+        "fresh": fresh,
+        "ray": ray,
+    }
+    print(submit_run(recipe, {key: value for key, value in given.items() if value}))
 
 
 @app.command()

@@ -51,6 +51,10 @@ class Display(AbstractContextManager["Display"]):
             console=Console(stderr=True),
         )
 
+    def __reduce__(self) -> tuple[type["Display"], tuple[()]]:
+        """Another process prints lines of its own."""
+        return Display, ()
+
     def __enter__(self) -> "Display":
         if self._live:
             self._progress.start()

@@ -1,41 +1,67 @@
-"""The Prefect flow: pretrain, then the tasks for every encoder, then the report."""
+"""The Prefect flow: data check, pretraining, the tasks for every encoder, report."""
 
 import json
 import os
+import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from joblib import cpu_count
-from prefect import flow, task
-from prefect.artifacts import create_link_artifact, create_markdown_artifact
+from mmengine.config import Config
+from prefect import allow_failure, flow, task
+from prefect.artifacts import (
+    create_link_artifact,
+    create_markdown_artifact,
+    create_table_artifact,
+)
 from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
-from prefect.states import Completed, State
+from prefect.states import Cancelled, Completed, State
+from prefect.task_runners import ThreadPoolTaskRunner
 
+from downstream.classification.features import features_cached
 from mae_core.data.roots import DATA
-from pipelines.cell import STAGES, Cell, Outcome, Setting, read_record, run_cell
+from mae_core.errors import UserError
+from pipelines.cell import (
+    STAGES,
+    Cell,
+    Outcome,
+    Setting,
+    cell_folder,
+    read_record,
+    reuse_cell,
+    run_cell,
+)
+from pipelines.cluster import cancel, needs, ray_runner
 from pipelines.display import Display
 from pipelines.launch import (
     BenchmarkFailed,
     Resources,
     StageFailed,
+    StageInterrupted,
+    deaf,
     default_devices,
     stopping_on_error,
+    visible_gpus,
 )
 from pipelines.matrix import planned_cells
 from pipelines.progress import StageProgress
 from pipelines.recipe import Recipe, choices, load_recipe
 from pipelines.report.write import write_report
+from pipelines.server import FLOW_NAME, INCOMPLETE, end_with_worker
 from pipelines.slots import Slots
+from pipelines.stages import data_digests
 from pipelines.tracking import Tracker
 
-FLOW_NAME = "mae-full-benchmark"
+REPORT = "report"  # folder of a work dir
+CPU_ONLY = ("few-shot",)  # stages that need no GPU once features are there
 RETRY_AFTER = 10  # seconds
 CAUSES_LIMIT = 4000  # characters in all; MLflow cuts a tag after 8000, and JSON escapes some
+Future = PrefectFuture[Any]
 
 
 @flow(name=FLOW_NAME, flow_run_name="{recipe}")
@@ -50,14 +76,16 @@ def mae_full_benchmark(
     data_root: str | None = None,
     tracking_uri: str | None = None,
     fresh: bool = False,
-) -> str:
+    strict: bool = False,
+    ray: str | None = None,
+) -> str | State[str]:
     """Run a benchmark and return the report's folder.
 
     Args:
         recipe: a name under `configs/benchmarks`, or a path.
         work_dir: where everything is kept; `runs/<recipe>` without it.
         overrides: `key=value` for the recipe, `<stage>.<key>=value` for a stage.
-        devices: that a training shares; all GPUs, or one CPU process, without it.
+        devices: that a training shares; without it a slot's share of the GPUs, or one CPU process.
         encoders: rows; the recipe's without it.
         tasks: columns, among the recipe's; all of them without it.
         seed: of every stage; the recipe's without it.
@@ -65,35 +93,76 @@ def mae_full_benchmark(
             variable `MAE_BENCH_DATA`, or the current one.
         tracking_uri: of MLflow; without it that of `MLFLOW_TRACKING_URI`, or SQLite in `runs/`.
         fresh: compute everything again; what is in the work dir is set aside.
+        strict: end as failed if a cell failed; without it as completed, named 'Incomplete'.
+        ray: `host:port` of a Ray cluster that the cells are spread over.
     """
+    end_with_worker()
     with data_below(data_root):
         chosen = choices(recipe, encoders, tasks, seed)
-        plan = load_recipe(recipe, [*chosen, *(overrides or [])])
+        plan, digests = check_task(recipe, [*chosen, *(overrides or [])])
         folder = Path(work_dir or f"runs/{plan.name}").absolute()
         folder.mkdir(parents=True, exist_ok=True)
         if fresh:
             set_aside(folder)
-        return run_benchmark(plan, folder, Tracker(tracking_uri), devices or default_devices())
+        place = Place(folder, Tracker(tracking_uri), devices, ray, elsewhere=not fresh)
+        try:
+            return run_benchmark(plan, digests, place)
+        except BenchmarkFailed as error:
+            if strict:
+                raise
+            return Completed(name=INCOMPLETE, message=str(error), data=str(folder / REPORT))
 
 
-def run_benchmark(plan: Recipe, folder: Path, tracker: Tracker, devices: int) -> str:
+@dataclass(frozen=True)
+class Place:
+    """Where and with what a benchmark runs; see :func:`mae_full_benchmark`."""
+
+    folder: Path
+    tracker: Tracker
+    devices: int | None
+    ray: str | None
+    elsewhere: bool
+
+    def resources(self, slots: int) -> Resources:
+        """What a stage may use."""
+        devices = self.devices or (1 if self.ray else default_devices(slots))
+        return Resources(max(cpu_count() // slots, 1), devices)
+
+
+@task(name="data-check", task_run_name="data check", persist_result=False)
+def check_task(recipe: str, overrides: list[str]) -> tuple[Recipe, dict[str, str]]:
+    """The recipe, checked with all its data, and the data's digests."""
+    plan = load_recipe(recipe, overrides)
+    digests: dict[str, str] = {}
+    for config in plan.configs.values():
+        digests |= data_digests(config)
+    rows = [{"data": name, "digest": value[:16]} for name, value in digests.items()]
+    create_table_artifact(rows, key="mae-bench-data", description="what the stages read")
+    return plan, digests
+
+
+def run_benchmark(plan: Recipe, digests: Mapping[str, str], place: Place) -> str:
     """Run all cells and write the report; its folder.
 
     Raises:
         BenchmarkFailed: after all, if a cell failed.
     """
-    parent = start_parent(plan, folder, tracker)
+    tracker, parent = place.tracker, start_parent(plan, place.folder, place.tracker)
     status = "FAILED"
     with Display() as display:
-        resources = Resources(max(cpu_count() // plan.slots, 1), devices)
-        setting = Setting(folder, tracker, display, plan.name, parent, resources)
+        resources = place.resources(plan.slots)
+        setting = Setting(
+            place.folder, tracker, display, plan.name, parent, resources, place.elsewhere
+        )
         try:
-            with stopping_on_error():
-                failed = run_matrix(plan, setting)
-                report = report_task(plan, setting)
+            cells = run_matrix(plan, digests, setting, place.ray)
+            failed = note_outcomes(cells, setting)
+            waits = [allow_failure(future) for future, _ in cells.values()]
+            report = report_task(setting, wait_for=waits)
             status = "FAILED" if failed else "FINISHED"
         except BaseException as error:
             status = "FAILED" if isinstance(error, Exception) else "KILLED"
+            tracker.end_children(parent, status)
             raise
         finally:
             tracker.end(parent, status)
@@ -142,26 +211,50 @@ def start_parent(plan: Recipe, folder: Path, tracker: Tracker) -> str:
     return run_id
 
 
-def run_matrix(plan: Recipe, setting: Setting) -> dict[str, str]:
-    """Run all cells and note their MLflow runs; the causes of those that failed, by name."""
-    assert setting.parent is not None
-    slots = Slots(plan.slots)
-    futures: dict[str, PrefectFuture[Any]] = {}
-    upstream: dict[str, str] = {}
+def run_matrix(
+    plan: Recipe, digests: Mapping[str, str], setting: Setting, ray: str | None
+) -> dict[str, tuple[Future, str]]:
+    """Run all cells; by name the future, which is done, and the cell that made its encoder."""
+    cells: dict[str, tuple[Future, str]] = {}
     planned = list(planned_cells(plan))
     planned.sort(key=lambda item: item[0].encoder == "mae" and item[0].stage != "pretrain")
-    for cell, takes in planned:
-        if takes:
-            upstream[cell.name] = takes
-        upstream_of = futures[takes] if takes else None
-        futures[cell.name] = submit(cell, setting, slots, upstream_of, plan.retries)
+    devices = setting.resources.devices
+    slots = None if ray else Slots(plan.slots, visible_gpus(), devices)
+    with ray_runner(ray) if ray else ThreadPoolTaskRunner() as runner, stopping_on_error():
+        try:
+            for cell, takes in planned:
+                named = run_stage.with_options(
+                    name=cell.name,
+                    task_run_name=cell.name,
+                    retries=plan.retries,
+                    retry_delay_seconds=RETRY_AFTER,
+                    retry_condition_fn=process_failed,
+                )
+                upstream = cells[takes][0] if takes else None
+                parameters = {"cell": cell, "setting": setting, "slots": slots}
+                parameters |= {"digests": digests, "upstream": upstream}
+                gpu = cell.stage not in CPU_ONLY
+                with needs(setting.resources, gpu) if ray else nullcontext():
+                    cells[cell.name] = runner.submit(named, parameters), takes or ""
+            for future, _ in cells.values():
+                future.wait()
+        except BaseException:
+            if ray:
+                with deaf():
+                    cancel(future for future, _ in cells.values())
+            raise
+    return cells
+
+
+def note_outcomes(cells: Mapping[str, tuple[Future, str]], setting: Setting) -> dict[str, str]:
+    """Note the cells' MLflow runs; the causes of those that failed, by name."""
+    assert setting.parent is not None
     done, failed = {}, {}
-    for name, future in futures.items():
-        future.wait()
+    for name, (future, upstream) in cells.items():
         if future.state.is_completed():
             done[name] = future.result().run_id
         else:
-            failed[name] = cause_of(future.state, upstream.get(name, ""))
+            failed[name] = cause_of(future.state, upstream)
     limit = CAUSES_LIMIT // max(len(failed), 1)
     causes = {name: cause[-limit:] for name, cause in failed.items()}  # the cause is at the end
     tags = {"cells": json.dumps(done), "failed": json.dumps(causes)}
@@ -176,24 +269,6 @@ def cause_of(state: State[Any], upstream: str) -> str:
     return (state.message or "no message").removeprefix("Task run encountered an exception ")
 
 
-def submit(
-    cell: Cell,
-    setting: Setting,
-    slots: Slots,
-    upstream: PrefectFuture[Any] | None,
-    retries: int,
-) -> PrefectFuture[Any]:
-    """Start a cell as a Prefect task named after it; it waits for `upstream`."""
-    named = run_stage.with_options(
-        name=cell.stage,
-        task_run_name=cell.name,
-        retries=retries,
-        retry_delay_seconds=RETRY_AFTER,
-        retry_condition_fn=process_failed,
-    )
-    return named.submit(cell, setting, slots, cast(Any, upstream))
-
-
 def process_failed(task: Any, run: Any, state: State[Any]) -> bool:
     """Whether a stage's process failed, which may go better another time."""
     return isinstance(state.result(raise_on_failure=False), StageFailed)
@@ -201,24 +276,66 @@ def process_failed(task: Any, run: Any, state: State[Any]) -> bool:
 
 @task(persist_result=False)
 def run_stage(
-    cell: Cell, setting: Setting, slots: Slots, upstream: Outcome | None
+    cell: Cell,
+    setting: Setting,
+    slots: Slots | None,
+    digests: Mapping[str, str],
+    upstream: Outcome | None,
 ) -> State[Outcome]:
-    """One cell, as soon as a slot is free; the checkpoint of `upstream` is its encoder."""
+    """One cell, reused or computed as soon as there is a slot, if slots are ours to give.
+
+    Args:
+        cell: what to do.
+        setting: where.
+        slots: of this flow run; None where Ray schedules.
+        digests: of the data that the flow run has checked.
+        upstream: whose checkpoint is the cell's encoder, if it is not there yet.
+    """
+    check_same_data(cell.config, digests)
     if upstream is not None:
         assert upstream.result.checkpoint is not None
         cell = replace(cell, source=upstream.result.checkpoint, encoder_run=upstream.run_id)
-    shown = replace(setting, display=StageProgress(setting.display, cell.name))
-    with slots.taken():
-        outcome = run_cell(cell, shown)
+    setting = replace(setting, display=StageProgress(setting.display, cell.name))
+    try:
+        outcome = reuse_cell(cell, setting) or compute_cell(cell, setting, slots)
+    except StageInterrupted as error:
+        return Cancelled(message=str(error))
     name = "Cached" if outcome.status == "reused" else "Completed"
     return Completed(name=name, message=f"MLflow run {outcome.run_id}", data=outcome)
 
 
-@task(name="report", persist_result=False)
-def report_task(plan: Recipe, setting: Setting) -> Path:
+def compute_cell(cell: Cell, setting: Setting, slots: Slots | None) -> Outcome:
+    """Run a cell in a slot; on a machine with GPUs, one that needs none does not wait for it."""
+    if slots is None:
+        return run_cell(cell, setting)
+    if visible_gpus() and needs_no_gpu(cell, setting.work_dir):
+        return run_cell(cell, replace(setting, resources=replace(setting.resources, gpus=())))
+    with slots.taken() as gpus:
+        return run_cell(cell, replace(setting, resources=replace(setting.resources, gpus=gpus)))
+
+
+def needs_no_gpu(cell: Cell, work_dir: Path) -> bool:
+    """Whether the cell computes on frozen features alone, and they are in the cache."""
+    if cell.stage not in CPU_ONLY:
+        return False
+    return features_cached(cell.config, cell.source, cell_folder(cell, work_dir))
+
+
+def check_same_data(config: Config, digests: Mapping[str, str]) -> None:
+    """Raise UserError if data on this machine is other than what the flow run has checked."""
+    for name, found in data_digests(config).items():
+        if found != digests[name]:
+            raise UserError(
+                f"{name} on {socket.gethostname()} differs from the data that this run has "
+                "checked: give every machine the same files under the same path"
+            )
+
+
+@task(name="report", task_run_name="report", persist_result=False)
+def report_task(setting: Setting) -> Path:
     """Write the report from MLflow; also an MLflow and a Prefect artifact."""
     assert setting.parent is not None
-    folder = setting.work_dir / "report"
+    folder = setting.work_dir / REPORT
     table = write_report(setting.parent, setting.tracker, folder)
     for file in sorted(folder.iterdir()):
         setting.tracker.artifact(setting.parent, file, "report")

@@ -13,6 +13,8 @@ from pathlib import Path
 from mae_core.errors import UserError
 from pipelines.events import EVENTS, Event, follow
 
+GPUS = "CUDA_VISIBLE_DEVICES"
+STARTED_BY_WORKER = "PREFECT__FLOW_RUN_ID"
 GRACE = "MAE_BENCH_GRACE"  # seconds between SIGTERM and SIGKILL: for a step and a checkpoint
 RESTARTS = 3  # of several processes after one was lost
 LOG_TAIL = 15  # lines of the log in an error message
@@ -42,12 +44,14 @@ class Resources:
         devices: processes on this machine, each with a GPU of its own where there are any.
         nodes: machines.
         rendezvous: `host:port` of the first of several machines.
+        gpus: those that the stage sees, as in `CUDA_VISIBLE_DEVICES`; None for what is set there.
     """
 
     threads: int = 1
     devices: int = 1
     nodes: int = 1
     rendezvous: str = ""
+    gpus: tuple[str, ...] | None = None
 
     def command(self, job: Path) -> list[str]:
         """What starts the stage on this machine: torchrun where there are several processes."""
@@ -64,8 +68,10 @@ class Resources:
     def environment(self) -> dict[str, str]:
         """Variables of the stage's processes."""
         threads = str(max(self.threads // self.devices, 1))
+        gpus = {} if self.gpus is None else {GPUS: ",".join(self.gpus)}
         return {
             **os.environ,
+            **gpus,
             "OMP_NUM_THREADS": threads,
             "MKL_NUM_THREADS": threads,
             # A store of its own for every start: in a shared one, restarted processes may find the
@@ -74,11 +80,18 @@ class Resources:
         }
 
 
-def default_devices() -> int:
-    """All GPUs of this machine, or one CPU process."""
+def visible_gpus() -> tuple[str, ...]:
+    """The GPUs of this machine that may be used, as `CUDA_VISIBLE_DEVICES` names them."""
     import torch
 
-    return torch.cuda.device_count() or 1
+    count = torch.cuda.device_count()
+    named = [name.strip() for name in os.environ.get(GPUS, "").split(",") if name.strip()]
+    return tuple(named[:count] or map(str, range(count)))
+
+
+def default_devices(slots: int = 1) -> int:
+    """A slot's share of this machine's GPUs; one CPU process where there are none."""
+    return max(len(visible_gpus()) // slots, 1)
 
 
 def launch(job: Path, log: Path, resources: Resources, on_event: Callable[[Event], None]) -> None:
@@ -177,12 +190,14 @@ def stop_all() -> None:
 
 
 def grace() -> float:
-    """Seconds from the variable `MAE_BENCH_GRACE`; 60 without it.
+    """Seconds from the variable `MAE_BENCH_GRACE`.
+
+    Without it 60, and 25 for a worker of Prefect, which kills a cancelled flow run after 30.
 
     Raises:
         UserError: if it is no number.
     """
-    text = os.environ.get(GRACE, "60")
+    text = os.environ.get(GRACE, "25" if STARTED_BY_WORKER in os.environ else "60")
     try:
         return float(text)
     except ValueError:

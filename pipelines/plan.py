@@ -56,7 +56,8 @@ def plan(
     """
     checked = load_recipe(recipe, overrides)
     folder = (work_dir or Path("runs") / checked.name).absolute()
-    resources = Resources(max(cpu_count() // checked.slots, 1), devices or default_devices())
+    devices = devices or default_devices(checked.slots)
+    resources = Resources(max(cpu_count() // checked.slots, 1), devices)
     items = list(plan_cells(checked, folder, resources, console))
     console.print(table(items, checked, resources))
     for line in summary(items, checked, folder):

@@ -1,9 +1,19 @@
-"""The Prefect server that the user's settings name, if any."""
+"""The Prefect server that the user's settings name, if any, and the worker that started us."""
+
+import os
+import signal
+import threading
+import time
 
 from prefect.client.orchestration import get_client
 from prefect.settings import get_current_settings
 
 from mae_core.errors import UserError
+from pipelines.launch import STARTED_BY_WORKER
+
+FLOW_NAME = "mae-full-benchmark"
+INCOMPLETE = "Incomplete"  # state of a flow run in which a cell failed
+WATCH_EVERY = 1.0  # seconds
 
 
 def check_server() -> None:
@@ -23,3 +33,33 @@ def check_server() -> None:
             "`prefect server start`, or run without one: `prefect config unset PREFECT_API_URL`, "
             "and `unset PREFECT_API_URL` where it is a variable of the environment"
         )
+
+
+def require_server() -> str:
+    """The address of the server that is set, which answers.
+
+    Raises:
+        UserError: if none is set, or as :func:`check_server`.
+    """
+    url = get_current_settings().api.url
+    if not url:
+        raise UserError(
+            "no Prefect server is set: `prefect server start` in another terminal, then "
+            "`prefect config set PREFECT_API_URL=http://127.0.0.1:4200/api`"
+        )
+    check_server()
+    return url
+
+
+def end_with_worker() -> None:
+    """Where a worker runs this flow: stop it, as a cancellation would, when the worker dies."""
+    if STARTED_BY_WORKER not in os.environ:
+        return
+    worker = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == worker:
+            time.sleep(WATCH_EVERY)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -1,8 +1,9 @@
 """Who may compute when: a flow run's own slots, and those that all flow runs of a server share."""
 
-import threading
+import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from queue import SimpleQueue
 
 from prefect.client.orchestration import get_client
 from prefect.concurrency.sync import concurrency
@@ -12,6 +13,11 @@ from pipelines.launch import StageInterrupted, stopping
 
 SHARED = "mae-bench-gpu"  # the global concurrency limit that `mae-bench deploy` makes
 PATIENCE = 5.0  # seconds of waiting after which a wish to stop is looked for
+LEASE = 120  # seconds after which the slot of a killed flow run is free again
+WAITING = "ConcurrencySlotAcquisitionWithLeaseService"  # Prefect's; to it a timeout is an error
+logging.getLogger("prefect._internal.concurrency").addFilter(
+    lambda record: WAITING not in record.getMessage()
+)
 
 
 class Slots:
@@ -19,23 +25,46 @@ class Slots:
 
     Args:
         own: how many stages of this flow run go side by side.
+        gpus: of this machine, dealt out to the slots in turn.
+        devices: GPUs of a slot.
     """
 
-    def __init__(self, own: int) -> None:
-        self._own = threading.Semaphore(own)
+    def __init__(self, own: int, gpus: tuple[str, ...] = (), devices: int = 1) -> None:
+        self._free: SimpleQueue[tuple[str, ...] | None] = SimpleQueue()
+        for slot in range(own):
+            self._free.put(share(gpus, slot, devices))
         self._shared = limit_exists()
 
     @contextmanager
-    def taken(self) -> Iterator[None]:
+    def taken(self) -> Iterator[tuple[str, ...] | None]:
         """Within the block this stage has a slot; waits for it.
+
+        Yields:
+            The slot's GPUs; None on a machine without any.
 
         Raises:
             StageInterrupted: if all stages are asked to stop while it waits.
         """
-        with self._own, ExitStack() as held:
-            if self._shared:
-                held.enter_context(shared_slot())
-            yield
+        gpus = self._free.get()
+        try:
+            with ExitStack() as held:
+                if self._shared:
+                    held.enter_context(shared_slot())
+                yield gpus
+        finally:
+            self._free.put(gpus)
+
+
+def share(gpus: tuple[str, ...], slot: int, devices: int) -> tuple[str, ...] | None:
+    """A slot's GPUs: the next `devices` in turn, or all if there are fewer; None of none.
+
+    >>> share(("0", "1", "2", "3"), slot=1, devices=2)
+    ('2', '3')
+    """
+    if not gpus:
+        return None
+    start = slot * devices
+    return tuple(gpus[number % len(gpus)] for number in range(start, start + devices))[: len(gpus)]
 
 
 @contextmanager
@@ -48,6 +77,7 @@ def shared_slot() -> Iterator[None]:
             slot = concurrency(
                 SHARED,
                 timeout_seconds=PATIENCE,
+                lease_duration=LEASE,
                 strict=True,
                 raise_on_lease_renewal_failure=False,
             )

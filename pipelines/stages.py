@@ -64,20 +64,18 @@ def check_stage(stage: str, config: Config, encoder: str) -> None:
 def fingerprint(config: Config, encoder: str) -> str:
     """Hash of everything that a stage's result depends on.
 
-    That is the resolved config but for what only changes speed or memory, the encoder file's
-    content, the data's digest and our own code.
+    That is the resolved config but for what only changes speed or memory, with digests in place of
+    the paths of data, the encoder file's content and our own code: the same work has the same
+    fingerprint on another machine.
 
     Raises:
         UserError: if a data folder or the encoder's file is missing.
     """
     content = {
-        "config": decisive(config),
-        "encoder": encoder if encoder in NO_FILE else digest(encoder),
-        "data": data_digests(config),
+        "config": by_content(decisive(config)),
+        "encoder": content_of(encoder),
         "code": code_version(),
     }
-    if config.get("reference", "random") not in NO_FILE:
-        content["reference"] = digest(config.reference)
     text = json.dumps(content, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -98,6 +96,20 @@ def decisive(config: Config) -> dict[str, Any]:
     return content
 
 
+def by_content(node: Any) -> Any:
+    """A part of a config with the content's digest in place of each path of data or an encoder."""
+    if isinstance(node, dict):
+        return {key: by_content(_content_at(key, value)) for key, value in node.items()}
+    if isinstance(node, list | tuple):
+        return [by_content(value) for value in node]
+    return node
+
+
+def content_of(encoder: str) -> str:
+    """The digest of an encoder's file, or the name of one without a file."""
+    return encoder if encoder in NO_FILE else digest(encoder)
+
+
 def data_digests(config: Config) -> dict[str, str]:
     """Digest of all data that the config names."""
     return {data: data_digest(data) for data in data_roots(config)}
@@ -116,6 +128,12 @@ def code_version() -> str:
         for path in sorted((SOURCE / package).rglob("*.py")):
             sha.update(f"{path.relative_to(SOURCE)}\0".encode() + path.read_bytes())
     return sha.hexdigest()[:16]
+
+
+def _content_at(key: str, value: Any) -> Any:
+    if key in DATA_KEYS and isinstance(value, str):
+        return data_digest(value)
+    return content_of(value) if key == "reference" and isinstance(value, str) else value
 
 
 def _roots(node: Any) -> Iterator[str]:

@@ -21,6 +21,7 @@ from mae_core.stage import StageResult
 
 EXPERIMENT = "mae-bench"
 SQLITE = "sqlite:///"
+CHECKPOINT = "checkpoint"  # a run's folder of artifacts for it
 PARAM_LIMIT = 500  # characters of a value; the whole config is an artifact
 
 
@@ -59,6 +60,10 @@ class Tracker:
                 f"with `mlflow experiments restore -x {self.experiment}`"
             )
 
+    def __reduce__(self) -> tuple[type["Tracker"], tuple[str]]:
+        """Another process makes its own connection."""
+        return Tracker, (self.uri,)
+
     def _create(self) -> str:
         """Id of the new experiment; a local database keeps its artifacts beside it."""
         location = None
@@ -92,6 +97,25 @@ class Tracker:
     def finished(self, run_id: str) -> bool:
         """Whether the run is there and closed as finished."""
         return self.exists(run_id) and self.client.get_run(run_id).info.status == "FINISHED"
+
+    def finished_with(self, fingerprint: str, encoder: str) -> list[str]:
+        """Ids of a row's finished runs with this fingerprint, the latest first."""
+        runs = self.client.search_runs(
+            [self.experiment],
+            f"tags.fingerprint = '{fingerprint}' AND attributes.status = 'FINISHED'",
+            order_by=["attributes.end_time DESC"],
+        )
+        return [
+            run.info.run_id
+            for run in runs
+            if run.data.tags.get("encoder") == encoder and "reused_from" not in run.data.tags
+        ]
+
+    def end_children(self, parent: str, status: str) -> None:
+        """Close the runs under `parent` that are still open."""
+        running = f"tags.{MLFLOW_PARENT_RUN_ID} = '{parent}' AND attributes.status = 'RUNNING'"
+        for run in self.client.search_runs([self.experiment], running):
+            self.end(run.info.run_id, status)
 
     def adopt(self, run_id: str, name: str, parent: str | None) -> None:
         """Show a finished run under another parent too: a short run that points to it."""
@@ -150,7 +174,7 @@ class Tracker:
         for path in result.artifacts.values():
             self.client.log_artifact(run_id, path)
         if result.checkpoint:
-            self.client.log_artifact(run_id, result.checkpoint, "checkpoint")
+            self.client.log_artifact(run_id, result.checkpoint, CHECKPOINT)
         self.end(run_id, "FINISHED")
 
     def end(self, run_id: str, status: str) -> None:

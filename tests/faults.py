@@ -13,7 +13,10 @@ from mmengine.runner import Runner
 
 
 def arm(file: Path, action: str, step: int) -> None:
-    """Let the training that listens to `file` 'kill' itself, 'raise' or 'hang' before `step`."""
+    """Let the training that listens to `file` 'kill' itself, 'raise' or 'hang' before `step`.
+
+    'slow' holds for every step until the file is removed.
+    """
     file.write_text(f"{action} {step}")
 
 
@@ -26,7 +29,9 @@ class Fault(Hook):
 
     def before_train_iter(self, runner: Runner, *_: Any, **__: Any) -> None:
         action, step = self.file.read_text().split() if self.file.exists() else ("", -1)
-        if runner.iter != int(step):
+        if action == "slow":
+            time.sleep(0.1)
+        if action == "slow" or runner.iter != int(step):
             return
         self.file.unlink()
         if action == "kill":

@@ -72,7 +72,7 @@ def test_twenty_kills_leave_the_weights_and_one_continuous_history(
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
     tracker = Tracker(f"sqlite:///{tmp_path / 'mlflow.db'}")
-    undisturbed = Setting(tmp_path / "a", tracker, Display(), "survival")
+    undisturbed = Setting(tmp_path / "a", tracker, Display(), "survival", elsewhere=False)
     killer = Killer(random.Random(0))
     disturbed = replace(undisturbed, work_dir=tmp_path / "b", display=killer)
     whole, outcome = run_cell(cell, undisturbed), None

@@ -52,12 +52,8 @@ def train_and_val_features(
         UserError: as :func:`check_features`.
     """
     datasets = check_features(config, encoder)
-    cache = work_dir.parent / "features"
-    cache.mkdir(exist_ok=True)
-    files = [
-        cache / f"{feature_key(config, encoder, data)}.npz"
-        for data in (config.train_data, config.val_data)
-    ]
+    files = feature_files(config, encoder, work_dir)
+    files[0].parent.mkdir(exist_ok=True)
     model: ViTEncoder | None = None
     splits = []
     for file, dataset in zip(files, datasets, strict=True):
@@ -71,6 +67,19 @@ def train_and_val_features(
         splits.append(Features(*stored, tuple(dataset.classes)))
     train, val = splits
     return train, val
+
+
+def features_cached(config: Config, encoder: str, work_dir: Path) -> bool:
+    """Whether :func:`train_and_val_features` has nothing to compute."""
+    return all(file.exists() for file in feature_files(config, encoder, work_dir))
+
+
+def feature_files(config: Config, encoder: str, work_dir: Path) -> list[Path]:
+    """Entries of the cache for the train and the val images."""
+    return [
+        work_dir.parent / "features" / f"{feature_key(config, encoder, data)}.npz"
+        for data in (config.train_data, config.val_data)
+    ]
 
 
 def check_features(config: Config, encoder: str) -> tuple[ImageDataset, ImageDataset]:

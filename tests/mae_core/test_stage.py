@@ -6,13 +6,14 @@ from hypothesis import strategies as st
 
 from mae_core.stage import Metric, StageResult
 
+files = st.from_regex(r"(/[a-z]{1,3}){1,3}", fullmatch=True)
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 names = st.text(min_size=1)
 results = st.builds(
     StageResult,
     st.dictionaries(names, st.builds(Metric, numbers, st.none() | numbers)),
-    st.none() | names,
-    st.dictionaries(names, names),
+    st.none() | files,
+    st.dictionaries(names, files),
 )
 
 
@@ -35,3 +36,18 @@ def test_a_lost_checkpoint_or_artifact_is_noticed(tmp_path: Path) -> None:
     checkpoint.unlink()
     assert not result.files_exist()
     assert StageResult().files_exist()
+
+
+def test_a_result_moves_with_its_folder(tmp_path: Path) -> None:
+    before, after = tmp_path / "before", tmp_path / "after"
+    before.mkdir()
+    elsewhere = tmp_path / "elsewhere"
+    names = {"picture": str(before / "figures" / "picture"), "other": str(elsewhere)}
+    StageResult({}, str(before / "weights"), names).save(before / "result.json")
+    before.rename(after)
+    found = StageResult.load(after / "result.json")
+    assert found.checkpoint == str(after / "weights")
+    assert found.artifacts == {
+        "picture": str(after / "figures" / "picture"),
+        "other": str(elsewhere),
+    }

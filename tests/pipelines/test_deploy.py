@@ -5,7 +5,7 @@ from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from mae_core.errors import UserError
-from pipelines.deploy import FILE, POOL, deploy
+from pipelines.deploy import FILE, FORGETS, POOL, deploy
 from pipelines.flow import FLOW_NAME
 from pipelines.slots import SHARED
 
@@ -25,6 +25,7 @@ def test_everything_is_created_once_and_follows_changes(
 ) -> None:
     monkeypatch.chdir(ROOT)
     first, second = deploy(2), deploy(3)
+    assert FORGETS in second
     assert f"work pool '{POOL}': created" in first and f"work pool '{POOL}': there" in second
     with get_client(sync_client=True) as client:
         assert client.read_work_pool(POOL).type == "process"

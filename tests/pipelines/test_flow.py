@@ -38,7 +38,7 @@ def done(prefect: None, images: Path, tmp_path_factory: pytest.TempPathFactory) 
         tracker = Tracker()
         arm(folder / "finetune.fault", "raise", 20)
         with pytest.raises(BenchmarkFailed) as error:
-            mae_full_benchmark(recipe, str(folder / "work"))
+            mae_full_benchmark(recipe, str(folder / "work"), strict=True)
         first, report = cells(tracker), report_of(folder)
         mae_full_benchmark(recipe, str(folder / "work"))
         yield Done(folder, tracker, str(error.value), first, report, cells(tracker))
@@ -129,7 +129,7 @@ def test_a_failed_pretraining_costs_its_own_row_alone(
     recipe = write_recipe(configs, ("knn",), ("mae", "random"))
     arm(configs / "pretrain.fault", "raise", 1)
     with pytest.raises(BenchmarkFailed) as error:
-        mae_full_benchmark(str(recipe), str(tmp_path / "work"))
+        mae_full_benchmark(str(recipe), str(tmp_path / "work"), strict=True)
     states = {name: run.info.status for name, run in cells(tracker).items()}
     assert states == {"tiny": "FAILED", "pretrain[mae]": "FAILED", "knn[random]": "FINISHED"}
     assert names(report_of(tmp_path)) == [("random", "knn")]

@@ -1,0 +1,72 @@
+"""Cells spread over a Ray cluster: Ray decides where and when, we say what a cell needs."""
+
+import os
+import socket
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from typing import Any
+
+from prefect.futures import PrefectFuture
+from prefect.task_runners import TaskRunner
+
+from mae_core.data.roots import DATA
+from mae_core.errors import UserError
+from pipelines.launch import Resources, grace
+
+PASSED_ON = ("MAE_BENCH_", "MLFLOW_")  # variables that the cluster's processes get, by prefix
+
+
+def ray_runner(address: str) -> TaskRunner[Any]:
+    """Starts tasks on the Ray cluster at `host:port` or `ray://host:port`.
+
+    Raises:
+        UserError: if prefect-ray is not installed, or no cluster answers there.
+    """
+    try:
+        import ray
+        from prefect_ray import RayTaskRunner
+    except ImportError:
+        raise UserError(
+            f"ray={address} needs the package prefect-ray: install mae-bench[cluster]"
+        ) from None
+    passed = {key: value for key, value in os.environ.items() if key.startswith(PASSED_ON)}
+    variables = {DATA: os.getcwd(), **passed}
+    try:
+        host, _, port = address.removeprefix("ray://").rpartition(":")
+        socket.create_connection((host, int(port)), timeout=10).close()  # Ray tries for minutes
+        ray.init(address, runtime_env={"env_vars": variables}, namespace="mae-bench")
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"no Ray cluster at {address} ({error}): start one with `ray start --head`, and join "
+            "other machines with `ray start --address HOST:PORT`"
+        ) from error
+    return RayTaskRunner(address)  # uses the connection that is there
+
+
+def needs(resources: Resources, gpu: bool) -> AbstractContextManager[Any]:
+    """Within the block tasks are submitted that need this of one node.
+
+    Raises:
+        UserError: if no node has that many GPUs.
+    """
+    import ray
+    from prefect_ray.context import remote_options
+
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    cores, gpus = (max(node.get(kind, 0) for node in nodes) for kind in ("CPU", "GPU"))
+    wanted = resources.devices if gpu and gpus else 0
+    if wanted > gpus:
+        raise UserError(
+            f"devices={resources.devices}: the cluster's largest node has {gpus:.0f} GPU(s)"
+        )
+    return remote_options(num_cpus=min(resources.threads, cores), num_gpus=wanted)
+
+
+def cancel(futures: Iterable[PrefectFuture[Any]]) -> None:
+    """Stop the cells that are not done, as Ctrl-C would, and wait until they have saved."""
+    import ray
+
+    running = [future.wrapped_future for future in futures]  # type: ignore[attr-defined]
+    for reference in running:
+        ray.cancel(reference)
+    ray.wait(running, num_returns=len(running), timeout=grace())

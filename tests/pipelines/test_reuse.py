@@ -1,0 +1,104 @@
+"""A finished stage is found in MLflow by another work dir."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pipelines.cell import Cell, Outcome, Setting, cell_folder, run_cell
+from pipelines.recipe import load_stage_config
+from pipelines.reuse import download
+
+Shared = tuple[Setting, Path]
+
+
+def make(configs: Path, *overrides: str) -> Cell:
+    config = load_stage_config("finetune", str(configs / "finetune.py"), overrides)
+    return Cell("finetune", "random", "random", config)
+
+
+@pytest.fixture(scope="module")
+def first(shared: Shared) -> Outcome:
+    setting, configs = shared
+    return run_cell(make(configs), setting)
+
+
+@pytest.fixture
+def elsewhere(shared: Shared, tmp_path: Path) -> Setting:
+    return replace(shared[0], work_dir=tmp_path / "other")
+
+
+@pytest.fixture
+def no_launch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("pipelines.cell.launch")
+
+
+def test_another_work_dir_gets_the_result_with_all_its_files(
+    shared: Shared, first: Outcome, elsewhere: Setting, no_launch: None
+) -> None:
+    again = run_cell(make(shared[1]), elsewhere)
+    assert (again.status, again.run_id) == ("reused", first.run_id)
+    assert again.result.metrics == first.result.metrics
+    assert again.result.artifacts.keys() == first.result.artifacts.keys()
+    pairs = [(str(first.result.checkpoint), str(again.result.checkpoint))]
+    pairs += [(path, again.result.artifacts[name]) for name, path in first.result.artifacts.items()]
+    for before, after in pairs:
+        assert Path(after).is_relative_to(elsewhere.work_dir)
+        assert Path(after).read_bytes() == Path(before).read_bytes()
+
+
+def test_the_same_data_at_another_place_is_the_same_work(
+    shared: Shared, first: Outcome, elsewhere: Setting, images: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(images, tmp_path / "copy")
+    places = [
+        f"train_dataloader.dataset.data={tmp_path / 'copy' / 'train'}",
+        f"val_dataloader.dataset.data={tmp_path / 'copy' / 'val'}",
+    ]
+    cell = make(shared[1], *places)
+    assert cell.key == make(shared[1]).key
+    assert run_cell(cell, elsewhere).run_id == first.run_id
+
+
+def test_what_was_begun_here_goes_on_here(
+    shared: Shared, first: Outcome, elsewhere: Setting, no_launch: None
+) -> None:
+    cell = make(shared[1])
+    folder = cell_folder(cell, elsewhere.work_dir)
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text("{}")
+    with pytest.raises(NameError, match="launch"):
+        run_cell(cell, elsewhere)
+
+
+def test_a_fresh_run_takes_nothing_from_elsewhere(
+    shared: Shared, first: Outcome, elsewhere: Setting, no_launch: None
+) -> None:
+    with pytest.raises(NameError, match="launch"):
+        run_cell(make(shared[1]), replace(elsewhere, elsewhere=False))
+
+
+def test_another_row_is_other_work(
+    shared: Shared, first: Outcome, elsewhere: Setting, no_launch: None
+) -> None:
+    with pytest.raises(NameError, match="launch"):
+        run_cell(replace(make(shared[1]), encoder="other"), elsewhere)
+
+
+@pytest.mark.parametrize("lost", ["result.json", "checkpoint", "everything"])
+def test_a_run_whose_files_are_lost_is_not_taken(
+    shared: Shared, first: Outcome, tmp_path: Path, lost: str
+) -> None:
+    tracker = shared[0].tracker
+    copy = tracker.start("copy", {"fingerprint": "copy"})
+    if lost != "everything":
+        stored = tracker.client.download_artifacts(first.run_id, "", str(tmp_path))
+        victim = Path(stored) / lost
+        shutil.rmtree(victim) if victim.is_dir() else victim.unlink()
+        tracker.client.log_artifacts(copy, stored)
+    target = tmp_path / "stages" / "target"
+    target.mkdir(parents=True)
+    assert not download(copy, tracker, target)
+    assert list(target.parent.iterdir()) == [target] and not list(target.iterdir())
+    assert download(first.run_id, tracker, target)

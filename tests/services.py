@@ -1,0 +1,161 @@
+"""A Prefect server, a worker and MLflow's database of a test's own, as processes."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import FlowRun
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from tests.processes import gone
+
+ROOT = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent
+LEASES = "prefect.server.concurrency.lease_storage.filesystem"
+FLOW = "mae-full-benchmark/demo"
+
+
+class Services:
+    """What a user of the service starts, in a folder of its own.
+
+    Args:
+        folder: for everything that the services keep.
+        grace: seconds that a stage has to save its state.
+    """
+
+    def __init__(self, folder: Path, grace: float = 10) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}/api"
+        self.folder = folder
+        self.environment = {
+            **{k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_"))},
+            "PATH": f"{BIN}:{os.environ['PATH']}",
+            "PYTHONPATH": str(ROOT),
+            "PREFECT_HOME": str(folder / "prefect"),
+            "PREFECT_SERVER_API_PORT": str(port),
+            "PREFECT_API_URL": self.url,
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": LEASES,
+            "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
+            "MAE_BENCH_GRACE": str(grace),
+            "DO_NOT_TRACK": "true",
+        }
+        self.running: dict[str, subprocess.Popen[bytes]] = {}
+
+    def __enter__(self) -> "Services":
+        self.start("server")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in reversed(self.running.values()):
+            process.terminate()
+            process.wait(60)
+
+    def start(self, name: str) -> None:
+        """Start the 'server' or the 'worker', unless it runs; the server answers afterwards."""
+        if name in self.running and self.running[name].poll() is None:
+            return
+        pool = ["--pool", "mae-bench"] if name == "worker" else []
+        with open(self.folder / f"{name}.log", "ab") as log:
+            self.running[name] = subprocess.Popen(
+                ["prefect", name, "start", *pool],
+                cwd=ROOT,
+                env=self.environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        if name == "server":
+            self.wait_for_server()
+
+    def wait_for_server(self) -> None:
+        """Return once the server answers."""
+        for _ in range(120):
+            try:
+                urllib.request.urlopen(f"{self.url}/health", timeout=5)
+                return
+            except (urllib.error.URLError, ConnectionError):
+                time.sleep(1)
+        raise AssertionError(f"{self.url} does not answer")
+
+    def run(self, *command: str, code: int = 0) -> str:
+        """What a command printed; it must end with `code`."""
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            env=self.environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+        assert done.returncode == code, done.stdout[-4000:]
+        return done.stdout
+
+    def client(self) -> SyncPrefectClient:
+        """To be used as a context."""
+        with temporary_settings({PREFECT_API_URL: self.url}):
+            return get_client(sync_client=True)
+
+    def submit(self, **parameters: object) -> FlowRun:
+        """A new flow run of the deployment."""
+        with self.client() as client:
+            deployment = client.read_deployment_by_name(FLOW)
+            return client.create_flow_run_from_deployment(deployment.id, parameters=parameters)
+
+    def wait(self, run: FlowRun, seconds: float = 300) -> FlowRun:
+        """The flow run when it has ended."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if self.ended(run):
+                return self.read(run)
+            time.sleep(1)
+        raise AssertionError(f"{run.name} has not ended: {self.read(run).state}")
+
+    def ended(self, run: FlowRun) -> bool:
+        """Whether the flow run has a final state."""
+        state = self.read(run).state
+        return state is not None and state.is_final()
+
+    def read(self, run: FlowRun) -> FlowRun:
+        """The flow run as it is now."""
+        with self.client() as client:
+            return client.read_flow_run(run.id)
+
+    def found(self, name: str) -> list[int]:
+        """Processes of a 'server', 'worker', 'flow' or 'stage' of these services."""
+        words = {
+            "server": b"prefect\0server\0start",
+            "worker": b"prefect\0worker\0start",
+            "flow": b"prefect.engine",
+            "stage": b"pipelines.stage_process",
+        }
+        mine = f"PREFECT_HOME={self.folder / 'prefect'}".encode()
+        found = []
+        for entry in Path("/proc").glob("[0-9]*"):
+            try:
+                command = (entry / "cmdline").read_bytes()
+                ours = mine in (entry / "environ").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if ours and words[name] in command and not gone(int(entry.name)):
+                found.append(int(entry.name))
+        return found
+
+    def kill(self, name: str) -> bool:
+        """SIGKILL every process of a kind; whether there was one."""
+        found = self.found(name)
+        for pid in found:
+            os.kill(pid, signal.SIGKILL)
+        if name in self.running:
+            self.running[name].wait(60)
+        return bool(found)
