@@ -1,11 +1,12 @@
 """One cell of the matrix: a stage for one encoder, reused, resumed or run."""
 
 import fcntl
+import hashlib
 import json
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,15 +16,20 @@ from mmengine.config import Config
 
 from mae_core.engine.checkpoint import checkpoints
 from mae_core.stage import StageResult
+from pipelines import lineage
+from pipelines.delivery import Delivery
 from pipelines.display import Shown
 from pipelines.events import EVENTS, Event, read_events
 from pipelines.launch import Resources, StageInterrupted, launch, stopping
+from pipelines.machine import watched
+from pipelines.registry import PROBE, probed, register
 from pipelines.reuse import RESULT, restore
-from pipelines.stages import PARALLEL, data_digests, fingerprint
-from pipelines.tracking import Tracker
+from pipelines.stages import PARALLEL, content_of, data_digests, fingerprint
+from pipelines.tracking import AWAY, Tracker
 
 CONFIG, JOB, RECORD = "config.py", "job.json", "run.json"
 STAGES = "stages"  # folder of a work dir
+MAKE_ENCODERS = ("pretrain", "supervise")  # stages
 PATIENCE = 1.0  # seconds between two looks at a lock, or for a wish to stop
 ERROR_LIMIT = 2000  # characters of a tag, from the end, where the cause is
 Status = Literal["reused", "resumed", "run"]
@@ -141,14 +147,42 @@ def compute(cell: Cell, setting: Setting, folder: Path) -> Outcome:
     run_id = tracker.start(cell.name, tags, setting.parent, resumed=earlier)
     record.write_text(json.dumps({"run_id": run_id}))
     status: Status = "resumed" if checkpoints(folder) else "run"
-    log = PointLog(tracker, run_id)
-    for event in read_events(folder / EVENTS):
-        log.add(event)
-    if result is None:
-        result = _train(cell, setting, folder, log, status)
+    with Delivery(tracker, run_id) as points:
+        for event in read_events(folder / EVENTS):
+            points.add(event)
+        if result is None:
+            result = _train(cell, setting, folder, points, status)
     tracker.artifact(run_id, folder / RESULT)
+    enter(cell, setting, run_id, result)
     tracker.finish(run_id, result)
     return Outcome(status, run_id, result)
+
+
+def enter(cell: Cell, setting: Setting, run_id: str, result: StageResult) -> None:
+    """Enter an encoder, or what a linear probe says of one, in the register of models."""
+    if cell.stage in MAKE_ENCODERS:
+        tags = {"encoder": cell.encoder, "recipe": setting.recipe, "fingerprint": cell.key}
+        register(setting.tracker, run_id, tags)
+    if cell.stage == "linear-probe" and cell.encoder_run:
+        data = hashlib.sha256(json.dumps(sorted(data_digests(cell.config).values())).encode())
+        top1 = result.metrics[PROBE].value
+        probed(setting.tracker, cell.encoder_run, top1, data.hexdigest())
+
+
+def describe(cell: Cell, tracker: Tracker, run_id: str) -> None:
+    """Note where the run's numbers will come from."""
+    digests = {root: value[:16] for root, value in data_digests(cell.config).items()}
+    tracker.tag(
+        run_id,
+        data=json.dumps(digests),
+        encoder_digest=content_of(cell.source),
+        code=json.dumps(lineage.code()),
+        versions=json.dumps(lineage.versions()),
+        hardware=json.dumps(lineage.hardware()),
+    )
+    tracker.inputs(run_id, lineage.datasets(cell.config))
+    if patch := lineage.uncommitted():
+        tracker.text(run_id, patch, "code.diff")
 
 
 def join_cell(cell: Cell, work_dir: Path, resources: Resources) -> None:
@@ -190,24 +224,6 @@ def alone(folder: Path) -> Iterator[Path]:
         yield folder
 
 
-class PointLog:
-    """A run's metrics over its steps, each step once however often it is trained."""
-
-    def __init__(self, tracker: Tracker, run_id: str) -> None:
-        self.tracker, self.run_id = tracker, run_id
-        self.seen = tracker.last_steps(run_id)
-
-    def add(self, event: Event) -> None:
-        """Log what the event measured, unless it is logged already."""
-        if event["event"] != "log":
-            return
-        step = event["step"]
-        new = {k: v for k, v in event["values"].items() if step > self.seen.get(k, -1)}
-        if new:
-            self.tracker.points(self.run_id, new, step)
-            self.seen.update(dict.fromkeys(new, step))
-
-
 def finished_result(folder: Path) -> StageResult | None:
     """The result in a stage's folder, if all its files are still there."""
     try:
@@ -235,14 +251,13 @@ def summary(result: StageResult) -> str:
 
 
 def _train(
-    cell: Cell, setting: Setting, folder: Path, points: PointLog, status: Status
+    cell: Cell, setting: Setting, folder: Path, points: Delivery, status: Status
 ) -> StageResult:
     tracker, display, begun = setting.tracker, setting.display, time.monotonic()
     run_id = points.run_id
     job, log = write_job(cell, folder), folder / "log.txt"
     tracker.params(run_id, {"source": cell.source, **loggable(cell.config)})
-    digests = {root: value[:16] for root, value in data_digests(cell.config).items()}
-    tracker.tag(run_id, data=json.dumps(digests))
+    describe(cell, tracker, run_id)
     tracker.artifact(run_id, folder / CONFIG)
     display.say(
         f"{cell.name}: {'resumes from its last checkpoint' if status == 'resumed' else 'starts'}"
@@ -256,17 +271,19 @@ def _train(
             display.say(f"{cell.name}: {event['text']}")
 
     try:
-        launch(job, log, usable(cell.stage, setting.resources), on_event)
+        with watched(tracker, run_id):
+            launch(job, log, usable(cell.stage, setting.resources), on_event)
     except BaseException as error:
         killed = isinstance(error, StageInterrupted | KeyboardInterrupt)
-        tracker.end(run_id, "KILLED" if killed else "FAILED")
-        tracker.tag(run_id, error=str(error)[-ERROR_LIMIT:])
+        with suppress(*AWAY):  # the error itself is what is to be seen
+            tracker.end(run_id, "KILLED" if killed else "FAILED")
+            tracker.tag(run_id, error=str(error)[-ERROR_LIMIT:])
         display.finish(
             cell.name, "interrupted, its checkpoints are kept" if killed else f"failed: {error}"
         )
         raise
     finally:
-        if log.exists():
+        with suppress(*AWAY):
             tracker.artifact(run_id, log)
     result = StageResult.load(folder / RESULT)
     display.finish(cell.name, f"{summary(result)} ({time.monotonic() - begun:.0f} s)")

@@ -1,23 +1,29 @@
-"""Encoders by name: as `mae_core` knows them, and `runs:/<id>`, the checkpoint of an MLflow run."""
+"""Encoders by name: those that `mae_core` knows, and MLflow's `runs:/...` and `models:/...`."""
 
 from mae_core import published
 from mae_core.data.cache import atomic_folder, cache_root, locked
 from mae_core.errors import UserError
 
-RUNS = "runs:/"
+RUNS, MODELS = "runs:/", "models:/"
 
 
 def resolve_encoder(spec: str) -> str:
     """As :func:`mae_core.published.resolve_encoder`; for a run, its checkpoint in the cache.
 
     Raises:
-        UserError: also if there is no such run, or it has no checkpoint.
+        UserError: also if there is no such run or model, or it has no checkpoint.
     """
-    return from_run(run_of(spec)) if spec.startswith(RUNS) else published.resolve_encoder(spec)
+    run_id = run_of(spec)
+    return from_run(run_id) if run_id else published.resolve_encoder(spec)
 
 
 def run_of(spec: str) -> str:
-    """The run's id in `runs:/<id>`, '' in any other name."""
+    """The id in `runs:/<id>`, that of the run behind `models:/...`, '' for any other name."""
+    if spec.startswith(MODELS):
+        from pipelines.registry import run_of_model
+        from pipelines.tracking import Tracker
+
+        return run_of_model(spec, Tracker())
     return spec.removeprefix(RUNS).strip("/") if spec.startswith(RUNS) else ""
 
 
@@ -34,7 +40,7 @@ def from_run(run_id: str) -> str:
             try:
                 stored = tracker.client.list_artifacts(run_id, "checkpoint")
             except MlflowException as error:
-                raise UserError(f"no MLflow run '{run_id}' in {tracker.uri}") from error
+                raise UserError(f"no MLflow run '{run_id}' in {tracker.place}") from error
             if not stored:
                 raise UserError(
                     f"the MLflow run '{run_id}' has no checkpoint: give one of a pretraining or "

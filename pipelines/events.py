@@ -37,7 +37,8 @@ class FileReporter:
         self.send(event="note", text=text)
 
     def send(self, **event: Any) -> None:
-        """Any event."""
+        """Any event, with the milliseconds since 1970."""
+        event["time"] = time.time_ns() // 1_000_000
         os.write(self.file, (json.dumps(event) + "\n").encode())
 
 

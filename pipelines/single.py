@@ -36,7 +36,7 @@ def run_single(
     with Display() as display, stopping_on_error():
         setting = Setting(folder, Tracker(), display, Path(config).stem, resources=machine)
         outcome = run_cell(cell, setting)
-        display.say(f"MLflow run {outcome.run_id} in {setting.tracker.uri}")
+        display.say(f"MLflow run {outcome.run_id} in {setting.tracker.place}")
     return outcome
 
 

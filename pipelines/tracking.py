@@ -1,17 +1,17 @@
 """MLflow: one parent run for a benchmark, one child run for each stage and encoder."""
 
 import os
+import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import requests
 from mlflow import MlflowClient
+from mlflow.entities import DatasetInput, Param, RunTag
 from mlflow.entities import Metric as Point
-from mlflow.entities import Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 from sqlalchemy.exc import SQLAlchemyError
@@ -20,6 +20,9 @@ from mae_core.errors import UserError
 from mae_core.stage import StageResult
 
 EXPERIMENT = "mae-bench"
+AWAY = (MlflowException, requests.RequestException, SQLAlchemyError, OSError)
+Measured = tuple[str, float, int, int]  # name, value, milliseconds since 1970, step
+SYSTEM = "system/"  # begins the names of the machine's own metrics
 SQLITE = "sqlite:///"
 CHECKPOINT = "checkpoint"  # a run's folder of artifacts for it
 PARAM_LIMIT = 500  # characters of a value; the whole config is an artifact
@@ -51,12 +54,12 @@ class Tracker:
         except (MlflowException, SQLAlchemyError, OSError) as error:
             first = str(error).strip().splitlines()[0]
             raise UserError(
-                f"no MLflow tracking at {self.uri} ({first}): start the server or change "
+                f"no MLflow tracking at {self.place} ({first}): start the server or change "
                 "MLFLOW_TRACKING_URI"
             ) from error
         if found and found.lifecycle_stage != "active":
             raise UserError(
-                f"the MLflow experiment '{EXPERIMENT}' in {self.uri} was deleted: bring it back "
+                f"the MLflow experiment '{EXPERIMENT}' in {self.place} was deleted: bring it back "
                 f"with `mlflow experiments restore -x {self.experiment}`"
             )
 
@@ -127,16 +130,20 @@ class Tracker:
             return
         tags = {k: v for k, v in run.data.tags.items() if not k.startswith("mlflow.")}
         copy = self.start(name, {**tags, "reused_from": run_id}, parent)
-        self.points(copy, run.data.metrics, step=0)
+        values = {k: v for k, v in run.data.metrics.items() if not k.startswith(SYSTEM)}
+        self.points(copy, values, step=0)
         self.end(copy, "FINISHED")
+
+    @property
+    def place(self) -> str:
+        """The address without user and password."""
+        return re.sub(r"//[^/]*@", "//", self.uri, count=1)
 
     def link(self, run_id: str) -> str:
         """Where the run is shown, '' unless a server shows it."""
         if not self.uri.startswith("http"):
             return ""
-        place = urlsplit(self.uri)
-        server = place._replace(netloc=place.netloc.rpartition("@")[2]).geturl()  # no password
-        return f"{server.rstrip('/')}/#/experiments/{self.experiment}/runs/{run_id}"
+        return f"{self.place.rstrip('/')}/#/experiments/{self.experiment}/runs/{run_id}"
 
     def params(self, run_id: str, values: Mapping[str, Any]) -> None:
         """Log parameters, flattened with dots; known ones stay as they are."""
@@ -146,18 +153,31 @@ class Tracker:
         for start in range(0, len(new), 100):
             self.client.log_batch(run_id, params=new[start : start + 100])
 
+    def inputs(self, run_id: str, datasets: Sequence[DatasetInput]) -> None:
+        """Note what data a run reads; known ones stay as they are."""
+        self.client.log_inputs(run_id, list(datasets))
+
+    def text(self, run_id: str, text: str, name: str) -> None:
+        """Store a text as a file with a run."""
+        self.client.log_text(run_id, text, name)
+
     def last_steps(self, run_id: str) -> dict[str, int]:
         """The last step logged so far of each metric."""
         known = self.client.get_run(run_id).data.metrics
         return {
             key: max(point.step for point in self.client.get_metric_history(run_id, key))
             for key in known
+            if not key.startswith(SYSTEM)
         }
 
     def points(self, run_id: str, values: Mapping[str, float], step: int) -> None:
         """Log metrics at a step."""
         now = int(time.time() * 1000)
-        self.client.log_batch(run_id, [Point(k, v, now, step) for k, v in values.items()])
+        self.measured(run_id, [(key, value, now, step) for key, value in values.items()])
+
+    def measured(self, run_id: str, points: Sequence[Measured]) -> None:
+        """Log points; a point that is there with the same time stays as it is."""
+        self.client.log_batch(run_id, [Point(*point) for point in points])
 
     def finish(self, run_id: str, result: StageResult) -> None:
         """Log a stage's metrics, checkpoint and artifacts, then mark the run as finished.

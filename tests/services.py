@@ -32,9 +32,7 @@ class Services:
 
     def __init__(self, folder: Path, grace: float = 10) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port, self.mlflow_port = free_port(), free_port()
         self.url = f"http://127.0.0.1:{port}/api"
         self.folder = folder
         self.environment = {
@@ -62,30 +60,28 @@ class Services:
             process.wait(60)
 
     def start(self, name: str) -> None:
-        """Start the 'server' or the 'worker', unless it runs; the server answers afterwards."""
+        """Start 'server', 'worker' or 'mlflow', unless it runs; servers answer afterwards."""
         if name in self.running and self.running[name].poll() is None:
             return
-        pool = ["--pool", "mae-bench"] if name == "worker" else []
+        tracking = ["--backend-store-uri", self.environment["MLFLOW_TRACKING_URI"]]
+        commands = {
+            "server": ["prefect", "server", "start"],
+            "worker": ["prefect", "worker", "start", "--pool", "mae-bench"],
+            "mlflow": ["mlflow", "server", *tracking, "--port", str(self.mlflow_port)],
+        }
         with open(self.folder / f"{name}.log", "ab") as log:
             self.running[name] = subprocess.Popen(
-                ["prefect", name, "start", *pool],
+                commands[name],
                 cwd=ROOT,
                 env=self.environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
         if name == "server":
-            self.wait_for_server()
-
-    def wait_for_server(self) -> None:
-        """Return once the server answers."""
-        for _ in range(120):
-            try:
-                urllib.request.urlopen(f"{self.url}/health", timeout=5)
-                return
-            except (urllib.error.URLError, ConnectionError):
-                time.sleep(1)
-        raise AssertionError(f"{self.url} does not answer")
+            wait_for(f"{self.url}/health")
+        if name == "mlflow":
+            wait_for(f"http://127.0.0.1:{self.mlflow_port}/health")
 
     def run(self, *command: str, code: int = 0) -> str:
         """What a command printed; it must end with `code`."""
@@ -159,3 +155,20 @@ class Services:
         if name in self.running:
             self.running[name].wait(60)
         return bool(found)
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def wait_for(url: str) -> None:
+    """Return once the server answers."""
+    for _ in range(120):
+        try:
+            urllib.request.urlopen(url, timeout=5)
+            return
+        except (urllib.error.URLError, ConnectionError):
+            time.sleep(1)
+    raise AssertionError(f"{url} does not answer")

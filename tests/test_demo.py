@@ -2,21 +2,19 @@
 
 import json
 import os
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from mlflow import MlflowClient
+from playwright.sync_api import Page, expect
+from prefect.client.schemas.objects import TaskRun
 
-ROOT = Path(__file__).parents[1]
-BIN = Path(sys.executable).parent
+from tests.browser import CHROMIUM, browser
+from tests.services import Services
+
+SCREENSHOTS = os.environ.get("MAE_BENCH_SCREENSHOTS")  # folder that keeps them, for the docs
 TASKS = ("detect", "segment", "finetune", "linear-probe", "knn", "few-shot")
 FEW_SHOT = [f"few-shot/{ways}way{shots}shot" for ways in (5, 10) for shots in (1, 5)]
 
@@ -24,36 +22,20 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Everything that the services keep lies in a folder of the test's own."""
-    folder = tmp_path_factory.mktemp("demo")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    return {
-        **{k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_"))},
-        "PATH": f"{BIN}:{os.environ['PATH']}",
-        "PREFECT_HOME": str(folder / "prefect"),
-        "PREFECT_SERVER_API_PORT": str(port),
-        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
-        "WORK_DIR": str(folder / "work"),
-        "DO_NOT_TRACK": "true",
-    }
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    with Services(tmp_path_factory.mktemp("demo")) as services:
+        yield services
 
 
 @pytest.fixture(scope="module")
-def deployed(environment: dict[str, str]) -> Path:
+def deployed(services: Services) -> Path:
     """The work dir after `prefect deployment run mae-full-benchmark/demo`."""
-    with service(environment, "prefect", "server", "start"):
-        wait_for(environment["PREFECT_API_URL"] + "/health")
-        run(environment, "prefect", "work-pool", "create", "mae-bench", "--type", "process")
-        run(environment, "prefect", "--no-prompt", "deploy", "--all")
-        with service(environment, "prefect", "worker", "start", "--pool", "mae-bench"):
-            target = ["mae-full-benchmark/demo", "-p", f"work_dir={environment['WORK_DIR']}"]
-            run(environment, "prefect", "deployment", "run", *target, "--watch")
-    return Path(environment["WORK_DIR"])
+    work_dir = services.folder / "work"
+    services.run("mae-bench", "deploy")
+    services.start("worker")
+    target = ["mae-full-benchmark/demo", "-p", f"work_dir={work_dir}"]
+    services.run("prefect", "deployment", "run", *target, "--watch")
+    return work_dir
 
 
 @pytest.fixture(scope="module")
@@ -105,9 +87,9 @@ def test_the_report_has_its_pictures(deployed: Path) -> None:
 
 
 def test_mlflow_has_the_parent_and_a_child_for_each_stage_and_encoder(
-    deployed: Path, environment: dict[str, str]
+    deployed: Path, services: Services
 ) -> None:
-    client = MlflowClient(environment["MLFLOW_TRACKING_URI"])
+    client = MlflowClient(services.environment["MLFLOW_TRACKING_URI"])
     runs = client.search_runs([client.get_experiment_by_name("mae-bench").experiment_id])
     assert {run.info.status for run in runs} == {"FINISHED"}
     (parent,) = [run for run in runs if run.data.tags["stage"] == "benchmark"]
@@ -124,48 +106,79 @@ def test_mlflow_has_the_parent_and_a_child_for_each_stage_and_encoder(
         assert {"fingerprint", "recipe"} <= child.data.tags.keys()
 
 
+@pytest.fixture(scope="module")
+def page() -> Iterator[Page]:
+    with browser() as page:
+        yield page
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="no chromium here")
+def test_prefects_ui_shows_the_graph_the_table_and_the_progress(
+    deployed: Path, services: Services, page: Page, tmp_path: Path
+) -> None:
+    address = services.url.removesuffix("/api")
+    with services.client() as client:
+        (run,) = client.read_flow_runs()
+        tasks = {task.name: task for task in client.read_task_runs()}
+    upstream = {name: above(task) for name, task in tasks.items()}
+    cells = {f"{task}[{encoder}]" for task in TASKS for encoder in ("mae", "random")}
+    assert tasks.keys() == cells | {"data check", "pretrain[mae]", "report"}
+    for name in cells:
+        source = {"pretrain[mae]"} if name.endswith("[mae]") else set()
+        assert {task.name for task in tasks.values() if task.id in upstream[name]} == {
+            "data check",
+            *source,
+        }
+    assert {tasks[name].id for name in cells} <= upstream["report"]
+
+    page.goto(f"{address}/runs/flow-run/{run.id}")
+    expect(page.get_by_text("Completed", exact=True).first).to_be_visible(timeout=60_000)
+    expect(page.locator("canvas").first).to_be_visible(timeout=60_000)
+    page.wait_for_timeout(3000)  # until the graph is drawn
+    shoot(page, "prefect-run", tmp_path)
+    page.get_by_text("Task Runs", exact=True).click()
+    for name in cells:
+        expect(page.get_by_text(name, exact=True).first).to_be_visible(timeout=60_000)
+    page.goto(f"{address}/artifacts/key/mae-bench-report")
+    page.get_by_role("link", name="mae-bench-report").last.click()
+    for text in ("mae", "random", "fine-tune"):
+        expect(page.get_by_text(text, exact=True).first).to_be_visible(timeout=60_000)
+    shoot(page, "prefect-table", tmp_path)
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="no chromium here")
+def test_mlflows_ui_shows_the_child_runs_below_the_benchmark(
+    deployed: Path, services: Services, page: Page, tmp_path: Path
+) -> None:
+    services.start("mlflow")
+    client = MlflowClient(services.environment["MLFLOW_TRACKING_URI"])
+    experiment = client.get_experiment_by_name("mae-bench").experiment_id
+    page.goto(f"http://127.0.0.1:{services.mlflow_port}/#/experiments/{experiment}/runs")
+    for name in ("demo", "pretrain[mae]", "detect[random]"):
+        expect(page.get_by_text(name, exact=True).first).to_be_visible(timeout=60_000)
+    shoot(page, "mlflow-runs", tmp_path)
+
+
 def test_running_it_again_by_cli_reuses_every_stage(
-    deployed: Path, environment: dict[str, str]
+    deployed: Path, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = (deployed / "report" / "report.json").read_text()
-    environment = {key: value for key, value in environment.items() if key != "PREFECT_API_URL"}
-    said = run(environment, "mae-bench", "run", "demo", "--work-dir", str(deployed))
+    monkeypatch.delitem(services.environment, "PREFECT_API_URL")
+    said = services.run("mae-bench", "run", "demo", "--work-dir", str(deployed))
     assert said.count("reused") == 2 * len(TASKS) + 1
     assert (deployed / "report" / "report.json").read_text() == before
 
 
-@contextmanager
-def service(environment: dict[str, str], *command: str) -> Iterator[None]:
-    """A command that runs until the block ends."""
-    process = subprocess.Popen(command, cwd=ROOT, env=environment)
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.wait(60)
+def above(task: TaskRun) -> set[UUID]:
+    """Ids of the task runs that a task run's inputs come from."""
+    return {
+        source.id
+        for inputs in task.task_inputs.values()
+        for source in inputs
+        if hasattr(source, "id")
+    }
 
 
-def run(environment: dict[str, str], *command: str) -> str:
-    """What a command printed; it must succeed."""
-    done = subprocess.run(
-        command,
-        cwd=ROOT,
-        env=environment,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-4000:]
-    return done.stdout
-
-
-def wait_for(url: str) -> None:
-    """Return once the server answers."""
-    for _ in range(120):
-        try:
-            urllib.request.urlopen(url, timeout=5)
-            return
-        except (urllib.error.URLError, ConnectionError):
-            time.sleep(1)
-    raise AssertionError(f"{url} does not answer")
+def shoot(page: Page, name: str, folder: Path) -> None:
+    """Keep a screenshot."""
+    page.screenshot(path=Path(SCREENSHOTS or folder) / f"{name}.png")

@@ -112,7 +112,8 @@ def feature_key(config: Config, encoder: str, data: dict[str, Any]) -> str:
         config.pixels,
         config.pool,
     ]
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:24]
+    text = json.dumps(content, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
 @torch.inference_mode()

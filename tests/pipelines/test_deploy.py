@@ -6,7 +6,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from mae_core.errors import UserError
 from pipelines.deploy import FILE, FORGETS, POOL, deploy
-from pipelines.flow import FLOW_NAME
+from pipelines.server import FLOW_NAME
 from pipelines.slots import SHARED
 
 ROOT = Path(__file__).parents[2]

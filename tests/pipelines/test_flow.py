@@ -7,8 +7,12 @@ import pytest
 from mlflow.entities import Run
 from prefect.client.orchestration import get_client
 
-from pipelines.flow import FLOW_NAME, mae_full_benchmark
+from mae_core.engine.config import load_config
+from mae_core.errors import UserError
+from pipelines.flow import check_same_data, mae_full_benchmark
 from pipelines.launch import BenchmarkFailed
+from pipelines.server import FLOW_NAME
+from pipelines.stages import data_digests
 from pipelines.tracking import Tracker
 from tests.faults import arm
 from tests.tiny import write_configs, write_recipe
@@ -121,6 +125,15 @@ def test_prefect_shows_each_cell_and_which_were_reused(done: Done) -> None:
     assert len(states) == 2
     assert all(s.keys() >= set(CELLS) for s in states)
     assert sorted(states[1][name] for name in CELLS) == ["Cached"] * 2 + ["Completed"]
+
+
+def test_data_that_differs_from_what_was_checked_is_refused(configs: Path, images: Path) -> None:
+    config = load_config(str(configs / "knn.py"))
+    digests = data_digests(config)
+    check_same_data(config, digests)
+    changed = digests | {f"{images}/train": "0" * 64}
+    with pytest.raises(UserError, match=f"{images}/train on .* differs"):
+        check_same_data(config, changed)
 
 
 def test_a_failed_pretraining_costs_its_own_row_alone(

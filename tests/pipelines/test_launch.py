@@ -233,3 +233,10 @@ def free_port() -> int:
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         return int(server.getsockname()[1])
+
+
+def test_a_stage_sees_the_gpus_of_its_slot(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3")
+    seen = [Resources(gpus=gpus).environment()["CUDA_VISIBLE_DEVICES"] for gpus in (("3",), ())]
+    assert seen == ["3", ""]
+    assert Resources().environment()["CUDA_VISIBLE_DEVICES"] == "2,3"

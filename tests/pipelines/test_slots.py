@@ -11,8 +11,10 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL
 
-from pipelines import slots
+from pipelines import flow, slots
+from pipelines.cell import Cell, Setting
 from pipelines.launch import StageInterrupted, stopping_on_error
+from pipelines.recipe import load_stage_config
 from pipelines.slots import SHARED, Slots
 from pipelines.tracking import Tracker
 from tests.tiny import write_recipe
@@ -93,3 +95,40 @@ def test_two_flow_runs_on_one_slot_never_compute_together(
     assert len(runs) == 4
     times = sorted((run.info.start_time, run.info.end_time) for run in runs)
     assert all(end <= begin for (_, end), (begin, _) in pairwise(times))
+
+
+@pytest.mark.parametrize(
+    ("gpus", "devices", "expected"),
+    [
+        ("", 1, [None, None]),
+        ("0", 1, [("0",), ("0",)]),
+        ("0,1", 1, [("0",), ("1",)]),
+        ("4,5,6,7", 2, [("4", "5"), ("6", "7")]),
+        ("0,1", 8, [("0", "1"), ("0", "1")]),
+    ],
+)
+def test_slots_share_the_machines_gpus(
+    prefect: None, gpus: str, devices: int, expected: list[tuple[str, ...] | None]
+) -> None:
+    pool = Slots(2, tuple(filter(None, gpus.split(","))), devices)
+    with pool.taken() as first, pool.taken() as second:
+        assert [first, second] == expected
+
+
+def test_few_shot_on_known_features_waits_for_no_gpu(
+    prefect: None, shared: tuple[Setting, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setting, configs = shared
+
+    def cell(episodes: int) -> Cell:
+        config = load_stage_config(
+            "few-shot", str(configs / "few-shot.py"), [f"episodes={episodes}"]
+        )
+        return Cell("few-shot", "random", "random", config)
+
+    monkeypatch.setattr(flow, "visible_gpus", lambda: ("0",))
+    pool = Slots(1, ("0",))
+    assert not flow.needs_no_gpu(cell(5), setting.work_dir)
+    assert flow.compute_cell(cell(5), setting, pool).status == "run"
+    with pool.taken():
+        assert flow.compute_cell(cell(6), setting, pool).status == "run"

@@ -191,3 +191,9 @@ def test_a_link_to_a_server_has_no_password(tracker: Tracker) -> None:
     tracker.uri = "https://me:secret@mlflow.lab:5000/"
     link = f"https://mlflow.lab:5000/#/experiments/{tracker.experiment}/runs/1"
     assert tracker.link("1") == link
+
+
+def test_a_password_in_the_address_is_in_no_message() -> None:
+    with pytest.raises(UserError, match="no MLflow tracking at") as error:
+        Tracker("http://someone:canary@127.0.0.1:9/mlflow")
+    assert "canary" not in str(error.value) and "127.0.0.1:9" in str(error.value)
