@@ -25,6 +25,7 @@ Measured = tuple[str, float, int, int]  # name, value, milliseconds since 1970, 
 SYSTEM = "system/"  # begins the names of the machine's own metrics
 SQLITE = "sqlite:///"
 CHECKPOINT = "checkpoint"  # a run's folder of artifacts for it
+TRIES = 5
 PARAM_LIMIT = 500  # characters of a value; the whole config is an artifact
 
 
@@ -155,7 +156,12 @@ class Tracker:
 
     def inputs(self, run_id: str, datasets: Sequence[DatasetInput]) -> None:
         """Note what data a run reads; known ones stay as they are."""
-        self.client.log_inputs(run_id, list(datasets))
+        for left in reversed(range(TRIES)):
+            try:
+                return self.client.log_inputs(run_id, list(datasets))
+            except MlflowException:  # two runs that enter the same data at once: one is refused
+                if not left:
+                    raise
 
     def text(self, run_id: str, text: str, name: str) -> None:
         """Store a text as a file with a run."""

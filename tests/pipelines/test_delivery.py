@@ -1,6 +1,3 @@
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from benchmarks.servers import MLflowServer
 from pipelines.delivery import Delivery, Undelivered
 from pipelines.tracking import Tracker
-from tests.services import free_port, wait_for
 
 TAGS = {"stage": "pretrain"}
 
@@ -28,32 +25,11 @@ def expected(*steps: int) -> list[tuple[int, float, int]]:
     return [(step, step, 1_000 + step) for step in steps]
 
 
-class Server:
-    """MLflow's own server, which can be killed and started again."""
-
-    def __init__(self, folder: Path) -> None:
-        self.port = free_port()
-        store = ["--backend-store-uri", f"sqlite:///{folder}/server.db", "--workers", "1"]
-        self.command = [sys.executable, "-m", "mlflow", "server", *store, "--port", str(self.port)]
-        self.folder = folder
-        self.start()
-
-    def start(self) -> None:
-        self.process = subprocess.Popen(
-            self.command, cwd=self.folder, stdout=subprocess.DEVNULL, start_new_session=True
-        )
-        wait_for(f"http://127.0.0.1:{self.port}/health")
-
-    def kill(self) -> None:
-        os.killpg(self.process.pid, 9)
-        self.process.wait()
-
-
 @pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MLflowServer]:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setenv("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
-    server = Server(tmp_path)
+    server = MLflowServer(tmp_path)
     yield server
     server.kill()
 
@@ -77,8 +53,8 @@ def test_only_what_is_measured_is_sent(tracker: Tracker) -> None:
     assert [step for step, *_ in history(tracker, run_id, "lr")] == [1]
 
 
-def test_a_server_that_is_away_in_between_gets_every_step_once(server: Server) -> None:
-    tracker = Tracker(f"http://127.0.0.1:{server.port}")
+def test_a_server_that_is_away_in_between_gets_every_step_once(server: MLflowServer) -> None:
+    tracker = Tracker(server.url)
     run_id = tracker.start("a", TAGS)
     with Delivery(tracker, run_id) as points:
         for step in range(300):
@@ -93,8 +69,8 @@ def test_a_server_that_is_away_in_between_gets_every_step_once(server: Server) -
     assert history(tracker, run_id) == expected(*range(300))
 
 
-def test_a_server_that_stays_away_is_told_after_a_while(server: Server) -> None:
-    tracker = Tracker(f"http://127.0.0.1:{server.port}")
+def test_a_server_that_stays_away_is_told_after_a_while(server: MLflowServer) -> None:
+    tracker = Tracker(server.url)
     run_id = tracker.start("a", TAGS)
     server.kill()
     with (
@@ -105,8 +81,8 @@ def test_a_server_that_stays_away_is_told_after_a_while(server: Server) -> None:
     server.start()
 
 
-def test_the_blocks_own_error_comes_first(server: Server) -> None:
-    tracker = Tracker(f"http://127.0.0.1:{server.port}")
+def test_the_blocks_own_error_comes_first(server: MLflowServer) -> None:
+    tracker = Tracker(server.url)
     run_id = tracker.start("a", TAGS)
     server.kill()
     with (
