@@ -1,15 +1,15 @@
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mmengine.config import Config
+from mlflow.entities import Dataset, DatasetInput
 
 from mae_core import UserError
 from mae_core.stage import Metric, StageResult
-from pipelines.lineage import datasets
 from pipelines.tracking import PARAM_LIMIT, Tracker, flatten, tracking_uri
 
 TAGS = {"stage": "knn", "encoder": "random", "recipe": "tiny", "fingerprint": "f"}
@@ -202,11 +202,18 @@ def test_a_password_in_the_address_is_in_no_message() -> None:
     assert "canary" not in str(error.value) and "127.0.0.1:9" in str(error.value)
 
 
-def test_runs_that_enter_the_same_data_at_once_all_have_it(tracker: Tracker, images: Path) -> None:
-    config = Config({"train": {"data": str(images / "train")}, "val": {"data": str(images)}})
-    runs = [tracker.start(str(number), TAGS) for number in range(8)]
+def test_runs_that_enter_the_same_data_at_once_all_have_it(tracker: Tracker) -> None:
+    runs = [tracker.start(str(number), TAGS) for number in range(4)]
+    names = [f"data-{number}" for number in range(30)]
+    together = Barrier(len(runs), timeout=30)
+
+    def enter(run_id: str) -> None:
+        for name in names:
+            together.wait()
+            tracker.inputs(run_id, [DatasetInput(Dataset(name, "digest", "local", "{}"))])
+
     with ThreadPoolExecutor(len(runs)) as pool:
-        list(pool.map(lambda run_id: tracker.inputs(run_id, datasets(config)), runs))
+        list(pool.map(enter, runs))
     for run_id in runs:
         found = tracker.client.get_run(run_id).inputs.dataset_inputs
-        assert sorted(data.dataset.name for data in found) == sorted(["train", images.name])
+        assert sorted(data.dataset.name for data in found) == sorted(names)
