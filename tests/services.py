@@ -64,7 +64,7 @@ class Services:
         tracking = ["--backend-store-uri", self.environment["MLFLOW_TRACKING_URI"]]
         commands = {
             "server": ["prefect", "server", "start"],
-            "worker": ["prefect", "worker", "start", "--pool", "mae-bench"],
+            "worker": ["mae-bench", "worker"],
             "mlflow": ["mlflow", "server", *tracking, "--port", str(self.mlflow_port)],
         }
         with open(self.folder / f"{name}.log", "ab") as log:

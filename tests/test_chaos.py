@@ -62,7 +62,7 @@ def test_ten_kills_leave_the_report_of_an_undisturbed_run(configs: Path, tmp_pat
                     assert services.read(run).state_name != "Completed", "nothing is left to kill"
                     run = services.submit(recipe=recipe, work_dir=str(work))
                 if services.found("stage"):
-                    time.sleep(rng.uniform(0, 8))
+                    time.sleep(rng.uniform(0, 4))
                     killed = services.kill(part)
                 time.sleep(0.2)
         (configs / "pretrain.fault").unlink()
