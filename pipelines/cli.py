@@ -76,7 +76,7 @@ Devices = Annotated[
 ]
 Encoder = Annotated[
     str,
-    typer.Option(help="'random', a checkpoint's path, timm:<model>, or runs:/<MLflow run>."),
+    typer.Option(help="'random', a checkpoint's path, timm:<model>, runs:/<run>, models:/<model>."),
 ]
 Nodes = Annotated[int, typer.Option(min=1, help="Machines that share the work.")]
 Rendezvous = Annotated[str, typer.Option(help="host:port of the first machine.")]
@@ -291,13 +291,44 @@ def quiet() -> Iterator[None]:
 def report(
     run_id: Annotated[str, typer.Argument(help="MLflow run id of a benchmark.")],
     out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("report"),
+    watts: Annotated[
+        float | None, typer.Option(min=0.1, help="That a stage draws, to estimate its energy.")
+    ] = None,
 ) -> None:
     """Write the report of a benchmark from MLflow alone."""
     from pipelines.report.write import write_report
     from pipelines.tracking import Tracker
 
-    write_report(run_id, Tracker(), out)
+    write_report(run_id, Tracker(), out, watts)
     print(out / "report.html")
+
+
+@app.command()
+def compare(
+    runs: Annotated[
+        list[str],
+        typer.Argument(help="MLflow run ids of benchmarks, or how they begin.", metavar="RUN..."),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the files.")] = Path("compare"),
+) -> None:
+    """Show how benchmarks differ from the first: numbers, and the config keys behind them."""
+    from pipelines.compare import compare as compare_runs
+    from pipelines.tracking import Tracker
+
+    compare_runs(runs, Tracker(), out, Console(highlight=False))
+
+
+@app.command()
+def leaderboard(
+    task: Annotated[
+        str, typer.Argument(help="A task, such as knn, or a metric: few-shot/5way1shot.")
+    ],
+) -> None:
+    """Rank every encoder that was ever tested on a task with the same protocol."""
+    from pipelines.leaderboard import leaderboard as show
+    from pipelines.tracking import Tracker
+
+    show(task, Tracker(), Console(highlight=False))
 
 
 @app.command()

@@ -120,6 +120,7 @@ def test_prefects_ui_shows_the_graph_the_table_and_the_progress(
     with services.client() as client:
         (run,) = client.read_flow_runs()
         tasks = {task.name: task for task in client.read_task_runs()}
+        (table,) = (found for found in client.read_artifacts() if found.key == "mae-bench-report")
     upstream = {name: above(task) for name, task in tasks.items()}
     cells = {f"{task}[{encoder}]" for task in TASKS for encoder in ("mae", "random")}
     assert tasks.keys() == cells | {"data check", "pretrain[mae]", "report"}
@@ -139,9 +140,8 @@ def test_prefects_ui_shows_the_graph_the_table_and_the_progress(
     page.get_by_text("Task Runs", exact=True).click()
     for name in cells:
         expect(page.get_by_text(name, exact=True).first).to_be_visible(timeout=60_000)
-    page.goto(f"{address}/artifacts/key/mae-bench-report")
-    page.get_by_role("link", name="mae-bench-report").last.click()
-    for text in ("mae", "random", "fine-tune"):
+    page.goto(f"{address}/artifacts/artifact/{table.id}")
+    for text in ("mae", "random", "kNN, top-1"):
         expect(page.get_by_text(text, exact=True).first).to_be_visible(timeout=60_000)
     shoot(page, "prefect-table", tmp_path)
 
@@ -153,8 +153,13 @@ def test_mlflows_ui_shows_the_child_runs_below_the_benchmark(
     services.start("mlflow")
     client = MlflowClient(services.environment["MLFLOW_TRACKING_URI"])
     experiment = client.get_experiment_by_name("mae-bench").experiment_id
+    (parent,) = client.search_runs([experiment], "tags.stage = 'benchmark'")
     page.goto(f"http://127.0.0.1:{services.mlflow_port}/#/experiments/{experiment}/runs")
-    for name in ("demo", "pretrain[mae]", "detect[random]"):
+    page.get_by_role("button", name="Close").click()  # the assistant
+    page.get_by_role("row").filter(has_text=parent.info.run_name).get_by_role(
+        "button"
+    ).first.click()
+    for name in ("pretrain[mae]", f"{TASKS[0]}[random]"):
         expect(page.get_by_text(name, exact=True).first).to_be_visible(timeout=60_000)
     shoot(page, "mlflow-runs", tmp_path)
 

@@ -4,6 +4,7 @@ import json
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from downstream.outcomes import FILE, Outcomes, Resampled, load_outcomes
 from downstream.statistics import mean, over_trainings
 from mae_core.errors import UserError
 from pipelines.report.names import metrics_of, order
+from pipelines.report.stages import StageRun, stage_run
 from pipelines.tracking import Tracker
 
 
@@ -46,8 +48,10 @@ class Benchmark:
         failed: causes by cell name.
         losses: pretraining loss as (step, value), empty without pretraining.
         pictures: PNG files by (artifact name, encoder).
-        seconds: duration by cell name.
         outcomes: of the cases behind a number, by encoder and metric, see `downstream.outcomes`.
+        stages: the run of each cell.
+        runs: the same as MLflow has it, by cell name.
+        tags: of the benchmark's run.
     """
 
     recipe: str
@@ -57,8 +61,10 @@ class Benchmark:
     failed: dict[str, str]
     losses: tuple[tuple[int, float], ...]
     pictures: dict[tuple[str, str], bytes]
-    seconds: dict[str, float]
     outcomes: dict[tuple[str, str], Outcomes] = field(default_factory=dict)
+    stages: tuple[StageRun, ...] = ()
+    runs: dict[str, Run] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
 
     def value(self, encoder: str, name: str) -> Row | None:
         """The row of metric `name`, such as 'knn/top1'."""
@@ -67,8 +73,13 @@ class Benchmark:
         )
 
 
-def collect(run_id: str, tracker: Tracker) -> Benchmark:
+def collect(run_id: str, tracker: Tracker, watts: float | None = None) -> Benchmark:
     """Everything about the benchmark whose parent run is `run_id`.
+
+    Args:
+        run_id: of the benchmark.
+        tracker: of MLflow.
+        watts: that a stage draws, see :func:`pipelines.report.stages.stage_run`.
 
     Raises:
         UserError: if there is no such run, or it is not a benchmark.
@@ -76,7 +87,7 @@ def collect(run_id: str, tracker: Tracker) -> Benchmark:
     try:
         parent = tracker.client.get_run(run_id)
     except MlflowException as error:
-        raise UserError(f"no MLflow run '{run_id}' in {tracker.uri}") from error
+        raise UserError(f"no MLflow run '{run_id}' in {tracker.place}") from error
     tags = parent.data.tags
     if "cells" not in tags:
         raise UserError(f"MLflow run '{run_id}' is no finished benchmark: give its parent run's id")
@@ -90,7 +101,7 @@ def collect(run_id: str, tracker: Tracker) -> Benchmark:
         if stage == "pretrain":
             losses = history(run, tracker)
         for path in artifacts(run, tracker, ".png"):
-            pictures[_kind(stage, path), encoder] = _download(tracker, run, path)
+            pictures[_kind(stage, path), encoder] = download(tracker, run.info.run_id, path)
     encoders = tuple(json.loads(tags["encoders"]))
     found = numbers(list(runs.values()), tracker)
     found.sort(key=lambda n: (encoders.index(n[0].encoder), order(f"{n[0].task}/{n[0].metric}")))
@@ -107,9 +118,9 @@ def collect(run_id: str, tracker: Tracker) -> Benchmark:
         failed=json.loads(tags.get("failed", "{}")),
         losses=losses,
         pictures=pictures,
-        seconds={
-            name: (run.info.end_time - run.info.start_time) / 1000 for name, run in runs.items()
-        },
+        stages=tuple(stage_run(name, run, run_id, tracker, watts) for name, run in runs.items()),
+        runs=runs,
+        tags=tags,
     )
 
 
@@ -166,13 +177,30 @@ def outcomes_of(run: Run, tracker: Tracker) -> dict[str, Outcomes]:
     """Outcomes by metric, empty where none were kept."""
     if FILE not in artifacts(run, tracker, FILE):
         return {}
-    return load_outcomes(BytesIO(_download(tracker, run, FILE)))
+    return load_outcomes(BytesIO(download(tracker, run.info.run_id, FILE)))
 
 
 def _kind(stage: str, path: str) -> str:
     return f"{stage}-{Path(path).stem}"
 
 
-def _download(tracker: Tracker, run: Run, path: str) -> bytes:
+def search(tracker: Tracker, wanted: str) -> list[Run]:
+    """All runs of the experiment that MLflow's filter `wanted` describes, the latest first."""
+    found: list[Run] = []
+    token: str | None = None
+    while token is None or token:
+        page = tracker.client.search_runs([tracker.experiment], wanted, page_token=token)
+        found += page
+        token = page.token or ""
+    return found
+
+
+def date_of(run: Run) -> str:
+    """The day on which a run began, such as '2026-11-26', in UTC."""
+    return datetime.fromtimestamp(run.info.start_time / 1000, UTC).date().isoformat()
+
+
+def download(tracker: Tracker, run_id: str, path: str) -> bytes:
+    """An artifact's content. Raises MlflowException or OSError if the run has no such file."""
     with tempfile.TemporaryDirectory() as folder:
-        return Path(tracker.client.download_artifacts(run.info.run_id, path, folder)).read_bytes()
+        return Path(tracker.client.download_artifacts(run_id, path, folder)).read_bytes()

@@ -1,5 +1,6 @@
 """The report's plots."""
 
+import re
 from io import BytesIO
 from itertools import cycle
 
@@ -7,10 +8,12 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from pipelines.report.collect import Benchmark
+from pipelines.report.names import METHODS, amount, order
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
-SHOTS = (1, 5)
+STYLES = ("-", "--", ":", "-.")
+SETTING = re.compile(r"(\d+)way(\d+)shot")
 
 
 def loss_curve(benchmark: Benchmark) -> bytes:
@@ -26,21 +29,25 @@ def loss_curve(benchmark: Benchmark) -> bytes:
     window = max(len(values) // 25, 1)
     smooth = np.convolve(values, np.ones(window) / window, mode="valid")
     axis.plot(steps[window - 1 :], smooth, color=COLOURS[0], linewidth=2)
-    axis.set_ylim(top=min(values.max(), 1.2 * np.percentile(values, 90)))
+    low, high = values.min(), min(values.max(), 1.2 * np.percentile(values, 90))
+    if high > low:
+        axis.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
     return _png(figure)
 
 
 def few_shot_curve(benchmark: Benchmark) -> bytes:
-    """Accuracy against shots, one line an encoder, solid 5-way and dashed 10-way."""
+    """Accuracy against shots: a colour for each encoder, a line style for each number of ways."""
     figure, axis = _axis("Few-shot", "images a class (shots)", "accuracy")
+    settings = shots_by_ways(benchmark)
+    shots = sorted({shot for one in settings.values() for shot in one})
     for encoder, colour in zip(benchmark.encoders, cycle(COLOURS), strict=False):
-        for ways, style in ((5, "-"), (10, "--")):
-            found = [benchmark.value(encoder, f"few-shot/{ways}way{shot}shot") for shot in SHOTS]
+        for (ways, of_ways), style in zip(settings.items(), cycle(STYLES), strict=False):
+            found = [benchmark.value(encoder, f"few-shot/{ways}way{s}shot") for s in of_ways]
             rows = [row for row in found if row is not None]
-            if len(rows) < len(SHOTS):
+            if len(rows) < len(of_ways):
                 continue
             axis.errorbar(
-                SHOTS,
+                of_ways,
                 [row.value for row in rows],
                 [row.ci95 or 0.0 for row in rows],
                 color=colour,
@@ -49,12 +56,54 @@ def few_shot_curve(benchmark: Benchmark) -> bytes:
                 capsize=3,
                 label=f"{encoder}, {ways}-way",
             )
-    axis.set_xticks(SHOTS)
-    axis.set_xlim(SHOTS[0] - 0.6, SHOTS[-1] + 0.6)
+    axis.set_xticks(shots)
+    axis.margins(x=0.15)
     axis.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     if axis.get_legend_handles_labels()[0]:
         figure.legend(loc="outside right upper", frameon=False)
     return _png(figure)
+
+
+def shots_by_ways(benchmark: Benchmark) -> dict[int, list[int]]:
+    """By number of ways, the shots that encoders were tested with, where there are several."""
+    names = {row.metric for row in benchmark.rows if row.task == "few-shot"}
+    found: dict[int, set[int]] = {}
+    for match in filter(None, map(SETTING.fullmatch, names)):
+        found.setdefault(int(match[1]), set()).add(int(match[2]))
+    return {ways: sorted(shots) for ways, shots in sorted(found.items()) if len(shots) > 1}
+
+
+def label_curve(benchmark: Benchmark) -> bytes:
+    """Accuracy against labels, one colour an encoder, solid if fine-tuned and dashed if probed."""
+    figure, axis = _axis("Few labels", "labelled images", "accuracy")
+    names = [f"{row.task}/{row.metric}" for row in benchmark.rows if row.task == "low-shot"]
+    sets = list(dict.fromkeys(set_of(name) for name in sorted(names, key=order)))
+    for encoder, colour in zip(benchmark.encoders, cycle(COLOURS), strict=False):
+        for method, style in (("finetune", "-"), ("probe", "--")):
+            found = [benchmark.value(encoder, f"low-shot/{name}_{method}") for name in sets]
+            points = [(place, row) for place, row in enumerate(found) if row is not None]
+            if not points:
+                continue
+            axis.errorbar(
+                [place for place, _ in points],
+                [row.value for _, row in points],
+                [row.ci95 or 0.0 for _, row in points],
+                color=colour,
+                linestyle=style,
+                marker="o",
+                capsize=3,
+                label=f"{encoder}, {METHODS[method]}",
+            )
+    axis.set_xticks(range(len(sets)), [amount(name) for name in sets])
+    axis.set_xlim(-0.4, len(sets) - 0.6)
+    axis.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    figure.legend(loc="outside lower center", frameon=False, ncols=2, fontsize="small")
+    return _png(figure)
+
+
+def set_of(name: str) -> str:
+    """'low-shot/1pct_probe' -> '1pct'."""
+    return name.partition("/")[2].rpartition("_")[0]
 
 
 def _axis(title: str, x: str, y: str):  # type: ignore[no-untyped-def]

@@ -92,10 +92,15 @@ def title(name: str) -> str:
         "evaluate": "Corruptions, mCE (lower is better)"
         if name == MCE
         else f"Tested on {re.sub('^c_', 'corruption ', metric)}",
-        "few-shot": f"Few-shot, {metric.replace('way', '-way ').replace('shot', '-shot')}",
+        "few-shot": f"Few-shot, {episodes(metric)}",
         "segment": f"Semantic segmentation, {metric.replace('_', ' ')}",
         "analyze": f"Features, {metric.replace('_', ' ')} (a count, not percent)",
     }.get(task, f"{task}, {metric}".capitalize())
+
+
+def episodes(metric: str) -> str:
+    """'3way2shot_ridge' -> '3-way 2-shot, ridge'."""
+    return metric.replace("way", "-way ").replace("shot", "-shot").replace("_", ", ")
 
 
 def amount(name: str) -> str:

@@ -1,62 +1,40 @@
 """Write report.html, report.md and report.json."""
 
-import base64
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from mlflow.entities import Run
 
 from downstream.statistics import compare
+from pipelines.plan import duration
+from pipelines.protocol import stored_config
 from pipelines.report.collect import Benchmark, Outcomes, Row, collect
-from pipelines.report.figures import few_shot_curve, loss_curve
 from pipelines.report.names import is_headline, is_share, lower_is_better, number, order, title
+from pipelines.report.pictures import pictures
+from pipelines.report.published import Published, published
+from pipelines.report.stages import commands, energy_note, facts
 from pipelines.tracking import Tracker
 
-CAPTIONS = {
-    "pretrain-reconstruction": "Reconstruction of images that pretraining never saw",
-    "detect-overlay": "Detection and instance segmentation",
-    "detect-box_precision_recall": "Precision against recall, boxes",
-    "detect-mask_precision_recall": "Precision against recall, masks",
-    "detect-box_ap_by_class": "Box AP by class",
-    "detect-mask_ap_by_class": "Mask AP by class",
-    "detect-confusion": "Instances by true and found class",
-    "segment-overlay": "Semantic segmentation",
-    "segment-iou_by_class": "IoU by class",
-    "segment-confusion": "Pixels by true and found class",
-    "low-shot-curve": "Accuracy against labelled images",
-    "partial-finetune-curve": "Accuracy against fine-tuned blocks",
-    "analyze-attention": "Where the class token looks",
-    "analyze-patches-pca": "Three principal components of the patches' features, as colours",
-    "analyze-tsne": "Features of val images by class, t-SNE",
-    "analyze-cka": "Similarity between the layers of two encoders, linear CKA",
-}
 BASELINES = ("random", "supervised")
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A figure of the report."""
-
-    file: str
-    caption: str
-    png: bytes
-
-    @property
-    def base64(self) -> str:
-        """For a data URI."""
-        return base64.b64encode(self.png).decode()
+LONGEST = 32  # characters of an encoder over a column
+VERDICTS = ("better", "no difference shown", "worse")
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line of a table: a metric, a number for each encoder, the first one's differences."""
+    """A line of a table: a metric, a number for each encoder, the first one's differences.
+
+    `published` is the figure of others for the same protocol, with the number of its source.
+    """
 
     name: str
     cells: tuple[str, ...]
     best: int | None
     verdicts: tuple[str, ...]
+    published: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,13 +52,19 @@ class Difference:
     verdict: str
 
 
-def write_report(run_id: str, tracker: Tracker, folder: Path) -> str:
+def write_report(run_id: str, tracker: Tracker, folder: Path, watts: float | None = None) -> str:
     """Write the report of benchmark `run_id` into `folder`; returns the table as Markdown.
+
+    Args:
+        run_id: of the benchmark.
+        tracker: of MLflow.
+        folder: for the files.
+        watts: that a stage draws, for the estimate of energy; without it the GPUs' measured power.
 
     Raises:
         UserError: if `run_id` is no benchmark.
     """
-    benchmark = collect(run_id, tracker)
+    benchmark = collect(run_id, tracker, watts)
     folder.mkdir(parents=True, exist_ok=True)
     shown = pictures(benchmark)
     for picture in shown:
@@ -94,21 +78,43 @@ def write_report(run_id: str, tracker: Tracker, folder: Path) -> str:
         lstrip_blocks=True,
     )
     names = metric_names(benchmark)
+    others = published_figures(benchmark, tracker)
+    headline = [name for name in names if is_headline(name)]
     values = {
         "benchmark": benchmark,
         "baselines": baselines(benchmark.encoders),
-        "lines": table(benchmark, [n for n in names if is_headline(n)], found),
-        "more": table(benchmark, [n for n in names if not is_headline(n)], found),
+        "summaries": summaries(benchmark, headline, found),
+        "lines": table(benchmark, headline, found, others),
+        "more": table(benchmark, [n for n in names if not is_headline(n)], found, others),
+        "sources": list(dict.fromkeys(figure.source for figure in others)),
         "repeated": [repeated(row) for row in benchmark.rows if row.seeds],
         "pictures": shown,
+        "stages": benchmark.stages,
+        "energy": energy_note(benchmark.stages),
+        "has_energy": any(stage.power for stage in benchmark.stages),
+        "commands": commands(benchmark.tags, benchmark.stages),
+        "facts": facts(benchmark.stages),
+        "shortened": shortened,
+        "duration": lambda seconds: duration(seconds / 3600),
     }
     for kind in ("html", "md"):
         text = templates.get_template(f"report.{kind}").render(values)
         (folder / f"report.{kind}").write_text(text, encoding="utf-8")
     rows = [{k: v for k, v in asdict(row).items() if k != "seeds" or v} for row in benchmark.rows]
-    content = {"rows": rows, "comparisons": [asdict(difference) for difference in found]}
+    content = {
+        "rows": rows,
+        "comparisons": [asdict(difference) for difference in found],
+        "published": [asdict(figure) for figure in others],
+        "stages": [stage.as_json() for stage in benchmark.stages],
+        "reproduce": {"commands": values["commands"], **facts(benchmark.stages)},
+    }
     (folder / "report.json").write_text(json.dumps(content, indent=2))
     return templates.get_template("table.md").render(values)
+
+
+def shortened(encoder: str) -> str:
+    """A name that fits over a column: of a long one, such as a path, the end."""
+    return encoder if len(encoder) <= LONGEST else f"…{encoder[-LONGEST:]}"
 
 
 def metric_names(benchmark: Benchmark) -> list[str]:
@@ -122,8 +128,42 @@ def baselines(encoders: Sequence[str]) -> tuple[str, ...]:
     return known or tuple(encoders[1:][-1:])
 
 
-def table(benchmark: Benchmark, names: Sequence[str], found: Sequence[Difference]) -> list[Line]:
+def published_figures(benchmark: Benchmark, tracker: Tracker) -> list[Published]:
+    """Those of the benchmark's stages, for metrics that it has."""
+    firsts: dict[str, Run] = {}
+    for run in benchmark.runs.values():
+        firsts.setdefault(run.data.tags["stage"], run)
+    names = metric_names(benchmark)
+    return [
+        figure
+        for stage, run in firsts.items()
+        for figure in published(stage, stored_config(run, tracker))
+        if figure.metric in names
+    ]
+
+
+def summaries(benchmark: Benchmark, names: Sequence[str], found: Sequence[Difference]) -> list[str]:
+    """'mae against random, 4 metrics: better in 3, worse in 1' for each baseline."""
+    said = []
+    for baseline in baselines(benchmark.encoders):
+        verdicts = [d.verdict for d in found if d.baseline == baseline and key(d)[1] in names]
+        known = [verdict for verdict in verdicts if verdict]
+        counts = [(count, v) for v in VERDICTS if (count := known.count(v))]
+        if known:
+            parts = ", ".join(f"{verdict} in {count}" for count, verdict in counts)
+            metrics = f"{len(known)} metric{'s' * (len(known) > 1)}"
+            said.append(f"{benchmark.encoders[0]} against {baseline}, {metrics}: {parts}")
+    return said
+
+
+def table(
+    benchmark: Benchmark,
+    names: Sequence[str],
+    found: Sequence[Difference],
+    others: Sequence[Published] = (),
+) -> list[Line]:
     """A line for each metric."""
+    sources = list(dict.fromkeys(figure.source for figure in others))
     lines = []
     for name in names:
         rows = [benchmark.value(encoder, name) for encoder in benchmark.encoders]
@@ -132,7 +172,12 @@ def table(benchmark: Benchmark, names: Sequence[str], found: Sequence[Difference
             next((text(d) for d in found if key(d) == (baseline, name)), "")
             for baseline in baselines(benchmark.encoders)
         )
-        lines.append(Line(title(name), cells, best(name, rows), verdicts))
+        figures = [
+            f"{number(name, figure.value, None)} [{sources.index(figure.source) + 1}]"
+            for figure in others
+            if figure.metric == name
+        ]
+        lines.append(Line(title(name), cells, best(name, rows), verdicts, ", ".join(figures)))
     return lines
 
 
@@ -202,33 +247,8 @@ def key(found: Difference) -> tuple[str, str]:
 
 
 def text(found: Difference) -> str:
-    """'+5.9, better', in points."""
-    return f"{100 * found.difference:+.1f}" + (f", {found.verdict}" if found.verdict else "")
-
-
-def pictures(benchmark: Benchmark) -> list[Picture]:
-    """The figures in reading order."""
-    found, names = [], file_names(benchmark.encoders)
-    if benchmark.losses:
-        found.append(Picture("loss.png", "Pretraining loss", loss_curve(benchmark)))
-    for kind, caption in CAPTIONS.items():
-        for encoder in benchmark.encoders:
-            png = benchmark.pictures.get((kind, encoder))
-            if png is not None:
-                file = f"{kind}-{names[encoder]}.png"
-                found.append(Picture(file, f"{caption}: {encoder}", png))
-    if any(row.task == "few-shot" for row in benchmark.rows):
-        figure = Picture(
-            "few-shot.png", "Few-shot accuracy against shots", few_shot_curve(benchmark)
-        )
-        found.insert(2, figure)
-    return found
-
-
-def file_names(encoders: Sequence[str]) -> dict[str, str]:
-    """A name without folders for each encoder, numbered where two would be the same."""
-    stems = [Path(encoder).stem for encoder in encoders]
-    return {
-        encoder: stem if stems.count(stem) == 1 else f"{stem}-{number}"
-        for number, (encoder, stem) in enumerate(zip(encoders, stems, strict=True), start=1)
-    }
+    """'+5.9, better (p = 0.004)', in points."""
+    said = f"{100 * found.difference:+.1f}" + (f", {found.verdict}" if found.verdict else "")
+    if found.p is None:
+        return said
+    return f"{said} (p < 0.001)" if found.p < 0.001 else f"{said} (p = {found.p:.2g})"

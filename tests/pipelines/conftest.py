@@ -2,6 +2,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -11,8 +12,9 @@ from prefect.testing.utilities import prefect_test_harness
 from pipelines.cell import Setting
 from pipelines.cli import ENVIRONMENT
 from pipelines.display import Display
+from pipelines.flow import mae_full_benchmark
 from pipelines.tracking import Tracker
-from tests.tiny import write_configs, write_images
+from tests.tiny import write_configs, write_images, write_recipe
 
 ROOT = Path(__file__).parents[2]
 os.environ.update(ENVIRONMENT)
@@ -59,6 +61,30 @@ def tracker(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
     monkeypatch.chdir(tmp_path)
     return Tracker()
+
+
+class Pair(NamedTuple):
+    """Two real benchmarks, which differ in kNN's k and the seed of the episodes."""
+
+    tracker: Tracker
+    first: str
+    second: str
+
+
+@pytest.fixture(scope="session")
+def pair(prefect: None, images: Path, tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    """The second one reuses the pretraining of the first."""
+    folder = tmp_path_factory.mktemp("pair")
+    recipe = write_recipe(write_configs(folder, images), ("knn", "few-shot"), ("mae", "random"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+        patch.chdir(folder)
+        tracker = Tracker()
+        for name, changes in (("first", []), ("second", ["knn.k=1", "few-shot.seed=1"])):
+            mae_full_benchmark(str(recipe), str(folder / name), changes, strict=True)
+    found = tracker.client.search_runs([tracker.experiment], "tags.stage = 'benchmark'")
+    second, first = (run.info.run_id for run in found)
+    return Pair(tracker, first, second)
 
 
 @pytest.fixture(scope="module")

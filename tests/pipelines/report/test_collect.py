@@ -39,7 +39,8 @@ def test_losses_failures_durations_and_pictures_are_there(
     assert found.encoders == ("mae", FIRST, SECOND)
     assert found.losses == ((10, 0.9), (20, 0.5))
     assert found.failed == {f"detect[{FIRST}]": CAUSE}
-    assert found.seconds.keys() == written.runs.keys()
+    assert {one.name: one.mlflow_run_id for one in found.stages} == written.runs
+    assert all(one.seconds >= 0 for one in found.stages)
     assert found.value(SECOND, "detect/box_AP") is None
     picture = Image.open(BytesIO(found.pictures["pretrain-reconstruction", "mae"]))
     assert picture.getpixel((0, 0)) == written.colours["pretrain[mae]"]

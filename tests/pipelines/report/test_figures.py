@@ -6,7 +6,7 @@ import pytest
 from PIL import Image, ImageColor
 
 from pipelines.report.collect import Benchmark, Row
-from pipelines.report.figures import COLOURS, few_shot_curve, loss_curve
+from pipelines.report.figures import COLOURS, few_shot_curve, label_curve, loss_curve, shots_by_ways
 
 LARGEST = float(np.finfo(float).max)
 
@@ -71,3 +71,25 @@ def test_a_curve_of_one_shot_alone_is_left_out_without_a_warning() -> None:
         warnings.simplefilter("error")
         png = few_shot_curve(benchmark(rows=few_shot("mae", 5, (0.5,))))
     assert share(png, COLOURS[0]) == 0
+
+
+def test_few_shot_settings_are_those_that_were_run() -> None:
+    rows = few_shot("mae", 2, (0.5, 0.7)) + few_shot("random", 7, (0.2,))
+    other = Row("mae", "few-shot", "2way1shot_ridge", 0.5, 0.01, "id")
+    assert shots_by_ways(benchmark(rows=(*rows, other))) == {2: [1, 5]}
+    assert share(few_shot_curve(benchmark(rows=rows)), COLOURS[0]) > 1e-4
+
+
+def low_shot(encoder: str, method: str, values: tuple[float, ...]) -> tuple[Row, ...]:
+    return tuple(
+        Row(encoder, "low-shot", f"{name}_{method}", value, 0.01, "id")
+        for name, value in zip(("1pct", "10pct"), values, strict=True)
+    )
+
+
+def test_accuracy_against_labels_has_a_line_for_each_encoder() -> None:
+    rows = low_shot("mae", "finetune", (0.5, 0.7)) + low_shot("random", "probe", (0.2, 0.3))
+    png = label_curve(benchmark(rows=rows))
+    assert share(png, COLOURS[0]) > 1e-4
+    assert share(png, COLOURS[1]) > 1e-4
+    assert share(png, COLOURS[2]) == 0

@@ -17,6 +17,7 @@ from pipelines.report.names import (
         ("knn/top1_k100", "kNN, top-1, k = 100"),
         ("few-shot/5way1shot_logistic", "Few-shot, 5-way 1-shot, logistic"),
         ("few-shot/3way2shot", "Few-shot, 3-way 2-shot"),
+        ("few-shot/3way2shot_ridge", "Few-shot, 3-way 2-shot, ridge"),
         ("low-shot/1pct_probe", "Few labels, 1 % of them, linear classifier"),
         ("low-shot/13img_finetune", "Few labels, 13 image(s) a class, fine-tuned"),
         ("partial-finetune/0.5blocks", "Fine-tuning of the last 0.5 blocks, top-1"),

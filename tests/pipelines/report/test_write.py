@@ -16,6 +16,8 @@ from pipelines.report.write import (
     best,
     difference,
     differences,
+    shortened,
+    summaries,
     table,
     text,
     write_report,
@@ -38,7 +40,7 @@ def folder(written: Written, tracker: Tracker, tmp_path: Path) -> Path:
 
 def test_the_json_has_the_schema_that_users_script_against(folder: Path, written: Written) -> None:
     content = json.loads((folder / "report.json").read_text())
-    assert list(content) == ["rows", "comparisons"]
+    assert list(content) == ["rows", "comparisons", "published", "stages", "reproduce"]
     assert len(content["rows"]) == 7
     for line in content["rows"]:
         assert list(line) == ["encoder", "task", "metric", "value", "ci95", "mlflow_run_id"]
@@ -167,3 +169,28 @@ def test_the_first_row_is_compared_with_the_baselines_there_are(
     encoders: tuple[str, ...], expected: tuple[str, ...]
 ) -> None:
     assert baselines(encoders) == expected
+
+
+def test_the_first_line_counts_the_verdicts(written: Written, tracker: Tracker) -> None:
+    benchmark = collect(written.parent, tracker)
+    found = differences(benchmark)
+    assert summaries(benchmark, ["knn/top1"], found) == [
+        f"mae against {SECOND}, 1 metric: better in 1"
+    ]
+    assert summaries(benchmark, ["detect/box_AP"], found) == []
+
+
+def test_a_paired_difference_has_its_p() -> None:
+    second = np.arange(1000) % 10 < 7
+    first = second.copy()
+    first[7:100:10] = True
+    metrics = row(first.mean(), 0.03), row(second.mean(), 0.03)
+    assert text(difference(*metrics, first, second)) == "+1.0, better (p = 0.002)"
+    assert text(difference(*metrics, ~second, second)).endswith("worse (p < 0.001)")
+
+
+def test_of_a_long_name_the_end_is_over_the_column() -> None:
+    assert shortened("timm:vit_base_patch16_224.mae") == "timm:vit_base_patch16_224.mae"
+    name = "runs/demo/stages/pretrain-mae-0123456789abcdef/encoder.safetensors"
+    assert name.endswith(shortened(name).removeprefix("…"))
+    assert len(shortened(name)) == 33

@@ -1,0 +1,101 @@
+"""What two results must share to be compared: a protocol, and the cases of a test."""
+
+import ast
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+from mmengine.config import Config
+
+from pipelines.cell import CONFIG
+from pipelines.report.collect import download
+from pipelines.stages import LOADER_SPEED, decisive
+from pipelines.tracking import Tracker
+
+# Keys of a config that are no part of the protocol: the encoder's own, and how a run is shown.
+OWN = ("encoder", "reference", "seed", "default_hooks", "env_cfg", "default_scope", "log_level")
+CASES = ("data_root", "val_data", "val_dataloader", "sets", "datasets")
+NO_CASES = {*LOADER_SPEED, "batch_size", "collate_fn", "sampler", "train_data", "transform"}
+DRAWN = ("few-shot", "detect", "segment")  # whose cases are drawn: episodes, resamples of images
+OF_DRAW = ("seed", "episodes", "queries")
+
+
+def stored_config(run: Run, tracker: Tracker) -> dict[str, Any]:
+    """The config that a stage's run keeps; empty if it has none that can be read."""
+    try:
+        return parse_config(download(tracker, run.info.run_id, CONFIG).decode())
+    except (MlflowException, OSError, ValueError, SyntaxError):
+        return {}
+
+
+def parse_config(text: str) -> dict[str, Any]:
+    """The content of a dumped config, of which nothing is executed.
+
+    Raises:
+        SyntaxError, ValueError: if it holds anything but literals and `dict(...)`.
+    """
+    content = {}
+    for line in ast.parse(text).body:
+        if not (isinstance(line, ast.Assign) and isinstance(line.targets[0], ast.Name)):
+            raise ValueError(f"line {line.lineno} of a config is no assignment")
+        content[line.targets[0].id] = _literal(line.value)
+    return content
+
+
+def protocol(config: Mapping[str, Any], digests: Mapping[str, str]) -> dict[str, Any]:
+    """What decides a result but for encoder and seed; data by its content.
+
+    Args:
+        config: of a stage.
+        digests: of the data that the config names, by path.
+    """
+    content = decisive(Config(dict(config)))
+    kept = {key: value for key, value in content.items() if key not in OWN}
+    return by_digest(without(kept, LOADER_SPEED), digests)
+
+
+def cases_of(config: Mapping[str, Any], digests: Mapping[str, str]) -> dict[str, Any] | None:
+    """What decides the cases of a stage's test; None where the data's content is not known."""
+    chosen = CASES + OF_DRAW if config.get("stage") in DRAWN else CASES
+    found = without({key: config[key] for key in chosen if key in config}, NO_CASES)
+    if not digests or not found:
+        return None
+    return by_digest(found, digests)
+
+
+def digests_of(run: Run) -> dict[str, str]:
+    """Digests of a run's data by path, empty where they were not tracked."""
+    return json.loads(run.data.tags.get("data", "{}"))
+
+
+def by_digest(node: Any, digests: Mapping[str, str]) -> Any:
+    """A part of a config with 'data <digest>' in place of each known path of data."""
+    if isinstance(node, dict):
+        return {key: by_digest(value, digests) for key, value in node.items()}
+    if isinstance(node, list | tuple):
+        return [by_digest(value, digests) for value in node]
+    return f"data {digests[node]}" if isinstance(node, str) and node in digests else node
+
+
+def without(node: Any, keys: set[str]) -> Any:
+    """A part of a config without `keys`, at any depth."""
+    if isinstance(node, dict):
+        return {key: without(value, keys) for key, value in node.items() if key not in keys}
+    return [without(v, keys) for v in node] if isinstance(node, list | tuple) else node
+
+
+def _literal(node: ast.expr) -> Any:
+    match node:
+        case ast.Call(func=ast.Name(id="dict"), args=args, keywords=keywords):
+            named = {str(keyword.arg): _literal(keyword.value) for keyword in keywords}
+            return dict(*map(_literal, args), **named)
+        case ast.Dict(keys=keys, values=values):
+            names = (ast.literal_eval(key) for key in keys if key is not None)
+            return dict(zip(names, map(_literal, values), strict=True))
+        case ast.List(elts=elements):
+            return [_literal(element) for element in elements]
+        case ast.Tuple(elts=elements):
+            return tuple(_literal(element) for element in elements)
+    return ast.literal_eval(node)
