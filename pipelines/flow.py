@@ -236,6 +236,8 @@ def run_matrix(
                 gpu = cell.stage not in CPU_ONLY
                 with needs(setting.resources, gpu) if ray else nullcontext():
                     cells[cell.name] = runner.submit(named, parameters), takes or ""
+                if slots and not takes:
+                    slots.let_come(cell.name)
             for future, _ in cells.values():
                 future.wait()
         except BaseException:
@@ -300,6 +302,9 @@ def run_stage(
         outcome = reuse_cell(cell, setting) or compute_cell(cell, setting, slots)
     except StageInterrupted as error:
         return Cancelled(message=str(error))
+    finally:
+        if slots:
+            slots.came(cell.name)
     name = "Cached" if outcome.status == "reused" else "Completed"
     return Completed(name=name, message=f"MLflow run {outcome.run_id}", data=outcome)
 
@@ -310,7 +315,7 @@ def compute_cell(cell: Cell, setting: Setting, slots: Slots | None) -> Outcome:
         return run_cell(cell, setting)
     if visible_gpus() and needs_no_gpu(cell, setting.work_dir):
         return run_cell(cell, replace(setting, resources=replace(setting.resources, gpus=())))
-    with slots.taken() as gpus:
+    with slots.taken(cell.name) as gpus:
         return run_cell(cell, replace(setting, resources=replace(setting.resources, gpus=gpus)))
 
 

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from queue import SimpleQueue
+from threading import Event
 
 from prefect.client.orchestration import get_client
 from prefect.concurrency.sync import concurrency
@@ -12,6 +13,7 @@ from prefect.exceptions import ObjectNotFound
 from pipelines.launch import StageInterrupted, stopping
 
 SHARED = "mae-bench-gpu"  # the global concurrency limit that `mae-bench deploy` makes
+COMING = 60.0  # seconds that a cell may take to ask for a slot before others are let in
 PATIENCE = 5.0  # seconds of waiting after which a wish to stop is looked for
 LEASE = 120  # seconds after which the slot of a killed flow run is free again
 WAITING = "ConcurrencySlotAcquisitionWithLeaseService"  # Prefect's; to it a timeout is an error
@@ -34,10 +36,19 @@ class Slots:
         for slot in range(own):
             self._free.put(share(gpus, slot, devices))
         self._shared = limit_exists()
+        self._came: dict[str, Event] = {}
+
+    def came(self, name: str) -> None:
+        """The cell has asked for a slot, or does not need one."""
+        self._came.setdefault(name, Event()).set()
+
+    def let_come(self, name: str) -> None:
+        """Wait for the cell to come, so that who is started afterwards asks after it."""
+        self._came.setdefault(name, Event()).wait(COMING)
 
     @contextmanager
-    def taken(self) -> Iterator[tuple[str, ...] | None]:
-        """Within the block this stage has a slot; waits for it.
+    def taken(self, name: str = "") -> Iterator[tuple[str, ...] | None]:
+        """Within the block the cell has a slot; waits for it.
 
         Yields:
             The slot's GPUs; None on a machine without any.
@@ -45,6 +56,7 @@ class Slots:
         Raises:
             StageInterrupted: if all stages are asked to stop while it waits.
         """
+        self.came(name)
         gpus = self._free.get()
         try:
             with ExitStack() as held:

@@ -62,6 +62,25 @@ def test_a_flow_has_its_own_slots(prefect: None) -> None:
     assert most_at_once([pool] * 4) == 2
 
 
+def test_who_is_let_come_first_has_the_first_slot(prefect: None) -> None:
+    pool, order = Slots(1), []
+
+    def work(name: str, checks: float) -> None:
+        time.sleep(checks)
+        with pool.taken(name):
+            order.append(name)
+            time.sleep(0.3)
+
+    threads = []
+    for name, checks in (("pretrain", 0.5), ("segment", 0.2), ("knn", 0.0)):
+        threads.append(threading.Thread(target=work, args=[name, checks]))
+        threads[-1].start()
+        pool.let_come(name)
+    for thread in threads:
+        thread.join()
+    assert order == ["pretrain", "segment", "knn"]
+
+
 def test_flows_share_the_servers_slots(one_slot: None) -> None:
     assert most_at_once([Slots(2), Slots(2)]) == 1
 
