@@ -51,13 +51,13 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="module")
-def server() -> Any:
+def prefect() -> Any:
     with prefect_test_harness():
         yield
 
 
 @pytest.mark.parametrize("kind", WORKERS)
-async def test_a_server_takes_it_for_a_pool(server: None, kind: str) -> None:
+async def test_a_server_takes_it_for_a_pool(prefect: None, kind: str) -> None:
     pool = WorkPoolCreate(name=kind, type=kind, base_job_template=template(kind))
     async with get_client() as client:
         await client.create_work_pool(pool)
