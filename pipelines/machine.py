@@ -1,11 +1,14 @@
 """What a stage takes of the machine, as MLflow's system metrics."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
 from pipelines.tracking import Tracker
+
+logging.getLogger("mlflow.system_metrics").setLevel(logging.WARNING)  # it tells of every start
 
 
 @contextmanager
