@@ -1,12 +1,14 @@
 """A finished stage is found in MLflow by another work dir."""
 
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pipelines.cell import Cell, Outcome, Setting, cell_folder, run_cell
+from pipelines.launch import stopping_on_error
 from pipelines.recipe import load_stage_config
 from pipelines.reuse import download
 
@@ -16,6 +18,12 @@ Shared = tuple[Setting, Path]
 def make(configs: Path, *overrides: str) -> Cell:
     config = load_stage_config("finetune", str(configs / "finetune.py"), overrides)
     return Cell("finetune", "random", "random", config)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def may_start() -> Iterator[None]:
+    with stopping_on_error():
+        yield
 
 
 @pytest.fixture(scope="module")
