@@ -24,12 +24,11 @@ from pipelines.launch import Resources, StageInterrupted, launch, stopping
 from pipelines.machine import watched
 from pipelines.registry import PROBE, probed, register
 from pipelines.reuse import RESULT, restore
-from pipelines.stages import PARALLEL, content_of, data_digests, fingerprint
+from pipelines.stages import MAKE_ENCODERS, PARALLEL, content_of, data_digests, fingerprint
 from pipelines.tracking import AWAY, Tracker
 
 CONFIG, JOB, RECORD = "config.py", "job.json", "run.json"
 STAGES = "stages"  # folder of a work dir
-MAKE_ENCODERS = ("pretrain", "supervise")  # stages
 PATIENCE = 1.0  # seconds between two looks at a lock, or for a wish to stop
 ERROR_LIMIT = 2000  # characters of a tag, from the end, where the cause is
 Status = Literal["reused", "resumed", "run"]

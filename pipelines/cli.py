@@ -83,6 +83,7 @@ Rendezvous = Annotated[str, typer.Option(help="host:port of the first machine.")
 Join = Annotated[
     bool, typer.Option("--join", help="Lend this machine to the one that runs the stage.")
 ]
+RecipeName = Annotated[str, typer.Argument(help="A name under configs/benchmarks, or a path.")]
 Fresh = Annotated[
     bool, typer.Option("--fresh", help="Compute everything again; results are set aside.")
 ]
@@ -94,7 +95,7 @@ WorkDir = Annotated[Path | None, typer.Option(help="Where to keep everything.")]
 
 @app.command()
 def run(
-    recipe: Annotated[str, typer.Argument(help="A name under configs/benchmarks, or a path.")],
+    recipe: RecipeName,
     work_dir: WorkDir = None,
     override: Overrides = None,
     devices: Devices = None,
@@ -151,7 +152,7 @@ def worker(
 
 @app.command()
 def submit(
-    recipe: Annotated[str, typer.Argument(help="A name under configs/benchmarks, or a path.")],
+    recipe: RecipeName,
     work_dir: WorkDir = None,
     override: Overrides = None,
     devices: Devices = None,
@@ -173,7 +174,7 @@ def submit(
 
 @app.command()
 def plan(
-    recipe: Annotated[str, typer.Argument(help="A name under configs/benchmarks, or a path.")],
+    recipe: RecipeName,
     work_dir: WorkDir = None,
     override: Overrides = None,
     devices: Devices = None,

@@ -16,7 +16,7 @@ from rich.table import Table
 from downstream.statistics import compare as compare_cases
 from mae_core.errors import UserError, suggest
 from pipelines.protocol import by_digest, cases_of, digests_of, stored_config
-from pipelines.report.collect import Benchmark, Row, collect, date_of, search
+from pipelines.report.collect import Benchmark, Row, collect, date_of
 from pipelines.report.names import is_share, lower_is_better, number, order, title
 from pipelines.report.stages import code_of
 from pipelines.stages import STAGES
@@ -146,7 +146,7 @@ def find_benchmark(given: str, tracker: Tracker) -> str:
     Raises:
         UserError: if there is none, or more than one.
     """
-    known = {run.info.run_id: run for run in search(tracker, "tags.stage = 'benchmark'")}
+    known = {run.info.run_id: run for run in tracker.search("tags.stage = 'benchmark'")}
     found = [run_id for run_id in known if given and run_id.startswith(given)]
     if len(found) > 1:
         raise UserError(f"'{given}' begins the ids of several benchmarks: {', '.join(found)}")

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from mae_core.errors import UserError, suggest
 from pipelines.protocol import digests_of, protocol, stored_config
-from pipelines.report.collect import Row, date_of, joined, outcomes_of, search
+from pipelines.report.collect import Row, date_of, joined, outcomes_of
 from pipelines.report.names import is_share, lower_is_better, metrics_of, number, order, title
 from pipelines.stages import TASKS
 from pipelines.tracking import Tracker
@@ -85,7 +85,7 @@ def leaderboard(task: str, tracker: Tracker, console: Console) -> list[Board]:
 
 def finished_runs(stage: str, tracker: Tracker) -> list[Run]:
     """The stage's finished runs, without those that only point to another."""
-    found = search(tracker, f"tags.stage = '{stage}' AND attributes.status = 'FINISHED'")
+    found = tracker.search(f"tags.stage = '{stage}' AND attributes.status = 'FINISHED'")
     return [run for run in found if "reused_from" not in run.data.tags]
 
 

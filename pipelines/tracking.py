@@ -10,7 +10,7 @@ from typing import Any
 
 import requests
 from mlflow import MlflowClient
-from mlflow.entities import DatasetInput, Param, RunTag
+from mlflow.entities import DatasetInput, Param, Run, RunTag
 from mlflow.entities import Metric as Point
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
@@ -115,10 +115,20 @@ class Tracker:
             if run.data.tags.get("encoder") == encoder and "reused_from" not in run.data.tags
         ]
 
+    def search(self, wanted: str) -> list[Run]:
+        """All runs of the experiment that MLflow's filter `wanted` describes, the latest first."""
+        found: list[Run] = []
+        token: str | None = None
+        while token is None or token:
+            page = self.client.search_runs([self.experiment], wanted, page_token=token)
+            found += page
+            token = page.token or ""
+        return found
+
     def end_children(self, parent: str, status: str) -> None:
         """Close the runs under `parent` that are still open."""
         running = f"tags.{MLFLOW_PARENT_RUN_ID} = '{parent}' AND attributes.status = 'RUNNING'"
-        for run in self.client.search_runs([self.experiment], running):
+        for run in self.search(running):
             self.end(run.info.run_id, status)
 
     def adopt(self, run_id: str, name: str, parent: str | None) -> None:

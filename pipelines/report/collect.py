@@ -184,17 +184,6 @@ def _kind(stage: str, path: str) -> str:
     return f"{stage}-{Path(path).stem}"
 
 
-def search(tracker: Tracker, wanted: str) -> list[Run]:
-    """All runs of the experiment that MLflow's filter `wanted` describes, the latest first."""
-    found: list[Run] = []
-    token: str | None = None
-    while token is None or token:
-        page = tracker.client.search_runs([tracker.experiment], wanted, page_token=token)
-        found += page
-        token = page.token or ""
-    return found
-
-
 def date_of(run: Run) -> str:
     """The day on which a run began, such as '2026-11-26', in UTC."""
     return datetime.fromtimestamp(run.info.start_time / 1000, UTC).date().isoformat()

@@ -12,10 +12,10 @@ from typing import Any
 from mlflow.entities import Run
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
+from pipelines.stages import MAKE_ENCODERS
 from pipelines.tracking import Tracker
 
 POWER = re.compile(r"system/gpu_\d+_power_usage_watts")  # MLflow's names of system metrics
-MAKE_ENCODERS = ("pretrain", "supervise")
 MADE = ("mae", "supervised")  # the rows of these
 JOULES = 3600.0  # of a watt-hour
 MEASURED, STATED = "mean measured power of the machine's GPUs", "stated power"

@@ -69,29 +69,31 @@ def test_a_server_that_is_away_in_between_gets_every_step_once(server: MLflowSer
     assert history(tracker, run_id) == expected(*range(300))
 
 
-def test_a_server_that_stays_away_is_told_after_a_while(server: MLflowServer) -> None:
+@pytest.fixture
+def away(server: MLflowServer) -> Iterator[tuple[Tracker, str]]:
+    """A tracker whose server was killed, and a run's id."""
     tracker = Tracker(server.url)
     run_id = tracker.start("a", TAGS)
     server.kill()
-    with (
-        pytest.raises(Undelivered, match="did not answer for 1 s; what was measured is kept"),
-        Delivery(tracker, run_id, patience=1) as points,
-    ):
-        points.add(event(1))
+    yield tracker, run_id
     server.start()
 
 
-def test_the_blocks_own_error_comes_first(server: MLflowServer) -> None:
-    tracker = Tracker(server.url)
-    run_id = tracker.start("a", TAGS)
-    server.kill()
+def test_a_server_that_stays_away_is_told_after_a_while(away: tuple[Tracker, str]) -> None:
+    with (
+        pytest.raises(Undelivered, match="did not answer for 1 s; what was measured is kept"),
+        Delivery(*away, patience=1) as points,
+    ):
+        points.add(event(1))
+
+
+def test_the_blocks_own_error_comes_first(away: tuple[Tracker, str]) -> None:
     with (
         pytest.raises(ValueError, match="of the stage"),
-        Delivery(tracker, run_id, patience=0.5) as points,
+        Delivery(*away, patience=0.5) as points,
     ):
         points.add(event(1))
         raise ValueError("of the stage")
-    server.start()
 
 
 def test_what_mlflow_refuses_is_told_at_once(tracker: Tracker) -> None:
