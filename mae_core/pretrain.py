@@ -62,6 +62,12 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     return export(model, config, work_dir, float(loss))
 
 
+def check(config: Config, encoder: str) -> None:
+    """Raise UserError for sizes that do not go together, or a ratio that masks all or nothing."""
+    with torch.device("meta"):
+        create_model(**config.encoder, **config.mae)
+
+
 def export(model: MAEPretrainer, config: Config, work_dir: Path, loss: float) -> StageResult:
     """Write weights and picture of a trained model."""
     mae = model.mae

@@ -5,7 +5,7 @@ import hashlib
 import json
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -77,6 +77,7 @@ class Setting:
         parent: id of the benchmark's MLflow run, if there is one.
         resources: what one stage may use.
         elsewhere: whether results of other work dirs may be reused.
+        watch: is told each event of a stage's process, and may raise to stop it.
     """
 
     work_dir: Path
@@ -86,6 +87,7 @@ class Setting:
     parent: str | None = None
     resources: Resources = field(default_factory=Resources)
     elsewhere: bool = True
+    watch: Callable[[Event], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,12 @@ class Outcome:
     status: Status
     run_id: str
     result: StageResult
+
+
+def fed(cell: Cell, upstream: Outcome) -> Cell:
+    """The cell with the checkpoint of another one as its encoder."""
+    assert upstream.result.checkpoint is not None
+    return replace(cell, source=upstream.result.checkpoint, encoder_run=upstream.run_id)
 
 
 def run_cell(cell: Cell, setting: Setting) -> Outcome:
@@ -268,6 +276,8 @@ def _train(
             display.update(cell.name, event["done"], event["total"], event["unit"], event["shown"])
         elif event["event"] == "note":
             display.say(f"{cell.name}: {event['text']}")
+        if setting.watch:
+            setting.watch(event)
 
     try:
         with watched(tracker, run_id):

@@ -187,6 +187,22 @@ def plan(
         show_plan(recipe, work_dir, override or [], devices, Console(highlight=False))
 
 
+@app.command()
+def sweep(
+    sweep: Annotated[str, typer.Argument(help="A name under configs/sweeps, or a path.")],
+    work_dir: WorkDir = None,
+    override: Overrides = None,
+    devices: Devices = None,
+) -> None:
+    """Run a benchmark for many values of some keys, such as mask ratios, and draw the curves."""
+    from pipelines.server import check_server
+    from pipelines.sweep.flow import mae_sweep
+
+    check_server()
+    with interruptible():
+        mae_sweep(sweep, str(work_dir) if work_dir else None, override or [], devices)
+
+
 def stage_command(stage: str) -> None:
     """Add the command of one stage."""
 

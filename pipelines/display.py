@@ -107,3 +107,29 @@ class Display(AbstractContextManager["Display"]):
         shown = " ".join(filter(None, [f"({done}/{total} {unit}s)", text]))
         minutes, seconds = int(left // 60), int(left % 60)
         print(f"{name}: {done / total:4.0%} {shown}, {minutes}:{seconds:02d} left", flush=True)
+
+
+class Prefixed:
+    """A display of which a part is used: its names and lines begin with a prefix.
+
+    Args:
+        display: gets everything.
+        prefix: such as 'mask_ratio=0.75'.
+    """
+
+    def __init__(self, display: Shown, prefix: str) -> None:
+        self.display, self.prefix = display, prefix
+
+    def say(self, text: str) -> None:
+        """One line."""
+        self.display.say(f"{self.prefix} {text}")
+
+    def update(
+        self, name: str, done: int, total: int, unit: str, shown: Mapping[str, float]
+    ) -> None:
+        """`done` of `total` units."""
+        self.display.update(f"{self.prefix} {name}", done, total, unit, shown)
+
+    def finish(self, name: str, text: str) -> None:
+        """The stage is over."""
+        self.display.finish(f"{self.prefix} {name}", text)

@@ -32,6 +32,7 @@ from pipelines.cell import (
     Outcome,
     Setting,
     cell_folder,
+    fed,
     read_record,
     reuse_cell,
     run_cell,
@@ -148,28 +149,24 @@ def run_benchmark(plan: Recipe, digests: Mapping[str, str], place: Place) -> str
         BenchmarkFailed: after all, if a cell failed.
     """
     tracker, parent = place.tracker, start_parent(plan, place.folder, place.tracker)
-    status = "FAILED"
-    with Display() as display:
+    with Display() as display, tracker.closing(parent):
         resources = place.resources(plan.slots)
         setting = Setting(
             place.folder, tracker, display, plan.name, parent, resources, place.elsewhere
         )
-        try:
-            cells = run_matrix(plan, digests, setting, place.ray)
-            failed = note_outcomes(cells, setting)
-            waits = [allow_failure(future) for future, _ in cells.values()]
-            report = report_task(setting, wait_for=waits)
-            status = "FAILED" if failed else "FINISHED"
-        except BaseException as error:
-            status = "FAILED" if isinstance(error, Exception) else "KILLED"
-            tracker.end_children(parent, status)
-            raise
-        finally:
-            tracker.end(parent, status)
-    if failed:
-        causes = (f"{name}: {cause.splitlines()[-1]}" for name, cause in failed.items())
-        raise BenchmarkFailed("\n".join([f"the rest is in {report}", *causes]))
+        cells = run_matrix(plan, digests, setting, place.ray)
+        failed = note_outcomes(cells, setting)
+        waits = [allow_failure(future) for future, _ in cells.values()]
+        report = report_task(setting, wait_for=waits)
+        if failed:
+            raise BenchmarkFailed(said_of(failed, report))
     return str(report)
+
+
+def said_of(failed: Mapping[str, str], report: Path) -> str:
+    """The last line of each cause, by name, and where the report of the rest is."""
+    causes = (f"{name}: {cause.splitlines()[-1]}" for name, cause in failed.items())
+    return "\n".join([f"the rest is in {report}", *causes])
 
 
 @contextmanager
@@ -295,8 +292,7 @@ def run_stage(
     """
     check_same_data(cell.config, digests)
     if upstream is not None:
-        assert upstream.result.checkpoint is not None
-        cell = replace(cell, source=upstream.result.checkpoint, encoder_run=upstream.run_id)
+        cell = fed(cell, upstream)
     setting = replace(setting, display=StageProgress(setting.display, cell.name))
     try:
         outcome = reuse_cell(cell, setting) or compute_cell(cell, setting, slots)

@@ -33,6 +33,7 @@ OPTIONAL: dict[str, tuple[type, ...]] = {
     "retries": (int,),
 }
 ROWS = ("mae", "random", "supervised")
+ALL = "*"  # in place of a stage's name in an override
 
 
 @dataclass(frozen=True)
@@ -74,12 +75,14 @@ def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
 
     Args:
         name: of a file under `configs/benchmarks`, or a path.
-        overrides: `key=value` for the recipe, `<stage>.<key>=value` for a stage's config.
+        overrides: `key=value` for the recipe, `<stage>.<key>=value` for a stage's config,
+            `*.<key>=value` for those of all stages.
 
     Raises:
         UserError: for anything unknown or missing, before any stage runs.
     """
     of_recipe, of_stage = split_overrides(overrides)
+    of_all = of_stage.pop(ALL, [])
     content = load_config(name, "benchmarks", of_recipe)
     check_content(content)
     names = {**first_stages(content), **content.tasks}
@@ -87,7 +90,7 @@ def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
         if stage not in names:
             raise UserError(f"this recipe has no stage '{stage}'{suggest(stage, names)}")
     configs = {
-        stage: load_stage_config(stage, config, of_stage.get(stage, []), content.seed)
+        stage: load_stage_config(stage, config, of_all + of_stage.get(stage, []), content.seed)
         for stage, config in names.items()
     }
     for encoder in content.encoders:
@@ -185,7 +188,7 @@ def split_overrides(overrides: Iterable[str]) -> tuple[list[str], dict[str, list
     for override in overrides:
         key, equals, _ = override.partition("=")
         stage, dot, _ = key.partition(".")
-        if dot and stage in STAGES:
+        if dot and stage in (*STAGES, ALL):
             of_stage.setdefault(stage, []).append(override.removeprefix(f"{stage}."))
         elif equals and stage not in {**KEYS, **OPTIONAL}:
             choices = suggest(stage, [*KEYS, *OPTIONAL, *STAGES])

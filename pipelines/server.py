@@ -11,7 +11,7 @@ from prefect.settings import get_current_settings
 from mae_core.errors import UserError
 from pipelines.launch import STARTED_BY_WORKER
 
-FLOW_NAME = "mae-full-benchmark"
+FLOW_NAME, SWEEP_FLOW = "mae-full-benchmark", "mae-sweep"
 INCOMPLETE = "Incomplete"  # state of a flow run in which a cell failed
 WATCH_EVERY = 1.0  # seconds
 

@@ -3,8 +3,8 @@
 import os
 import re
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -211,6 +211,18 @@ class Tracker:
             self.client.log_artifact(run_id, path)
         if result.checkpoint:
             self.client.log_artifact(run_id, result.checkpoint, CHECKPOINT)
+        self.end(run_id, "FINISHED")
+
+    @contextmanager
+    def closing(self, run_id: str) -> Iterator[None]:
+        """As the block ends, close the run, and after an error what is open under it."""
+        try:
+            yield
+        except BaseException as error:
+            status = "FAILED" if isinstance(error, Exception) else "KILLED"
+            self.end_children(run_id, status)
+            self.end(run_id, status)
+            raise
         self.end(run_id, "FINISHED")
 
     def end(self, run_id: str, status: str) -> None:

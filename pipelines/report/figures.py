@@ -5,6 +5,7 @@ from io import BytesIO
 from itertools import cycle
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipelines.report.collect import Benchmark
@@ -24,7 +25,7 @@ def loss_curve(benchmark: Benchmark) -> bytes:
     figure, axis = _axis("Pretraining", "step", "loss on masked patches")
     if not len(values):
         axis.set_title("Pretraining: the loss was never finite", loc="left", fontweight="bold")
-        return _png(figure)
+        return png(figure)
     axis.plot(steps, values, color=COLOURS[0], alpha=0.3, linewidth=1)
     window = max(len(values) // 25, 1)
     smooth = np.convolve(values, np.ones(window) / window, mode="valid")
@@ -32,7 +33,7 @@ def loss_curve(benchmark: Benchmark) -> bytes:
     low, high = values.min(), min(values.max(), 1.2 * np.percentile(values, 90))
     if high > low:
         axis.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
-    return _png(figure)
+    return png(figure)
 
 
 def few_shot_curve(benchmark: Benchmark) -> bytes:
@@ -61,7 +62,7 @@ def few_shot_curve(benchmark: Benchmark) -> bytes:
     axis.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     if axis.get_legend_handles_labels()[0]:
         figure.legend(loc="outside right upper", frameon=False)
-    return _png(figure)
+    return png(figure)
 
 
 def shots_by_ways(benchmark: Benchmark) -> dict[int, list[int]]:
@@ -98,7 +99,7 @@ def label_curve(benchmark: Benchmark) -> bytes:
     axis.set_xlim(-0.4, len(sets) - 0.6)
     axis.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     figure.legend(loc="outside lower center", frameon=False, ncols=2, fontsize="small")
-    return _png(figure)
+    return png(figure)
 
 
 def set_of(name: str) -> str:
@@ -111,12 +112,18 @@ def _axis(title: str, x: str, y: str):  # type: ignore[no-untyped-def]
     axis = figure.subplots()
     axis.set_title(title, loc="left", fontweight="bold")
     axis.set(xlabel=x, ylabel=y)
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.grid(axis="y", alpha=0.3)
+    lighten(axis)
     return figure, axis
 
 
-def _png(figure: Figure) -> bytes:
+def lighten(axis: Axes) -> None:
+    """Two spines less, and a light grid."""
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.grid(axis="y", alpha=0.3)
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as a PNG file's content."""
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=150)
     return buffer.getvalue()

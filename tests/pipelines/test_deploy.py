@@ -6,7 +6,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from mae_core.errors import UserError
 from pipelines.deploy import FILE, FORGETS, POOL, deploy
-from pipelines.server import FLOW_NAME
+from pipelines.server import FLOW_NAME, SWEEP_FLOW
 from pipelines.slots import SHARED
 
 ROOT = Path(__file__).parents[2]
@@ -31,9 +31,14 @@ def test_everything_is_created_once_and_follows_changes(
         assert client.read_work_pool(POOL).type == "process"
         assert client.read_global_concurrency_limit_by_name(SHARED).limit == 3
         found = client.read_deployments()
-        names = [d.name for d in found]
-        recipes = {p.stem for p in (ROOT / "configs" / "benchmarks").glob("*.py")}
-        assert sorted(names) == sorted(recipes)
+        names = sorted(d.name for d in found)
+        configs = (
+            path for of in ("benchmarks", "sweeps") for path in (ROOT / "configs" / of).iterdir()
+        )
+        assert names == sorted(path.stem for path in configs if path.suffix == ".py")
+        assert client.read_deployment_by_name(f"{SWEEP_FLOW}/mask-ratio_demo").parameters == {
+            "sweep": "mask-ratio_demo"
+        }
         demo = client.read_deployment_by_name(f"{FLOW_NAME}/demo")
     assert demo.parameters == {"recipe": "demo"} and demo.work_pool_name == POOL
     fields = demo.parameter_openapi_schema["properties"]

@@ -1,0 +1,7 @@
+# Fig. 5 of the MAE paper in small: seven mask ratios on CIFAR-10, or any images of 32×32 pixels.
+#   mae-bench sweep mask-ratio_cifar10
+# The curve, and what was run: docs/sweeps.md.
+_base_ = "../_base_/sweep.py"
+recipe = "cifar10"
+goal = "linear-probe/top1"
+parameters = {"pretrain.mae.mask_ratio": [0.15, 0.3, 0.45, 0.6, 0.75, 0.85, 0.9]}

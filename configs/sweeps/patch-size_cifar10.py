@@ -1,0 +1,7 @@
+# Patches of four sizes on CIFAR-10, or any images of 32×32 pixels, 75 % of them masked.
+#   mae-bench sweep patch-size_cifar10
+# The curve, and what was run: docs/sweeps.md.
+_base_ = "../_base_/sweep.py"
+recipe = "cifar10"
+goal = "linear-probe/top1"
+parameters = {"*.encoder.patch_size": [2, 4, 8, 16]}

@@ -1,0 +1,1 @@
+"""Sweeps: a benchmark's recipe run for many values of its keys."""

@@ -1,0 +1,140 @@
+"""The Prefect flow of a sweep: trials side by side, as many as there are slots, then the report."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from threading import Semaphore
+from typing import Any
+
+from prefect import allow_failure, flow, task
+from prefect.artifacts import create_link_artifact, create_markdown_artifact
+from prefect.states import Cancelled, Completed, State
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from pipelines.cell import Setting, alone
+from pipelines.display import Display
+from pipelines.flow import REPORT, Future, Place, cause_of, data_below, said_of
+from pipelines.launch import (
+    BenchmarkFailed,
+    StageInterrupted,
+    stopping_on_error,
+    visible_gpus,
+)
+from pipelines.progress import StageProgress
+from pipelines.server import SWEEP_FLOW, end_with_worker
+from pipelines.slots import Slots
+from pipelines.sweep.record import past_trials, start_sweep
+from pipelines.sweep.space import Sweep, load_sweep
+from pipelines.sweep.study import Past, new_study
+from pipelines.sweep.trial import Job, run_trial
+from pipelines.sweep.write import write_sweep
+from pipelines.tracking import Tracker
+
+
+@flow(name=SWEEP_FLOW, flow_run_name="{sweep}")
+def mae_sweep(
+    sweep: str = "mask-ratio_demo",
+    work_dir: str | None = None,
+    overrides: list[str] | None = None,
+    devices: int | None = None,
+    data_root: str | None = None,
+    tracking_uri: str | None = None,
+) -> str:
+    """Run a sweep and return the report's folder. The same call again does what is left.
+
+    Args:
+        sweep: a name under `configs/sweeps`, or a path.
+        work_dir: where everything is kept; `runs/<sweep>` without it.
+        overrides: `key=value` for the sweep or its recipe, `<stage>.<key>=value` for a stage.
+        devices: that a training shares; without it a slot's share of the GPUs, or one CPU process.
+        data_root: the folder that relative paths of data are below; without it that of the
+            variable `MAE_BENCH_DATA`, or the current one.
+        tracking_uri: of MLflow; without it that of `MLFLOW_TRACKING_URI`, or SQLite in `runs/`.
+    """
+    end_with_worker()
+    with data_below(data_root):
+        plan = check_task(sweep, overrides or [])
+        folder = Path(work_dir or f"runs/{plan.name}").absolute()
+        with alone(folder):
+            return run_sweep(plan, Place(folder, Tracker(tracking_uri), devices, None, True))
+
+
+@task(name="check", task_run_name="check", persist_result=False)
+def check_task(sweep: str, overrides: list[str]) -> Sweep:
+    """The sweep, checked with its recipe and data."""
+    return load_sweep(sweep, overrides)
+
+
+def run_sweep(sweep: Sweep, place: Place) -> str:
+    """Run the trials that are left and write the report; its folder.
+
+    Raises:
+        BenchmarkFailed: after all, if a trial failed.
+    """
+    tracker, run_id = place.tracker, start_sweep(sweep, place.folder, place.tracker)
+    with Display() as display, tracker.closing(run_id):
+        resources = place.resources(sweep.base.slots)
+        setting = Setting(place.folder, tracker, display, sweep.name, run_id, resources)
+        futures = run_trials(sweep, past_trials(run_id, tracker), setting)
+        report = report_task(setting, wait_for=[allow_failure(one) for one in futures.values()])
+        failed = {
+            label: cause_of(future.state, "")
+            for label, future in futures.items()
+            if not future.state.is_completed()
+        }
+        if failed:
+            raise BenchmarkFailed(said_of(failed, report))
+    return str(report)
+
+
+def run_trials(sweep: Sweep, past: Sequence[Past], setting: Setting) -> dict[str, Future]:
+    """Run what is left, a trial in each slot; the futures, all done, by the trial's label.
+
+    What a trial tries may depend on all that ended before: it is asked for when a slot is free.
+    """
+    study, left = new_study(sweep, past)
+    slots = Slots(sweep.base.slots, visible_gpus(), setting.resources.devices)
+    free = Semaphore(sweep.base.slots)
+    futures: dict[str, Future] = {}
+    with ThreadPoolTaskRunner[Any]() as runner, stopping_on_error():
+        for _ in range(left):
+            free.acquire()
+            job = Job(study, study.ask(sweep.space), sweep, tuple(past), setting)
+            named = trial_task.with_options(name=job.label, task_run_name=job.label)
+            submitted = runner.submit(named, {"job": job, "slots": slots})
+            submitted.add_done_callback(lambda _: free.release())
+            futures[job.label] = submitted
+        for future in futures.values():
+            future.wait()
+    return futures
+
+
+@task(persist_result=False)
+def trial_task(job: Job, slots: Slots) -> State[Any]:
+    """One trial, as soon as there is a slot."""
+    display = StageProgress(job.setting.display, job.label)
+    try:
+        with slots.taken(job.label) as gpus:
+            resources = replace(job.setting.resources, gpus=gpus)
+            setting = replace(job.setting, display=display, resources=resources)
+            value = run_trial(replace(job, setting=setting))
+    except StageInterrupted as error:
+        return Cancelled(message=str(error))
+    if value is None:
+        return Completed(name="Pruned", message="others were better after as much training")
+    return Completed(message=f"{job.sweep.goal} {value:.4g}", data=value)
+
+
+@task(name="report", task_run_name="report", persist_result=False)
+def report_task(setting: Setting) -> Path:
+    """Write the report from MLflow; also an MLflow and a Prefect artifact."""
+    assert setting.parent is not None
+    folder = setting.work_dir / REPORT
+    table = write_sweep(setting.parent, setting.tracker, folder)
+    for file in sorted(folder.iterdir()):
+        setting.tracker.artifact(setting.parent, file, "report")
+    create_markdown_artifact(table, key="mae-bench-sweep")
+    if link := setting.tracker.link(setting.parent):
+        create_link_artifact(link, "the sweep in MLflow", key="mae-bench-mlflow")
+    setting.display.say(f"report: {folder / 'sweep.html'}")
+    return folder

@@ -1,0 +1,150 @@
+"""One trial of a sweep: its recipe's stages in turn, watched where it may end early."""
+
+import json
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from threading import Lock
+
+from optuna.study import Study
+from optuna.trial import Trial, TrialState
+
+from mae_core.errors import UserError
+from pipelines.cell import ERROR_LIMIT, Outcome, Setting, fed, run_cell
+from pipelines.display import Prefixed
+from pipelines.events import Event
+from pipelines.launch import StageInterrupted
+from pipelines.matrix import planned_cells
+from pipelines.report.collect import numbers
+from pipelines.sweep.record import PRUNED, WATCHED, start_trial
+from pipelines.sweep.space import Sweep
+from pipelines.sweep.study import Past
+from pipelines.tracking import AWAY, Tracker
+
+LOADING = Lock()  # recipes are read one at a time
+
+
+class Pruned(StageInterrupted):
+    """A trial was stopped, as others were better after as much training."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a trial needs.
+
+    Attributes:
+        study: of the sweep.
+        trial: Optuna's.
+        sweep: what it belongs to.
+        past: the trials of earlier calls.
+        setting: where; its parent is the sweep's MLflow run.
+    """
+
+    study: Study
+    trial: Trial
+    sweep: Sweep
+    past: tuple[Past, ...]
+    setting: Setting
+
+    @property
+    def label(self) -> str:
+        """Such as 'mask_ratio=0.75'."""
+        return self.sweep.label(self.trial.params)
+
+
+def run_trial(job: Job) -> float | None:
+    """The goal that the trial reached; None if it was pruned. The study and MLflow are told.
+
+    Raises:
+        UserError, StageFailed, StageInterrupted: as :func:`pipelines.cell.run_cell`; UserError
+            also if the values make no recipe, or no stage has the metric that is the goal.
+    """
+    tracker, values = job.setting.tracker, job.trial.params
+    earlier = next((one.run_id for one in job.past if one.values == values), "")
+    run_id = start_trial(values, job.sweep, str(job.setting.parent), tracker, earlier)
+    try:
+        with tracker.closing(run_id):
+            reached = evaluate(job, run_id)
+    except BaseException as error:
+        with suppress(*AWAY):
+            tracker.tag(run_id, error=str(error)[-ERROR_LIMIT:])
+        job.study.tell(job.trial, state=TrialState.FAIL)
+        raise
+    if reached is None:
+        job.study.tell(job.trial, state=TrialState.PRUNED)
+    else:
+        job.study.tell(job.trial, reached)
+    return reached
+
+
+def evaluate(job: Job, run_id: str) -> float | None:
+    """Run all cells, note their metrics with the trial's run; the goal, or None if pruned."""
+    with LOADING:
+        recipe = job.sweep.recipe_of(job.trial.params)
+    tracker, goal = job.setting.tracker, job.sweep.goal
+    display = Prefixed(job.setting.display, job.label)
+    setting = replace(job.setting, parent=run_id, display=display)
+    watch = Watch(job.trial, job.sweep, tracker, run_id) if job.sweep.pruning else None
+    done: dict[str, Outcome] = {}
+    try:
+        for cell, takes in planned_cells(recipe):
+            cell = fed(cell, done[takes]) if takes else cell
+            done[cell.name] = run_cell(cell, replace(setting, watch=None if done else watch))
+    except Pruned as pruned:
+        tracker.tag(run_id, **{PRUNED: str(pruned)})
+        return None
+    values = metrics(list(done.values()), tracker)
+    tracker.points(run_id, values, step=0)
+    tracker.tag(run_id, cells=json.dumps({name: one.run_id for name, one in done.items()}))
+    if goal not in values:
+        known = ", ".join(name for name in values if not name.endswith("_ci95"))
+        raise UserError(f"no stage measured the goal '{goal}': expected one of {known}")
+    return values[goal]
+
+
+def metrics(outcomes: list[Outcome], tracker: Tracker) -> dict[str, float]:
+    """The results of a trial's stages with their intervals, means over seeds."""
+    runs = [tracker.client.get_run(outcome.run_id) for outcome in outcomes]
+    values = {}
+    for row, _ in numbers(runs, tracker):
+        name = f"{row.task}/{row.metric}"
+        values[name] = row.value
+        if row.ci95 is not None:
+            values[f"{name}_ci95"] = row.ci95
+    for outcome in outcomes:
+        if "pretrain/loss" in outcome.result.metrics:
+            values["pretrain/loss"] = outcome.result.metrics["pretrain/loss"].value
+    return values
+
+
+@dataclass
+class Watch:
+    """Reports a training's metric to Optuna, a mean for each percent, and stops it if told so."""
+
+    trial: Trial
+    sweep: Sweep
+    tracker: Tracker
+    run_id: str
+    total: int = 0  # steps of the training
+    percent: int = 0  # up to which is reported
+    values: list[float] = field(default_factory=list)  # since then
+
+    def __call__(self, event: Event) -> None:
+        """Heed a stage's event. Raises Pruned."""
+        if event["event"] == "progress" and event["unit"] == "step":
+            self.total = event["total"]
+        if event["event"] == "log" and self.sweep.watched in event["values"]:
+            self.values.append(event["values"][self.sweep.watched])
+            if self.total:
+                self.report(100 * event["step"] // self.total)
+
+    def report(self, percent: int) -> None:
+        """Report the mean since the last time, unless the percent is the same."""
+        if percent <= self.percent:
+            return
+        value = sum(self.values) / len(self.values)
+        self.percent, self.values = percent, []
+        with suppress(*AWAY):
+            self.tracker.points(self.run_id, {WATCHED: value}, percent)
+        self.trial.report(self.sweep.sign * value, percent)
+        if percent < 100 and self.trial.should_prune():
+            raise Pruned(f"after {percent} % of its training, {self.sweep.watched} {value:.4g}")

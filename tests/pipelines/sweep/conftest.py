@@ -1,0 +1,28 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.tiny import write_recipe
+
+Write = Callable[..., str]
+
+
+@pytest.fixture
+def write(configs: Path) -> Write:
+    """Writes a sweep over a small recipe, whose keys are given as Python text; its path."""
+    recipe = write_recipe(configs, ("knn", "linear-probe"), ("mae", "random"))
+
+    def write_sweep(parameters: str, **keys: str) -> str:
+        path = configs / "sweep.py"
+        content = {
+            "recipe": f"'{recipe}'",
+            "tasks": "['knn']",
+            "goal": "'knn/top1'",
+            "parameters": parameters,
+            **keys,
+        }
+        path.write_text("\n".join(f"{key} = {value}" for key, value in content.items()))
+        return str(path)
+
+    return write_sweep

@@ -1,0 +1,80 @@
+import pytest
+
+from mae_core import UserError
+from pipelines.sweep.space import load_sweep, short_names
+from tests.pipelines.sweep.conftest import Write
+
+RATIOS = "{'pretrain.mae.mask_ratio': [0.5, 0.75]}"
+BOTH = "{'pretrain.mae.mask_ratio': [0.5, 0.75], '*.encoder.width': [8, 16]}"
+
+
+def test_a_grid_has_every_combination_and_overrides_each_stage(write: Write) -> None:
+    sweep = load_sweep(write(BOTH))
+    assert sweep.trials == 4
+    assert [sweep.label(values) for values in sweep.grid()] == [
+        "mask_ratio=0.5, width=8",
+        "mask_ratio=0.5, width=16",
+        "mask_ratio=0.75, width=8",
+        "mask_ratio=0.75, width=16",
+    ]
+    recipe = sweep.recipe_of(sweep.grid()[0])
+    assert recipe.configs["pretrain"].mae.mask_ratio == 0.5
+    assert {config.encoder.width for config in recipe.configs.values()} == {8}
+    assert (recipe.encoders, recipe.tasks) == (("mae",), ("knn",))
+
+
+def test_overrides_reach_sweep_recipe_and_stages(write: Write) -> None:
+    given = ["goal=linear-probe/top1", "tasks=['linear-probe']", "slots=1", "pretrain.seed=7"]
+    sweep = load_sweep(write(RATIOS), given)
+    assert (sweep.goal, sweep.base.tasks, sweep.base.slots) == (
+        "linear-probe/top1",
+        ("linear-probe",),
+        1,
+    )
+    assert sweep.recipe_of(sweep.grid()[1]).configs["pretrain"].seed == 7
+
+
+def test_more_values_continue_a_grid_and_another_goal_does_not(write: Write) -> None:
+    key = load_sweep(write(RATIOS)).key
+    assert load_sweep(write("{'pretrain.mae.mask_ratio': [0.25, 0.5]}")).key == key
+    assert load_sweep(write(RATIOS), ["goal=pretrain/loss"]).key != key
+    assert load_sweep(write(RATIOS), ["pretrain.seed=1"]).key != key
+
+
+@pytest.mark.parametrize(
+    ("parameters", "keys", "message"),
+    [
+        ("{}", {}, "has no parameters: there is nothing to vary"),
+        ("{'pretrain.mae.mask_ration': [0.5]}", {}, "'mask_ration' is unknown: did you mean"),
+        ("{'pretrain.mae.mask_ratio': [0.5, 0.9]}", {}, "0.9 leaves 0 of 4 patches visible"),
+        ("{'pretrain.mae.mask_ratio': 0.5}", {}, "expected a list of values, or dict"),
+        ("{'pretrain.mae.mask_ratio': [0.5, 0.5]}", {}, "name values, and each once"),
+        ("{'pretrain.mae.mask_ratio': [[0.5]]}", {}, "expected a number, text or None"),
+        ("{'pretrain.mae.mask_ratio': dict(low=0.9, high=0.1)}", {}, "has .*low"),
+        ("{'pretrain.mae.mask_ratio': dict(low=0.1, high=0.9)}", {}, "is a range: a grid needs"),
+        (RATIOS, {"trials": "3"}, "trials are for sampler=tpe"),
+        (RATIOS, {"sampler": "'tpe'"}, "sampler=tpe needs how many"),
+        (RATIOS, {"sampler": "'random'"}, "no sampler is called 'random'"),
+        (RATIOS, {"goal": "'detect/box_AP'"}, "is no metric of this recipe's stages"),
+        (RATIOS, {"goal": "None"}, "has no 'goal': a sweep needs recipe, goal, parameters"),
+        (RATIOS, {"pruning": "dict(first=0.5)"}, "pruning needs a metric"),
+        (RATIOS, {"pruning": "dict(metric='loss', keep=0.9)"}, "keep=0.9: expected a share"),
+        (RATIOS, {"pruning": "dict(metric='loss', rungs=2)"}, "no key 'rungs'"),
+    ],
+)
+def test_mistakes_are_told_before_any_trial(
+    write: Write, parameters: str, keys: dict[str, str], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        load_sweep(write(parameters, **keys))
+
+
+def test_names_are_short_where_they_can_be() -> None:
+    assert short_names(["pretrain.mae.mask_ratio", "*.encoder.patch_size"]) == {
+        "pretrain.mae.mask_ratio": "mask_ratio",
+        "*.encoder.patch_size": "patch_size",
+    }
+    assert short_names(["pretrain.seed", "*.seed"]) == {
+        "pretrain.seed": "pretrain.seed",
+        "*.seed": "seed",
+    }
