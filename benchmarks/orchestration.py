@@ -1,4 +1,4 @@
-"""Seconds that Prefect, MLflow, fingerprints and the report add to a stage.
+"""Seconds that Prefect, MLflow and fingerprints add to a stage; data check and report, to all.
 
 python -m benchmarks.orchestration
 """
@@ -16,6 +16,7 @@ from unittest import mock
 from prefect.testing.utilities import prefect_test_harness
 
 from benchmarks.measure import machine
+from mae_core.engine.config import load_config
 from pipelines import cell
 from pipelines.cli import ENVIRONMENT
 from pipelines.flow import mae_full_benchmark
@@ -26,24 +27,32 @@ class Clock:
     """Stands for `launch` and adds up its time."""
 
     def __init__(self) -> None:
-        self.seconds, self.stages = 0.0, 0
+        self.seconds = 0.0
 
     def __call__(self, *arguments: Any) -> None:
         """Launch a stage."""
         begun = time.perf_counter()
         launch(*arguments)
         self.seconds += time.perf_counter() - begun
-        self.stages += 1
 
 
-def timed(recipe: str, tasks: list[str], folder: str) -> tuple[float, Clock]:
-    """Seconds of a benchmark of the row 'random', one stage at a time, and of its processes."""
+def timed(recipe: str, folder: Path, **parameters: bool) -> float:
+    """Seconds of a benchmark, one stage at a time, that are not those of the stages' processes."""
     clock, begun = Clock(), time.perf_counter()
     with mock.patch.object(cell, "launch", clock):
-        mae_full_benchmark(
-            recipe, folder, ["slots=1"], encoders=["random"], tasks=tasks, strict=True
-        )
-    return time.perf_counter() - begun, clock
+        mae_full_benchmark(recipe, str(folder), strict=True, **parameters)
+    return time.perf_counter() - begun - clock.seconds
+
+
+def write_recipe(folder: Path, stages: int) -> str:
+    """The demo's kNN of the row 'random' with that many seeds."""
+    path = folder / f"{stages}-stages.py"
+    task = load_config("demo", "benchmarks").tasks["knn"]
+    path.write_text(
+        f"seed = 0\nslots = 1\npretrain = ''\nencoders = ['random']\n"
+        f"tasks = {{'knn': '{task}'}}\nrepeats = {{'knn': {stages}}}\n"
+    )
+    return str(path)
 
 
 def start_up() -> float:
@@ -57,26 +66,25 @@ def start_up() -> float:
 def main() -> None:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--recipe", default="demo")
-    parser.add_argument("--tasks", nargs="+", default=["linear-probe", "knn", "few-shot"])
-    arguments = parser.parse_args()
+    parser.add_argument("--stages", nargs=2, type=int, default=[2, 10], metavar=("FEW", "MANY"))
+    few, many = parser.parse_args().stages
     os.environ.update(ENVIRONMENT)
-    with tempfile.TemporaryDirectory() as folder, prefect_test_harness():
+    rows: dict[str, list[float]] = {"computed": [], "reused": []}
+    with tempfile.TemporaryDirectory() as name, prefect_test_harness():
+        folder = Path(name)
         os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
-        work = str(Path(folder) / "work")
-        rows = {
-            name: timed(arguments.recipe, arguments.tasks, work) for name in ("computed", "reused")
-        }
+        timed(write_recipe(folder, 1), folder / "first")  # makes the tables, loads the modules
+        for stages in (few, many):
+            recipe, work = write_recipe(folder, stages), folder / str(stages)
+            rows["computed"].append(timed(recipe, work, fresh=True))
+            rows["reused"].append(timed(recipe, work))
     print(machine("cpu"))
     print(f"\na stage's process is up after {start_up():.1f} s, before it begins\n")
-    print("| stages | s in all | s in their processes | s around a stage |")
-    print("|---|---:|---:|---:|")
-    for name, (seconds, clock) in rows.items():
-        around = (seconds - clock.seconds) / len(arguments.tasks)
-        print(
-            f"| {len(arguments.tasks)}, {name} | {seconds:.1f} | {clock.seconds:.1f} "
-            f"| {around:.1f} |"
-        )
+    print(f"| stages | s around {few} | s around {many} | s a stage | s a benchmark |")
+    print("|---|---:|---:|---:|---:|")
+    for name, (less, more) in rows.items():
+        each = (more - less) / (many - few)
+        print(f"| {name} | {less:.1f} | {more:.1f} | {each:.2f} | {less - few * each:.1f} |")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import json
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -32,6 +32,7 @@ STAGES = "stages"  # folder of a work dir
 PATIENCE = 1.0  # seconds between two looks at a lock, or for a wish to stop
 ERROR_LIMIT = 2000  # characters of a tag, from the end, where the cause is
 Status = Literal["reused", "resumed", "run"]
+Slot = Callable[[], AbstractContextManager[tuple[str, ...] | None]]
 
 
 @dataclass(frozen=True)
@@ -105,23 +106,27 @@ def fed(cell: Cell, upstream: Outcome) -> Cell:
     return replace(cell, source=upstream.result.checkpoint, encoder_run=upstream.run_id)
 
 
-def run_cell(cell: Cell, setting: Setting) -> Outcome:
+def run_cell(cell: Cell, setting: Setting, slot: Slot = nullcontext) -> Outcome:
     """Reuse the cell's finished result, or run it, from its last checkpoint where there is one.
 
     Waits for another process that works at the same cell in the same folder.
+
+    Args:
+        cell: what to do.
+        setting: where.
+        slot: is entered to compute; gives the GPUs for that, None for the setting's.
 
     Raises:
         UserError, StageFailed, StageInterrupted: as :func:`pipelines.launch.launch`; the MLflow run
             is then closed as failed or killed, and a later call continues it.
     """
     with alone(cell_folder(cell, setting.work_dir)) as folder:
-        return finished(cell, setting, folder) or compute(cell, setting, folder)
-
-
-def reuse_cell(cell: Cell, setting: Setting) -> Outcome | None:
-    """As :func:`run_cell` for a cell that is finished; None if it is not."""
-    with alone(cell_folder(cell, setting.work_dir)) as folder:
-        return finished(cell, setting, folder)
+        if outcome := finished(cell, setting, folder):
+            return outcome
+        with slot() as gpus:
+            if gpus is not None:
+                setting = replace(setting, resources=replace(setting.resources, gpus=gpus))
+            return compute(cell, setting, folder)
 
 
 def finished(cell: Cell, setting: Setting, folder: Path) -> Outcome | None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,6 @@ from pipelines.cell import (
     cell_folder,
     fed,
     read_record,
-    reuse_cell,
     run_cell,
 )
 from pipelines.cluster import cancel, needs, ray_runner
@@ -295,7 +295,7 @@ def run_stage(
         cell = fed(cell, upstream)
     setting = replace(setting, display=StageProgress(setting.display, cell.name))
     try:
-        outcome = reuse_cell(cell, setting) or compute_cell(cell, setting, slots)
+        outcome = run_cell(cell, setting, partial(slot_for, cell, setting.work_dir, slots))
     except StageInterrupted as error:
         return Cancelled(message=str(error))
     finally:
@@ -305,14 +305,16 @@ def run_stage(
     return Completed(name=name, message=f"MLflow run {outcome.run_id}", data=outcome)
 
 
-def compute_cell(cell: Cell, setting: Setting, slots: Slots | None) -> Outcome:
-    """Run a cell in a slot; on a machine with GPUs, one that needs none does not wait for it."""
+@contextmanager
+def slot_for(cell: Cell, work_dir: Path, slots: Slots | None) -> Iterator[tuple[str, ...] | None]:
+    """A slot and its GPUs; on a machine with GPUs, a cell that needs none does not wait for one."""
     if slots is None:
-        return run_cell(cell, setting)
-    if visible_gpus() and needs_no_gpu(cell, setting.work_dir):
-        return run_cell(cell, replace(setting, resources=replace(setting.resources, gpus=())))
-    with slots.taken(cell.name) as gpus:
-        return run_cell(cell, replace(setting, resources=replace(setting.resources, gpus=gpus)))
+        yield None
+    elif visible_gpus() and needs_no_gpu(cell, work_dir):
+        yield ()
+    else:
+        with slots.taken(cell.name) as gpus:
+            yield gpus
 
 
 def needs_no_gpu(cell: Cell, work_dir: Path) -> bool:

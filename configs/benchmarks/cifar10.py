@@ -5,6 +5,6 @@ slots = 2  # stages side by side; each gets its share of the CPU's cores
 pretrain = "pretrain/vit-micro-p4_1xb128-coslr-20e_small32"
 encoders = ["mae", "random"]
 tasks = {
-    "linear-probe": "linear_probe/vit-micro-p4_1xb500-60e_cifar10-20pct",
+    "linear-probe": "linear_probe/vit-micro-p4_1xb512-60e_cifar10-20pct",
     "knn": "knn/vit-micro-p4_k20_cifar10-20pct",
 }

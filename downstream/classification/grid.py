@@ -34,12 +34,31 @@ from mae_core.stage import Reporter, StageResult
 Setting = tuple[float, float]  # rate, as a factor of the optimizer's, and weight decay
 
 
+class ProbeNorm(nn.BatchNorm1d):
+    """Batch norm without affine parameters (A.1 of the MAE paper).
+
+    An image that is left over for a batch of its own is normalised as in evaluation.
+
+    Args:
+        width: of the features.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width, affine=False, eps=1e-6)
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """Features (N, D), normalised."""
+        if self.training and len(input) == 1:
+            return F.batch_norm(input, self.running_mean, self.running_var, eps=self.eps)
+        return super().forward(input)
+
+
 class GridProbe(BaseModel):
     """Batch norm without affine parameters, and a linear layer for each setting."""
 
     def __init__(self, width: int, classes: int, settings: int) -> None:
         super().__init__()
-        self.norm = nn.BatchNorm1d(width, affine=False, eps=1e-6)
+        self.norm = ProbeNorm(width)
         self.heads = nn.ModuleList(linear_head(width, classes) for _ in range(settings))
 
     def forward(self, inputs: torch.Tensor, label: torch.Tensor, mode: str = "tensor") -> Any:

@@ -47,7 +47,7 @@ class FrozenProbe(BaseModel):
         super().__init__(data_preprocessor=preprocessor)
         self.encoder = encoder.requires_grad_(False)
         self.pool = pool
-        self.norm = nn.BatchNorm1d(encoder.width, affine=False, eps=1e-6)
+        self.norm = grid.ProbeNorm(encoder.width)
         self.head = grid.linear_head(encoder.width, classes)
 
     def train(self, mode: bool = True) -> "FrozenProbe":

@@ -4,6 +4,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL
 
 from pipelines import flow, slots
-from pipelines.cell import Cell, Setting
+from pipelines.cell import Cell, Outcome, Setting, run_cell
 from pipelines.launch import StageInterrupted, stopping_on_error
 from pipelines.recipe import load_stage_config
 from pipelines.slots import SHARED, Slots
@@ -145,9 +146,12 @@ def test_few_shot_on_known_features_waits_for_no_gpu(
         )
         return Cell("few-shot", "random", "random", config)
 
+    def run(cell: Cell) -> Outcome:
+        return run_cell(cell, setting, partial(flow.slot_for, cell, setting.work_dir, pool))
+
     monkeypatch.setattr(flow, "visible_gpus", lambda: ("0",))
     pool = Slots(1, ("0",))
     assert not flow.needs_no_gpu(cell(5), setting.work_dir)
-    assert flow.compute_cell(cell(5), setting, pool).status == "run"
+    assert run(cell(5)).status == "run"
     with pool.taken():
-        assert flow.compute_cell(cell(6), setting, pool).status == "run"
+        assert run(cell(6)).status == "run"

@@ -78,3 +78,11 @@ def test_rates_and_decays_reach_their_heads(config: Config) -> None:
     )
     found = [(group["lr"], group["weight_decay"]) for group in wrapper.param_groups[:2]]
     assert found == [(0.05, 0.0), (1.0, 0.01)]
+
+
+def test_an_image_left_over_for_a_batch_of_its_own_does_no_harm(
+    config: Config, work_dir: Path
+) -> None:
+    config.train_dataloader.batch_size = 7  # 120 images: 17 batches and one image
+    result = run(config, "random", work_dir, SilentReporter())
+    assert result.metrics["linear-probe/top1"].value > 0.9

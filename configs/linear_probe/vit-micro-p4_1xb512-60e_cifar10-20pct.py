@@ -1,2 +1,3 @@
 # Linear classifiers on frozen features of a fifth of CIFAR-10, or of any images of 32×32 pixels.
 _base_ = ["../_base_/cifar10_features.py", "../_base_/linear_probe_small.py"]
+train_dataloader = dict(batch_size=512)
