@@ -12,7 +12,6 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.model import BaseModel
 from mmengine.runner import set_random_seed
-from torch import nn
 from torch.nn import functional as F
 
 from downstream.classification import accuracy, grid  # noqa: F401  accuracy registers
