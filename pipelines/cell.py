@@ -22,10 +22,11 @@ from pipelines.display import Shown
 from pipelines.events import EVENTS, Event, read_events
 from pipelines.launch import Resources, StageInterrupted, launch, stopping
 from pipelines.machine import watched
+from pipelines.patience import AWAY, patiently
 from pipelines.registry import PROBE, probed, register
-from pipelines.reuse import RESULT, restore
+from pipelines.reuse import RESULT, read_result, restore
 from pipelines.stages import MAKE_ENCODERS, PARALLEL, content_of, data_digests, fingerprint
-from pipelines.tracking import AWAY, Tracker
+from pipelines.tracking import Tracker
 
 CONFIG, JOB, RECORD = "config.py", "job.json", "run.json"
 STAGES = "stages"  # folder of a work dir
@@ -133,8 +134,8 @@ def finished(cell: Cell, setting: Setting, folder: Path) -> Outcome | None:
     """The finished result of this folder or, if nothing was begun in it, of another work dir."""
     tracker, record = setting.tracker, folder / RECORD
     run_id = read_record(record).get("run_id", "")
-    begun = record.exists() or not setting.elsewhere
-    if not begun and (run_id := restore(cell.key, cell.encoder, tracker, folder)):
+    begun, say = record.exists() or not setting.elsewhere, setting.display.say
+    if not begun and (run_id := restore(cell.key, cell.encoder, tracker, folder, say)):
         record.write_text(json.dumps({"run_id": run_id}))
     result = finished_result(folder)
     if not (result and run_id and tracker.finished(run_id)):
@@ -164,10 +165,16 @@ def compute(cell: Cell, setting: Setting, folder: Path) -> Outcome:
             points.add(event)
         if result is None:
             result = _train(cell, setting, folder, points, status)
-    tracker.artifact(run_id, folder / RESULT)
-    enter(cell, setting, run_id, result)
-    tracker.finish(run_id, result)
-    return Outcome(status, run_id, result)
+    outcome = Outcome(status, run_id, result)
+    patiently(lambda: hand_in(cell, setting, outcome, folder), tracker.place)
+    return outcome
+
+
+def hand_in(cell: Cell, setting: Setting, outcome: Outcome, folder: Path) -> None:
+    """Send a stage's files and metrics, and close its run; what is there already stays."""
+    setting.tracker.artifact(outcome.run_id, folder / RESULT)
+    enter(cell, setting, outcome.run_id, outcome.result)
+    setting.tracker.finish(outcome.run_id, outcome.result)
 
 
 def enter(cell: Cell, setting: Setting, run_id: str, result: StageResult) -> None:
@@ -238,11 +245,8 @@ def alone(folder: Path) -> Iterator[Path]:
 
 def finished_result(folder: Path) -> StageResult | None:
     """The result in a stage's folder, if all its files are still there."""
-    try:
-        result = StageResult.load(folder / RESULT)
-    except (OSError, ValueError, TypeError, AttributeError, KeyError):  # missing or damaged
-        return None
-    return result if result.files_exist() else None
+    result = read_result(folder)
+    return result if result and result.files_exist() else None
 
 
 def read_record(path: Path) -> dict[str, Any]:

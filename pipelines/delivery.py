@@ -5,20 +5,11 @@ from contextlib import suppress
 from itertools import chain
 from queue import Empty, SimpleQueue
 
-from mlflow.exceptions import MlflowException
-
 from pipelines.events import Event
-from pipelines.launch import StageFailed
-from pipelines.tracking import AWAY, Measured, Tracker
+from pipelines.patience import AWAY, PATIENCE, SHORTLY, Undelivered, attempts, refused, undelivered
+from pipelines.tracking import Measured, Tracker
 
-AGAIN = 1.0  # seconds after which a server that is away is tried again, doubled each time
-LONGEST = 30.0  # seconds between two tries at most
-PATIENCE, SHORTLY = 600.0, 5.0  # seconds
 BATCH = 1000  # points in one request, MLflow's limit
-
-
-class Undelivered(StageFailed):
-    """MLflow did not take what a stage measured; everything is kept on disk."""
 
 
 class Delivery:
@@ -38,7 +29,7 @@ class Delivery:
         self._waiting: SimpleQueue[Event | None] = SimpleQueue()
         self._seen: dict[str, int] | None = None  # the last step of each metric; None if unknown
         self._given_up = threading.Event()
-        self._refused: MlflowException | None = None
+        self._refused: Exception | None = None
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
 
@@ -69,10 +60,7 @@ class Delivery:
         self._given_up.set()
         if away or self._refused:
             why = f"did not answer for {patience:.0f} s" if away else f"refuses: {self._refused}"
-            raise Undelivered(
-                f"MLflow at {self.tracker.place} {why}; what was measured is kept on disk, and "
-                "sent when the same command is run again"
-            )
+            raise undelivered(self.tracker.place, why)
 
     def _work(self) -> None:
         ended = False
@@ -93,18 +81,14 @@ class Delivery:
         return found, True
 
     def _send(self, events: list[Event]) -> None:
-        pause = AGAIN
-        while not self._given_up.is_set():
+        for _ in attempts(self._given_up):
             try:
-                self._log(events)
-                return
+                return self._log(events)
             except AWAY as error:
-                if isinstance(error, MlflowException) and 400 <= status(error) < 500:
+                if refused(error):
                     self._refused = error
                     return
                 self._seen = None  # it may have taken the points without our knowing
-                self._given_up.wait(pause)
-                pause = min(2 * pause, LONGEST)
 
     def _log(self, events: list[Event]) -> None:
         if self._seen is None:
@@ -120,8 +104,3 @@ class Delivery:
         new = {key: value for key, value in values.items() if step > self._seen.get(key, -1)}
         self._seen.update(dict.fromkeys(new, step))
         return [(key, value, event["time"], step) for key, value in new.items()]
-
-
-def status(error: MlflowException) -> int:
-    """The HTTP status that MLflow has for an error."""
-    return int(error.get_http_status_code())

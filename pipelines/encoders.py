@@ -1,5 +1,7 @@
 """Encoders by name: those that `mae_core` knows, and MLflow's `runs:/...` and `models:/...`."""
 
+from pathlib import Path
+
 from mae_core import published
 from mae_core.data.cache import atomic_folder, cache_root, locked
 from mae_core.errors import UserError
@@ -29,23 +31,41 @@ def run_of(spec: str) -> str:
 
 def from_run(run_id: str) -> str:
     """The path of a run's checkpoint, downloaded once."""
-    from mlflow.exceptions import MlflowException
-
-    from pipelines.tracking import Tracker
-
     folder = cache_root() / "encoders" / f"run-{run_id}"
     with locked(folder):
         if not folder.is_dir():
-            tracker = Tracker()
-            try:
-                stored = tracker.client.list_artifacts(run_id, "checkpoint")
-            except MlflowException as error:
-                raise UserError(f"no MLflow run '{run_id}' in {tracker.place}") from error
-            if not stored:
-                raise UserError(
-                    f"the MLflow run '{run_id}' has no checkpoint: give one of a pretraining or "
-                    "of a fine-tuning that has finished"
-                )
             with atomic_folder(folder) as partial:
-                tracker.client.download_artifacts(run_id, stored[0].path, str(partial))
+                fetch_checkpoint(run_id, partial)
     return str(next(path for path in folder.rglob("*") if path.is_file()))
+
+
+def fetch_checkpoint(run_id: str, folder: Path) -> None:
+    """Download a run's checkpoint into `folder`.
+
+    Raises:
+        UserError: if there is no such run, it has no checkpoint, or that is damaged or not to be
+            had.
+    """
+    from mlflow.exceptions import MlflowException
+
+    from pipelines.tracking import CHECKPOINT, Tracker
+
+    tracker = Tracker()
+    try:
+        run = tracker.client.get_run(run_id)
+    except MlflowException as error:
+        raise UserError(f"no MLflow run '{run_id}' in {tracker.place}") from error
+    try:
+        stored = tracker.files(run_id, CHECKPOINT)
+        if stored:
+            tracker.fetch(run, stored[0], folder)
+    except MlflowException as error:
+        raise UserError(
+            f"the checkpoint of the MLflow run '{run_id}' cannot be had from {tracker.place}: "
+            f"{error}"
+        ) from error
+    if not stored:
+        raise UserError(
+            f"the MLflow run '{run_id}' has no checkpoint: give one of a pretraining or of a "
+            "fine-tuning that has finished"
+        )

@@ -56,7 +56,7 @@ from pipelines.report.write import write_report
 from pipelines.server import FLOW_NAME, INCOMPLETE, end_with_worker
 from pipelines.slots import Slots
 from pipelines.stages import data_digests
-from pipelines.tracking import Tracker
+from pipelines.tracking import Tracker, check_parameter
 
 REPORT = "report"  # folder of a work dir
 CPU_ONLY = ("few-shot",)  # stages that need no GPU once features are there
@@ -92,12 +92,14 @@ def mae_full_benchmark(
         seed: of every stage; the recipe's without it.
         data_root: the folder that relative paths of data are below; without it that of the
             variable `MAE_BENCH_DATA`, or the current one.
-        tracking_uri: of MLflow; without it that of `MLFLOW_TRACKING_URI`, or SQLite in `runs/`.
+        tracking_uri: of MLflow, without a password; that of `MLFLOW_TRACKING_URI`, or SQLite in
+            `runs/`, if it is not given.
         fresh: compute everything again; what is in the work dir is set aside.
         strict: end as failed if a cell failed; without it as completed, named 'Incomplete'.
         ray: `host:port` of a Ray cluster that the cells are spread over.
     """
     end_with_worker()
+    check_parameter(tracking_uri)
     with data_below(data_root):
         chosen = choices(recipe, encoders, tasks, seed)
         plan, digests = check_task(recipe, [*chosen, *(overrides or [])])

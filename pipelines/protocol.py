@@ -25,7 +25,7 @@ OF_DRAW = ("seed", "episodes", "queries")
 def stored_config(run: Run, tracker: Tracker) -> dict[str, Any]:
     """The config that a stage's run keeps; empty if it has none that can be read."""
     try:
-        return parse_config(download(tracker, run.info.run_id, CONFIG).decode())
+        return parse_config(download(tracker, run, CONFIG).decode())
     except (MlflowException, OSError, ValueError, SyntaxError):
         return {}
 

@@ -2,46 +2,86 @@
 
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
+from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
-from requests.exceptions import RequestException
 
 from mae_core.stage import StageResult
+from pipelines.artifacts import Damaged, within
 from pipelines.tracking import CHECKPOINT, Tracker
 
 RESULT = "result.json"
 
 
-def restore(fingerprint: str, encoder: str, tracker: Tracker, folder: Path) -> str:
+def restore(
+    fingerprint: str, encoder: str, tracker: Tracker, folder: Path, say: Callable[[str], None]
+) -> str:
     """Download into `folder` what a row's finished run with this fingerprint left.
+
+    Args:
+        fingerprint: of the cell.
+        encoder: the row's name.
+        tracker: of MLflow.
+        folder: of the cell.
+        say: told of a run whose files are damaged, which is not taken.
 
     Returns:
         The run's id; '' if there is none whose files can be had.
     """
-    for run_id in tracker.finished_with(fingerprint, encoder):
-        if download(run_id, tracker, folder):
-            return run_id
+    for run in tracker.finished_with(fingerprint, encoder):
+        try:
+            if download(run, tracker, folder):
+                return run.info.run_id
+        except Damaged as error:
+            say(f"not reused: {error}")
     return ""
 
 
-def download(run_id: str, tracker: Tracker, folder: Path) -> bool:
-    """Whether all files of a run's result are in `folder` now; if not, it is as it was."""
+def download(run: Run, tracker: Tracker, folder: Path) -> bool:
+    """Whether all files of a run's result are in `folder` now; if not, it is as it was.
+
+    Raises:
+        Damaged: if a file is not what was uploaded, or the result names one outside of its folder.
+    """
     with tempfile.TemporaryDirectory(dir=folder.parent) as name:
         stored = Path(name)
         try:
-            tracker.client.download_artifacts(run_id, "", name)
-            result = StageResult.load(stored / RESULT)
-        except (MlflowException, RequestException, OSError, ValueError):  # kept elsewhere, or lost
+            tracker.fetch(run, RESULT, stored)
+            result = read_result(stored)
+            files = places(result, stored) if result else {}
+            for artifact in files:
+                tracker.fetch(run, artifact, stored)
+        except (MlflowException, OSError):  # kept elsewhere, or lost
             return False
-        files = {stored / Path(file).name: Path(file) for file in result.artifacts.values()}
-        if result.checkpoint:
-            files[stored / CHECKPOINT / Path(result.checkpoint).name] = Path(result.checkpoint)
-        files[stored / RESULT] = stored / RESULT
-        if not all(file.exists() and place.is_relative_to(stored) for file, place in files.items()):
-            return False
-        for file, place in files.items():  # the result last: it stands for all
-            target = folder / place.relative_to(stored)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.move(file, target)
-    return True
+        for artifact, place in files.items():
+            (folder / place).parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(stored / artifact, folder / place)
+    return bool(files)
+
+
+def places(result: StageResult, folder: Path) -> dict[str, Path]:
+    """The files of a result in `folder`: by their names in MLflow, the places below the folder.
+
+    The result itself is the last: it stands for all.
+
+    Raises:
+        Damaged: if one is outside of the folder.
+    """
+    files = {Path(file).name: Path(file) for file in result.artifacts.values()}
+    if result.checkpoint:
+        files[f"{CHECKPOINT}/{Path(result.checkpoint).name}"] = Path(result.checkpoint)
+    for name, file in files.items():
+        if not within(file, folder):
+            raise Damaged(f"{RESULT} names a file outside of its folder as '{name}': {file}")
+    inside = {name: file.resolve().relative_to(folder.resolve()) for name, file in files.items()}
+    return {**inside, RESULT: Path(RESULT)}
+
+
+def read_result(folder: Path) -> StageResult | None:
+    """The result in a stage's folder; None if it is missing or damaged."""
+    try:
+        return StageResult.load(folder / RESULT)
+    except (OSError, ValueError, TypeError, AttributeError, KeyError):
+        return None

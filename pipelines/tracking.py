@@ -2,11 +2,13 @@
 
 import os
 import re
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import requests
 from mlflow import MlflowClient
@@ -18,12 +20,15 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from mae_core.errors import UserError
 from mae_core.stage import StageResult
+from pipelines.artifacts import SHA256, fetch, files, send
+from pipelines.patience import http_status
 
 EXPERIMENT = "mae-bench"
-AWAY = (MlflowException, requests.RequestException, SQLAlchemyError, OSError)
 Measured = tuple[str, float, int, int]  # name, value, milliseconds since 1970, step
 SYSTEM = "system/"  # begins the names of the machine's own metrics
 SQLITE = "sqlite:///"
+ARTIFACT_ROOT = "MLFLOW_DEFAULT_ARTIFACT_ROOT"
+USER, PASSWORD = "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"
 CHECKPOINT = "checkpoint"  # a run's folder of artifacts for it
 TRIES = 5
 PARAM_LIMIT = 500  # characters of a value; the whole config is an artifact
@@ -43,7 +48,7 @@ class Tracker:
     """
 
     def __init__(self, uri: str | None = None) -> None:
-        self.uri = uri or tracking_uri()
+        self.uri = without_password(uri or tracking_uri())
         try:
             if self.uri.startswith(SQLITE):
                 Path(self.uri.removeprefix(SQLITE)).parent.mkdir(parents=True, exist_ok=True)
@@ -53,6 +58,11 @@ class Tracker:
             found = self.client.get_experiment_by_name(EXPERIMENT)
             self.experiment = found.experiment_id if found else self._create()
         except (MlflowException, SQLAlchemyError, OSError) as error:
+            if http_status(error) in (401, 403):
+                raise UserError(
+                    f"MLflow at {self.place} wants another user or password (HTTP "
+                    f"{http_status(error)}): set {USER} and {PASSWORD}"
+                ) from error
             first = str(error).strip().splitlines()[0]
             raise UserError(
                 f"no MLflow tracking at {self.place} ({first}): start the server or change "
@@ -69,9 +79,12 @@ class Tracker:
         return Tracker, (self.uri,)
 
     def _create(self) -> str:
-        """Id of the new experiment; a local database keeps its artifacts beside it."""
-        location = None
-        if self.uri.startswith(SQLITE):
+        """Id of the new experiment, whose files a server places, we beside a local database.
+
+        `MLFLOW_DEFAULT_ARTIFACT_ROOT` means the same to us as to `mlflow server`: another place.
+        """
+        location = None if self.uri.startswith("http") else os.environ.get(ARTIFACT_ROOT)
+        if location is None and self.uri.startswith(SQLITE):
             folder = Path(self.uri.removeprefix(SQLITE)).absolute().parent
             location = (folder / "mlartifacts").as_uri()
         return self.client.create_experiment(EXPERIMENT, artifact_location=location)
@@ -102,15 +115,15 @@ class Tracker:
         """Whether the run is there and closed as finished."""
         return self.exists(run_id) and self.client.get_run(run_id).info.status == "FINISHED"
 
-    def finished_with(self, fingerprint: str, encoder: str) -> list[str]:
-        """Ids of a row's finished runs with this fingerprint, the latest first."""
+    def finished_with(self, fingerprint: str, encoder: str) -> list[Run]:
+        """A row's finished runs with this fingerprint, the latest first."""
         runs = self.client.search_runs(
             [self.experiment],
             f"tags.fingerprint = '{fingerprint}' AND attributes.status = 'FINISHED'",
             order_by=["attributes.end_time DESC"],
         )
         return [
-            run.info.run_id
+            run
             for run in runs
             if run.data.tags.get("encoder") == encoder and "reused_from" not in run.data.tags
         ]
@@ -139,7 +152,8 @@ class Tracker:
         there = f"tags.reused_from = '{run_id}' AND tags.{MLFLOW_PARENT_RUN_ID} = '{parent}'"
         if self.client.search_runs([self.experiment], there, max_results=1):
             return
-        tags = {k: v for k, v in run.data.tags.items() if not k.startswith("mlflow.")}
+        own = ("mlflow.", SHA256)
+        tags = {k: v for k, v in run.data.tags.items() if not k.startswith(own)}
         copy = self.start(name, {**tags, "reused_from": run_id}, parent)
         values = {k: v for k, v in run.data.metrics.items() if not k.startswith(SYSTEM)}
         self.points(copy, values, step=0)
@@ -175,7 +189,10 @@ class Tracker:
 
     def text(self, run_id: str, text: str, name: str) -> None:
         """Store a text as a file with a run."""
-        self.client.log_text(run_id, text, name)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, name)
+            path.write_text(text)
+            self.artifact(run_id, path)
 
     def last_steps(self, run_id: str) -> dict[str, int]:
         """The last step logged so far of each metric."""
@@ -208,9 +225,9 @@ class Tracker:
         known = self.client.get_run(run_id).data.metrics
         self.points(run_id, {k: v for k, v in values.items() if known.get(k) != v}, step=0)
         for path in result.artifacts.values():
-            self.client.log_artifact(run_id, path)
+            self.artifact(run_id, Path(path))
         if result.checkpoint:
-            self.client.log_artifact(run_id, result.checkpoint, CHECKPOINT)
+            self.artifact(run_id, Path(result.checkpoint), CHECKPOINT)
         self.end(run_id, "FINISHED")
 
     @contextmanager
@@ -229,13 +246,45 @@ class Tracker:
         """Close a run as FINISHED, FAILED or KILLED."""
         self.client.set_terminated(run_id, status)
 
-    def artifact(self, run_id: str, path: Path, folder: str | None = None) -> None:
-        """Store a file with a run."""
-        self.client.log_artifact(run_id, str(path), folder)
+    def artifact(self, run_id: str, path: Path, folder: str = "") -> None:
+        """Store a file with a run, see :func:`pipelines.artifacts.send`."""
+        send(self.client, run_id, path, folder)
+
+    def fetch(self, run: Run, name: str, folder: Path) -> Path:
+        """Download a run's file, see :func:`pipelines.artifacts.fetch`."""
+        return fetch(self.client, run, name, folder)
+
+    def files(self, run_id: str, folder: str = "") -> list[str]:
+        """The names of a run's files, see :func:`pipelines.artifacts.files`."""
+        return files(self.client, run_id, folder)
 
     def tag(self, run_id: str, **tags: str) -> None:
         """Set tags of a run."""
         self.client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+
+
+def without_password(uri: str) -> str:
+    """A server's address without user and password, which go to the variables MLflow reads.
+
+    MLflow's own messages show the address that it is given.
+    """
+    signed = re.match(r"(https?://)([^/]*)@(.*)", uri)
+    if not signed:
+        return uri
+    scheme, account, rest = signed.groups()
+    user, _, password = account.partition(":")
+    os.environ[USER], os.environ[PASSWORD] = unquote(user), unquote(password)
+    return scheme + rest
+
+
+def check_parameter(uri: str | None) -> None:
+    """Raise UserError for an address with a password: Prefect shows the parameters of a flow."""
+    if re.match(r"[^/]*//[^/]*:[^/]*@", uri or ""):
+        raise UserError(
+            "tracking_uri holds a password, which Prefect keeps and shows: change that password, "
+            f"and give it to the worker in {PASSWORD}, with {USER}; for a database in its own "
+            "variable, such as PGPASSWORD"
+        )
 
 
 def check_answers(url: str) -> None:

@@ -101,7 +101,7 @@ def collect(run_id: str, tracker: Tracker, watts: float | None = None) -> Benchm
         if stage == "pretrain":
             losses = history(run, tracker)
         for path in artifacts(run, tracker, ".png"):
-            pictures[_kind(stage, path), encoder] = download(tracker, run.info.run_id, path)
+            pictures[_kind(stage, path), encoder] = download(tracker, run, path)
     encoders = tuple(json.loads(tags["encoders"]))
     found = numbers(list(runs.values()), tracker)
     found.sort(key=lambda n: (encoders.index(n[0].encoder), order(f"{n[0].task}/{n[0].metric}")))
@@ -169,15 +169,14 @@ def history(run: Run, tracker: Tracker) -> tuple[tuple[int, float], ...]:
 
 def artifacts(run: Run, tracker: Tracker, suffix: str) -> list[str]:
     """A run's artifacts that end so, outside of folders."""
-    found = tracker.client.list_artifacts(run.info.run_id)
-    return [artifact.path for artifact in found if artifact.path.endswith(suffix)]
+    return [name for name in tracker.files(run.info.run_id) if name.endswith(suffix)]
 
 
 def outcomes_of(run: Run, tracker: Tracker) -> dict[str, Outcomes]:
     """Outcomes by metric, empty where none were kept."""
     if FILE not in artifacts(run, tracker, FILE):
         return {}
-    return load_outcomes(BytesIO(download(tracker, run.info.run_id, FILE)))
+    return load_outcomes(BytesIO(download(tracker, run, FILE)))
 
 
 def _kind(stage: str, path: str) -> str:
@@ -189,7 +188,12 @@ def date_of(run: Run) -> str:
     return datetime.fromtimestamp(run.info.start_time / 1000, UTC).date().isoformat()
 
 
-def download(tracker: Tracker, run_id: str, path: str) -> bytes:
-    """An artifact's content. Raises MlflowException or OSError if the run has no such file."""
+def download(tracker: Tracker, run: Run, path: str) -> bytes:
+    """An artifact's content.
+
+    Raises:
+        Damaged: if it is not what was uploaded.
+        MlflowException, OSError: if the run has no such file.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        return Path(tracker.client.download_artifacts(run_id, path, folder)).read_bytes()
+        return tracker.fetch(run, path, Path(folder)).read_bytes()

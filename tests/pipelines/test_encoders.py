@@ -33,6 +33,29 @@ def test_a_run_without_a_checkpoint_or_none_is_the_users_mistake(tracker: Tracke
         resolve_encoder("runs:/nothing")
 
 
+@pytest.fixture
+def stored(tracker: Tracker, tmp_path: Path) -> tuple[str, Path]:
+    """A run with a checkpoint, and where MLflow keeps that."""
+    (tmp_path / "encoder.safetensors").write_bytes(b"weights")
+    run_id = tracker.start("pretrain[mae]", {})
+    tracker.finish(run_id, StageResult({}, str(tmp_path / "encoder.safetensors")))
+    place = str(tracker.client.get_run(run_id).info.artifact_uri).removeprefix("file://")
+    return run_id, Path(place, "checkpoint", "encoder.safetensors")
+
+
+def test_a_damaged_checkpoint_is_named_and_not_kept(stored: tuple[str, Path], cache: Path) -> None:
+    run_id, file = stored
+    file.write_bytes(b"weighty")
+    for _ in range(2):
+        with pytest.raises(UserError) as error:
+            resolve_encoder(f"runs:/{run_id}")
+        message = str(error.value)
+        assert f"'checkpoint/{file.name}' of the MLflow run '{run_id}' is damaged" in message
+        assert f"mlflow runs delete --run-id {run_id}" in message
+    file.write_bytes(b"weights")
+    assert Path(resolve_encoder(f"runs:/{run_id}")).read_bytes() == b"weights"
+
+
 def test_other_names_are_as_ever() -> None:
     assert resolve_encoder("random") == "random" and run_of("random") == ""
     assert run_of("runs:/abc") == "abc"

@@ -1,5 +1,6 @@
 """A finished stage is found in MLflow by another work dir."""
 
+import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -7,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.artifacts import SHA256, Damaged
 from pipelines.cell import Cell, Outcome, Setting, cell_folder, run_cell
 from pipelines.launch import stopping_on_error
 from pipelines.recipe import load_stage_config
-from pipelines.reuse import download
+from pipelines.reuse import download, restore
 
 Shared = tuple[Setting, Path]
 
@@ -105,8 +107,86 @@ def test_a_run_whose_files_are_lost_is_not_taken(
         victim = Path(stored) / lost
         shutil.rmtree(victim) if victim.is_dir() else victim.unlink()
         tracker.client.log_artifacts(copy, stored)
+    target = empty_folder(tmp_path)
+    assert not download(tracker.client.get_run(copy), tracker, target)
+    assert untouched(target)
+    assert download(tracker.client.get_run(first.run_id), tracker, target)
+
+
+def empty_folder(tmp_path: Path) -> Path:
     target = tmp_path / "stages" / "target"
     target.mkdir(parents=True)
-    assert not download(copy, tracker, target)
-    assert list(target.parent.iterdir()) == [target] and not list(target.iterdir())
-    assert download(first.run_id, tracker, target)
+    return target
+
+
+def untouched(target: Path) -> bool:
+    return list(target.parent.iterdir()) == [target] and not list(target.iterdir())
+
+
+@pytest.fixture
+def copied(shared: Shared, first: Outcome, tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """A finished run like the first without checksums, as older ones are, and its stored files."""
+    tracker = shared[0].tracker
+    tags = tracker.client.get_run(first.run_id).data.tags
+    known = {key: tags[key] for key in ("fingerprint", "encoder", "stage")}
+    run_id = tracker.start("copy", known)
+    stored = tracker.client.download_artifacts(first.run_id, "", str(tmp_path))
+    tracker.client.log_artifacts(run_id, stored)
+    tracker.end(run_id, "FINISHED")
+    place = tracker.client.get_run(run_id).info.artifact_uri.removeprefix("file://")
+    yield run_id, Path(place)
+    tracker.client.delete_run(run_id)
+
+
+def test_an_older_run_without_checksums_is_taken(
+    shared: Shared, copied: tuple[str, Path], elsewhere: Setting, no_launch: None
+) -> None:
+    assert run_cell(make(shared[1]), elsewhere).run_id == copied[0]
+
+
+@pytest.mark.parametrize("pattern", ["result.json", "checkpoint/*", "outcomes.npz"])
+def test_a_damaged_file_is_told_and_the_next_run_taken(
+    shared: Shared, first: Outcome, copied: tuple[str, Path], elsewhere: Setting, pattern: str
+) -> None:
+    run_id, stored = copied
+    (file,) = stored.glob(pattern)
+    name = str(file.relative_to(stored))
+    tags = shared[0].tracker.client.get_run(first.run_id).data.tags
+    shared[0].tracker.tag(run_id, **{SHA256 + name: tags[SHA256 + name]})
+    file.write_bytes(file.read_bytes() + b" ")
+    said: list[str] = []
+    folder = cell_folder(make(shared[1]), elsewhere.work_dir)
+    folder.mkdir(parents=True)
+    key = make(shared[1]).key
+    assert restore(key, "random", elsewhere.tracker, folder, said.append) == first.run_id
+    (line,) = said
+    assert line.startswith(f"not reused: '{name}' of the MLflow run '{run_id}' is damaged")
+
+
+@pytest.mark.parametrize("kind", ["artifact", "checkpoint"])
+@pytest.mark.parametrize("name", ["../../stolen.txt", "{tmp}/stolen.txt", "..", "sub/../../x"])
+def test_a_result_that_names_files_outside_of_its_folder_moves_none(
+    shared: Shared, copied: tuple[str, Path], tmp_path: Path, kind: str, name: str
+) -> None:
+    run_id, stored = copied
+    for file in ("stolen.txt", "checkpoint/stolen.txt", "x", "checkpoint/x"):
+        (stored / file).write_text("hostile")
+    hostile = name.format(tmp=tmp_path)
+    result = {"metrics": {}, "checkpoint": None, "artifacts": {}}
+    result |= {"artifacts": {"a": hostile}} if kind == "artifact" else {"checkpoint": hostile}
+    (stored / "result.json").write_text(json.dumps(result))
+    target, tracker = empty_folder(tmp_path), shared[0].tracker
+    with pytest.raises(Damaged, match="names a file outside of its folder"):
+        download(tracker.client.get_run(run_id), tracker, target)
+    assert untouched(target) and not list(tmp_path.rglob("stolen.txt"))
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"metrics": 1}', "null", '"', '{"metrics": {'])
+def test_a_result_that_is_none_is_not_taken(
+    shared: Shared, copied: tuple[str, Path], tmp_path: Path, content: str
+) -> None:
+    run_id, stored = copied
+    (stored / "result.json").write_text(content)
+    target, tracker = empty_folder(tmp_path), shared[0].tracker
+    assert not download(tracker.client.get_run(run_id), tracker, target)
+    assert untouched(target)

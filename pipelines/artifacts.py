@@ -1,0 +1,104 @@
+"""A run's files in MLflow, each with the checksum of its content, which every download has to fit.
+
+The checksums are tags of the run: they lie in the database, the files perhaps in an object store.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+from requests.exceptions import RequestException
+
+from mae_core.checkpoints import digest
+from mae_core.errors import UserError
+
+SHA256 = "sha256/"  # begins the tag of a file, whose value is '<hexadecimal digest> <bytes>'
+
+
+class Damaged(UserError):
+    """A file is not what was uploaded under its name."""
+
+
+class StoreError(MlflowException):
+    """A file is not there, or the client of an object store, with errors of its own, failed."""
+
+
+def send(client: MlflowClient, run_id: str, path: Path, folder: str = "") -> None:
+    """Store a file with a run in `folder`, then its checksum; not again if they are there.
+
+    Raises:
+        MlflowException, OSError: if the server is away or refuses.
+        UserError: if the store needs a package that is not installed.
+    """
+    name, found = f"{folder}/{path.name}".lstrip("/"), checksum(path)
+    if client.get_run(run_id).data.tags.get(SHA256 + name) == found:
+        return
+    with store_errors():
+        client.log_artifact(run_id, str(path), folder or None)
+    client.set_tag(run_id, SHA256 + name, found)
+
+
+def fetch(client: MlflowClient, run: Run, name: str, folder: Path) -> Path:
+    """Download a run's file to the same place below `folder`; one without a checksum as it is.
+
+    Raises:
+        Damaged: if it does not fit its checksum, or its name leads out of the folder.
+        MlflowException: if there is none, or the server is away.
+    """
+    run_id, place = run.info.run_id, folder / name
+    if not within(place, folder):
+        raise Damaged(f"the MLflow run '{run_id}' names a file outside of its folder: '{name}'")
+    with store_errors():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        client.download_artifacts(run_id, name, str(place.parent))
+    if place.is_symlink() or not place.is_file():  # MLflow may end so without an error
+        raise StoreError(f"the MLflow run '{run_id}' has no file '{name}'")
+    expected = run.data.tags.get(SHA256 + name)
+    if expected and (found := checksum(place)) != expected:
+        place.unlink()
+        raise Damaged(
+            f"'{name}' of the MLflow run '{run_id}' is damaged: expected the SHA-256 and bytes "
+            f"{expected}, found {found}. Delete the run with `mlflow runs delete --run-id {run_id}`"
+            " and run the command that made it again"
+        )
+    return place
+
+
+def files(client: MlflowClient, run_id: str, folder: str = "") -> list[str]:
+    """The names of a run's files in `folder`, without those in folders below.
+
+    Raises:
+        MlflowException: if the server is away.
+    """
+    with store_errors():
+        found = client.list_artifacts(run_id, folder or None)
+    return [file.path for file in found if not file.is_dir]
+
+
+def within(place: Path, folder: Path) -> bool:
+    """Whether `place` is below `folder`, wherever links and '..' lead."""
+    return folder.resolve() in place.resolve().parents
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal, and its bytes."""
+    return f"{digest(path)} {path.stat().st_size}"
+
+
+@contextmanager
+def store_errors() -> Iterator[None]:
+    """Turn the errors of any object store into StoreError; those of files here stay."""
+    try:
+        yield
+    except ImportError as error:
+        raise UserError(
+            f"the artifacts' store needs a package ({error}): pip install 'mae-bench[services]'"
+        ) from error
+    except Exception as error:
+        http = isinstance(error, RequestException)
+        if isinstance(error, MlflowException | OSError) and not http:
+            raise
+        raise StoreError(str(error)) from error
