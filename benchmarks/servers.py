@@ -12,13 +12,19 @@ from pathlib import Path
 
 
 class MLflowServer:
-    """MLflow's server on SQLite in a folder; can be killed and started again."""
+    """MLflow's server on SQLite in a folder; can be killed and started again.
 
-    def __init__(self, folder: Path | str) -> None:
+    Args:
+        folder: for what it keeps.
+        options: further ones of `mlflow server`.
+    """
+
+    def __init__(self, folder: Path | str, *options: str) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         store = ["--backend-store-uri", f"sqlite:///{folder}/server.db", "--workers", "1"]
-        self.command = [sys.executable, "-m", "mlflow", "server", *store, "--port", str(self.port)]
+        command = [sys.executable, "-m", "mlflow", "server", "--port", str(self.port)]
+        self.command = [*command, *store, *options]
         self.folder = folder
         self.start()
 
