@@ -272,7 +272,7 @@ def _train(
     tracker, display, begun = setting.tracker, setting.display, time.monotonic()
     run_id = points.run_id
     job, log = write_job(cell, folder), folder / "log.txt"
-    tracker.params(run_id, {"source": cell.source, **loggable(cell.config)})
+    tracker.params(run_id, {"encoder.name": cell.encoder, **loggable(cell.config)})
     describe(cell, tracker, run_id)
     tracker.artifact(run_id, folder / CONFIG)
     display.say(

@@ -1,12 +1,19 @@
 """Debian's Chromium without a screen."""
 
+import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from urllib.parse import urlencode
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, expect, sync_playwright
 
 CHROMIUM = shutil.which("chromium")
+DESKTOP, PHONE = 1280, 390  # CSS pixels
+MLFLOWS_OWN = (  # what its pages say without any run of ours
+    "/ajax-api/2.0/mlflow/users/current",  # asked for also where the server has no users
+    "GPU stall due to ReadPixels",  # plots, where Chromium draws them in software
+)
 
 
 @contextmanager
@@ -16,3 +23,34 @@ def browser(width: int = 1400, height: int = 1000) -> Iterator[Page]:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield chromium.new_page(viewport={"width": width, "height": height})
         chromium.close()
+
+
+def complaints(page: Page) -> list[str]:
+    """A list that gets what the browser complains about from now on."""
+    said: list[str] = []
+    page.on("console", lambda found: said.append(f"{found.text} {found.location['url'][:300]}"))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("requestfailed", lambda request: said.append(request.url[:80]))
+    return said
+
+
+def open_comparison(page: Page, server: str, experiment: str, runs: Sequence[str]) -> None:
+    """Open MLflow's page that compares runs, without its assistant and side bar."""
+    query = urlencode({"runs": json.dumps(runs), "experiments": json.dumps([experiment])})
+    page.goto(f"{server}/#/compare-runs?{query}")
+    page.get_by_role("button", name="Close").first.click()  # the assistant
+    page.get_by_role("button", name="Toggle sidebar").click()
+    expect(page.get_by_role("heading", name=f"Comparing {len(runs)} Runs")).to_be_visible(
+        timeout=60_000
+    )
+
+
+def choose_metric(page: Page, name: str) -> None:
+    """Draw that metric on MLflow's page that compares runs, in place of the one it chose."""
+    chosen = page.get_by_role("combobox").nth(1)
+    chosen.click()
+    chosen.press("Backspace")
+    chosen.press_sequentially(name)
+    chosen.press("Enter")
+    chosen.press("Escape")
+    expect(page.locator("svg").get_by_text(name, exact=True)).to_be_visible()

@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from playwright.sync_api import Page, expect
 from prefect.client.schemas.objects import TaskRun
 
-from tests.browser import CHROMIUM, browser
+from tests.browser import CHROMIUM, browser, choose_metric, open_comparison
 from tests.services import Services
 
 SCREENSHOTS = os.environ.get("MAE_BENCH_SCREENSHOTS")  # folder that keeps them, for the docs
@@ -162,6 +162,24 @@ def test_mlflows_ui_shows_the_child_runs_below_the_benchmark(
     for name in ("pretrain[mae]", f"{TASKS[0]}[random]"):
         expect(page.get_by_text(name, exact=True).first).to_be_visible(timeout=60_000)
     shoot(page, "mlflow-runs", tmp_path)
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="no chromium here")
+def test_mlflows_ui_compares_two_encoders(
+    deployed: Path, services: Services, page: Page, tmp_path: Path
+) -> None:
+    services.start("mlflow")
+    client = MlflowClient(services.environment["MLFLOW_TRACKING_URI"])
+    experiment = client.get_experiment_by_name("mae-bench").experiment_id
+    found = client.search_runs([experiment], "tags.stage = 'finetune'")
+    runs = sorted(found, key=lambda run: run.info.run_name)
+    server = f"http://127.0.0.1:{services.mlflow_port}"
+    open_comparison(page, server, experiment, [run.info.run_id for run in runs])
+    page.get_by_role("switch").first.click()  # of the parameters only those that differ
+    row = page.get_by_role("row").filter(has_text="encoder.name")
+    expect(row).to_have_text("encoder.namemaerandom", timeout=60_000)
+    choose_metric(page, "fine-tune/top1")
+    shoot(page, "mlflow-compare", tmp_path)
 
 
 def test_running_it_again_by_cli_reuses_every_stage(

@@ -132,7 +132,10 @@ def test_a_finished_cell_is_tracked_with_config_data_and_log(
     expected = {"stage": "knn", "encoder": "random", "recipe": "tiny"}
     assert run.data.tags.items() >= expected.items()
     assert folder_of(shared[0], finished.run_id).is_dir()
-    assert run.data.params.items() >= {"k": "3", "source": "random", "encoder.width": "16"}.items()
+    assert (
+        run.data.params.items()
+        >= {"k": "3", "encoder.name": "random", "encoder.width": "16"}.items()
+    )
     digests = json.loads(run.data.tags["data"])
     assert [Path(root).name for root in digests] == ["train", "val"]
     assert run.data.metrics["knn/top1"] == finished.result.metrics["knn/top1"].value

@@ -7,6 +7,7 @@ import pytest
 from mlflow.entities import Run
 from prefect.client.orchestration import get_client
 
+from mae_core.checkpoints import digest
 from mae_core.engine.config import load_config
 from mae_core.errors import UserError
 from pipelines.flow import check_same_data, mae_full_benchmark
@@ -108,8 +109,8 @@ def test_every_cell_is_tagged_and_lies_under_the_benchmark(done: Done) -> None:
 
 def test_the_pretrained_row_starts_from_the_pretrained_encoder(done: Done) -> None:
     (checkpoint,) = (done.folder / "work" / "stages").glob("pretrain-*/encoder.safetensors")
-    assert done.second["finetune[mae]"].data.params["source"] == str(checkpoint)
-    assert done.second["finetune[random]"].data.params["source"] == "random"
+    assert done.second["finetune[mae]"].data.tags["encoder_digest"] == digest(checkpoint)
+    assert done.second["finetune[random]"].data.tags["encoder_digest"] == "random"
 
 
 def test_prefect_shows_each_cell_and_which_were_reused(done: Done) -> None:
@@ -162,13 +163,16 @@ def test_the_row_supervised_and_evaluate_take_what_other_cells_make(
     recipe.write_text(recipe.read_text() + added)
     mae_full_benchmark(str(recipe), str(tmp_path / "work"))
     found = cells(tracker)
-    made = {name: run.data.params["source"] for name, run in found.items() if name != "tiny"}
+    made = {name: run.data.tags.get("encoder_digest") for name, run in found.items()}
     assert made["supervise[supervised]"] == made["knn[random]"] == made["knn[random]#1"] == "random"
     assert made["finetune[supervised]"] == "supervised"
     for taker, maker in (("knn", "supervise"), ("evaluate", "finetune")):
         run, source = found[f"{taker}[supervised]"], found[f"{maker}[supervised]"]
         assert run.data.tags["encoder_run"] == source.info.run_id
-        assert Path(made[f"{taker}[supervised]"]).name == "classifier.safetensors"
+        (checkpoint,) = (tmp_path / "work" / "stages").glob(
+            f"{maker}-supervised-*/classifier.safetensors"
+        )
+        assert made[f"{taker}[supervised]"] == digest(checkpoint)
     report = report_of(tmp_path)
     repeated = next(
         r
