@@ -28,7 +28,7 @@ from pipelines.sweep.space import Sweep, load_sweep
 from pipelines.sweep.study import Past, new_study
 from pipelines.sweep.trial import Job, run_trial
 from pipelines.sweep.write import write_sweep
-from pipelines.tracking import Tracker
+from pipelines.tracking import Tracker, check_parameter
 
 
 @flow(name=SWEEP_FLOW, flow_run_name="{sweep}")
@@ -49,9 +49,11 @@ def mae_sweep(
         devices: that a training shares; without it a slot's share of the GPUs, or one CPU process.
         data_root: the folder that relative paths of data are below; without it that of the
             variable `MAE_BENCH_DATA`, or the current one.
-        tracking_uri: of MLflow; without it that of `MLFLOW_TRACKING_URI`, or SQLite in `runs/`.
+        tracking_uri: of MLflow, without a password; that of `MLFLOW_TRACKING_URI`, or SQLite in
+            `runs/`, if it is not given.
     """
     end_with_worker()
+    check_parameter(tracking_uri)
     with data_below(data_root):
         plan = check_task(sweep, overrides or [])
         folder = Path(work_dir or f"runs/{plan.name}").absolute()

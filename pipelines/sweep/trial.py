@@ -14,11 +14,12 @@ from pipelines.display import Prefixed
 from pipelines.events import Event
 from pipelines.launch import StageInterrupted
 from pipelines.matrix import planned_cells
+from pipelines.patience import AWAY
 from pipelines.report.collect import numbers
 from pipelines.sweep.record import PRUNED, WATCHED, start_trial
 from pipelines.sweep.space import Sweep
 from pipelines.sweep.study import Past
-from pipelines.tracking import AWAY, Tracker
+from pipelines.tracking import Tracker
 
 LOADING = Lock()  # recipes are read one at a time
 
