@@ -53,7 +53,8 @@ def write_configs(folder: Path, data: Path) -> Path:
         "few-shot": f"{features}episodes = 5\nqueries = 1\nsettings = [(2, 1), (2, 5)]\n",
     }
     for stage, content in contents.items():
-        (base,) = (CONFIGS / stage.replace("-", "_")).glob("*_demo*.py")
+        found = (CONFIGS / stage.replace("-", "_")).glob("*_demo*.py")
+        base = min(found, key=lambda path: len(path.name))  # that of the recipe
         hook = f"custom_hooks = [dict(type='Fault', file='{folder / stage}.fault')]\n"
         head = f"_base_ = ['{base}']\nencoder = {ENCODER}\n"
         text = head + content + (hook if "custom_imports" in content else "")

@@ -3,5 +3,9 @@
 # The curve, and what was run: docs/sweeps.md.
 _base_ = "../_base_/sweep.py"
 recipe = "cifar10"
+overrides = [  # 10,000 images, 780 updates
+    "pretrain.train_dataloader.dataset.part=(0.0,0.2)",
+    "pretrain.train_cfg.max_epochs=10",
+]
 goal = "linear-probe/top1"
 parameters = {"*.encoder.patch_size": [2, 4, 8, 16]}

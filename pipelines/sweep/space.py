@@ -24,6 +24,7 @@ from pipelines.report.names import lower_is_better
 
 KEYS: dict[str, tuple[type, ...]] = {"recipe": (str,), "goal": (str,), "parameters": (dict,)}
 OPTIONAL: dict[str, tuple[type, ...]] = {
+    "overrides": (list, tuple),
     "tasks": (list, tuple),
     "sampler": (str,),
     "trials": (int,),
@@ -111,7 +112,7 @@ class Sweep:
     def label(self, values: Values) -> str:
         """Such as 'mask_ratio=0.75, patch_size=8'."""
         names = short_names(list(values))
-        return ", ".join(f"{names[key]}={value}" for key, value in values.items())
+        return ", ".join(f"{names[key]}={text(value)}" for key, value in values.items())
 
     def grid(self) -> list[Values]:
         """Every combination of the values, in the config's order; empty for other samplers."""
@@ -135,7 +136,7 @@ def load_sweep(name: str, overrides: Iterable[str] = ()) -> Sweep:
     content = load_config(name, "sweeps")
     apply_overrides(content, own)
     check_content(content)
-    of_recipe = [one for one in given if one not in own]
+    of_recipe = [*(content.get("overrides") or ()), *(one for one in given if one not in own)]
     first = load_config(content.recipe, "benchmarks", only_encoders(of_recipe)).encoders[0]
     chosen = choices(content.recipe, [first], content.get("tasks"), None)
     fixed = (*of_recipe, *chosen)
@@ -203,8 +204,8 @@ def lists(space: Mapping[str, BaseDistribution]) -> list[tuple[Any, ...]]:
 
 
 def pruning_of(value: Mapping[str, Any] | None) -> Pruning | None:
-    """The config's pruning. Raises UserError for keys that it does not have."""
-    if value is None:
+    """The config's pruning, None if it is empty. Raises UserError for unknown keys."""
+    if not value:
         return None
     known = ("metric", "first", "keep")
     for key in value:
@@ -248,6 +249,11 @@ def overrides_of(values: Values) -> list[str]:
 def only_encoders(overrides: Sequence[str]) -> list[str]:
     """Those overrides that choose the rows."""
     return [one for one in overrides if one.startswith("encoders=")]
+
+
+def text(value: Any) -> str:
+    """A value as people read it: numbers with four digits."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def short_names(keys: Sequence[str]) -> dict[str, str]:

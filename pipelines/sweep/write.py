@@ -15,6 +15,7 @@ from optuna.trial import create_trial
 from pipelines.report.names import is_headline, lower_is_better, number, order, title
 from pipelines.sweep.figures import LOSS, curves, importance_bars, is_number
 from pipelines.sweep.record import Entry, entries
+from pipelines.sweep.space import text
 from pipelines.tracking import Tracker
 
 SEED = "seed"  # a parameter that repeats trials
@@ -62,8 +63,8 @@ def write_sweep(run_id: str, tracker: Tracker, folder: Path) -> str:
         lstrip_blocks=True,
     )
     for kind in ("html", "md"):
-        text = templates.get_template(f"sweep.{kind}").render(values)
-        (folder / f"sweep.{kind}").write_text(text, encoding="utf-8")
+        page = templates.get_template(f"sweep.{kind}").render(values)
+        (folder / f"sweep.{kind}").write_text(page, encoding="utf-8")
     content = {
         "sweep": tags["recipe"],
         "mlflow_run_id": run_id,
@@ -149,7 +150,7 @@ def spread(name: str, trials: Sequence[Entry]) -> optuna.distributions.BaseDistr
 def line(one: Entry, metrics: Sequence[str], best: bool) -> dict[str, Any]:
     """A row of the table."""
     return {
-        "values": [*one.values.values()],
+        "values": [text(value) for value in one.values.values()],
         "cells": [shown(name, one) for name in metrics],
         "state": f"{one.state}: {one.note.splitlines()[-1]}" if one.note else one.state,
         "best": best,
@@ -168,7 +169,7 @@ def shown(name: str, one: Entry) -> str:
 
 def best_said(best: Best, goal: str) -> str:
     """'mask_ratio=0.75: 45.7 ± 1.0', or 'mask_ratio=0.75: 45.7, mean of 3 seeds'."""
-    values = ", ".join(f"{name}={value}" for name, value in best.values.items())
+    values = ", ".join(f"{name}={text(value)}" for name, value in best.values.items())
     if len(best.trials) == 1:
         return f"{values}: {shown(goal, best.trials[0])}"
     value = f"{best.value:.4f}" if goal == LOSS else number(goal, best.value, None)

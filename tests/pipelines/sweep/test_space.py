@@ -25,13 +25,15 @@ def test_a_grid_has_every_combination_and_overrides_each_stage(write: Write) -> 
 
 def test_overrides_reach_sweep_recipe_and_stages(write: Write) -> None:
     given = ["goal=linear-probe/top1", "tasks=['linear-probe']", "slots=1", "pretrain.seed=7"]
-    sweep = load_sweep(write(RATIOS), given)
+    own = "['pretrain.train_cfg.max_epochs=2', 'pretrain.seed=5']"
+    sweep = load_sweep(write(RATIOS, overrides=own), given)
     assert (sweep.goal, sweep.base.tasks, sweep.base.slots) == (
         "linear-probe/top1",
         ("linear-probe",),
         1,
     )
-    assert sweep.recipe_of(sweep.grid()[1]).configs["pretrain"].seed == 7
+    config = sweep.recipe_of(sweep.grid()[1]).configs["pretrain"]
+    assert (config.seed, config.train_cfg.max_epochs) == (7, 2)
 
 
 def test_more_values_continue_a_grid_and_another_goal_does_not(write: Write) -> None:

@@ -1,0 +1,17 @@
+# The demo's pretraining, with the encoder's kNN accuracy every second epoch.
+#   mae-bench pretrain pretrain/vit-micro-p6_1xb128-24e-knn_demo
+_base_ = "vit-micro-p6_1xb128-24e_demo.py"
+custom_imports = dict(imports=["downstream.classification.monitor"])
+custom_hooks = [
+    dict(
+        type="KNNMonitor",
+        every=2,
+        batch_size=500,
+        train_data=dict(
+            data="demo/classification/train",
+            part=(0.0, 0.2),
+            transform=dict(input_size=30, crop_pct=1.0),
+        ),
+        val_data=dict(data="demo/classification/val", transform=dict(input_size=30, crop_pct=1.0)),
+    )
+]
