@@ -10,6 +10,7 @@ from pathlib import Path
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from requests.exceptions import RequestException
 
 from mae_core.checkpoints import digest
@@ -76,6 +77,20 @@ def files(client: MlflowClient, run_id: str, folder: str = "") -> list[str]:
     with store_errors():
         found = client.list_artifacts(run_id, folder or None)
     return [file.path for file in found if not file.is_dir]
+
+
+def remove(client: MlflowClient, run_id: str, name: str) -> None:
+    """Delete a run's file, then its checksum.
+
+    Raises:
+        MlflowException: if the server is away or refuses.
+    """
+    run = client.get_run(run_id)
+    with store_errors():
+        store = get_artifact_repository(run.info.artifact_uri, tracking_uri=client.tracking_uri)
+        store.delete_artifacts(name)
+    if SHA256 + name in run.data.tags:
+        client.delete_tag(run_id, SHA256 + name)
 
 
 def within(place: Path, folder: Path) -> bool:

@@ -27,6 +27,7 @@ from pipelines.registry import PROBE, probed, register
 from pipelines.reuse import RESULT, read_result, restore
 from pipelines.stages import MAKE_ENCODERS, PARALLEL, content_of, data_digests, fingerprint
 from pipelines.tracking import Tracker
+from pipelines.upload import clear, take_over, uploading
 
 CONFIG, JOB, RECORD = "config.py", "job.json", "run.json"
 STAGES = "stages"  # folder of a work dir
@@ -157,6 +158,8 @@ def compute(cell: Cell, setting: Setting, folder: Path) -> Outcome:
         "seed": str(cell.config.seed),
         "encoder_run": cell.encoder_run,
     }
+    if setting.elsewhere and not record.exists():
+        take_over(cell.key, cell.encoder, tracker, folder, setting.display.say)
     run_id = tracker.start(cell.name, tags, setting.parent, resumed=earlier)
     record.write_text(json.dumps({"run_id": run_id}))
     status: Status = "resumed" if checkpoints(folder) else "run"
@@ -174,6 +177,7 @@ def hand_in(cell: Cell, setting: Setting, outcome: Outcome, folder: Path) -> Non
     """Send a stage's files and metrics, and close its run; what is there already stays."""
     setting.tracker.artifact(outcome.run_id, folder / RESULT)
     enter(cell, setting, outcome.run_id, outcome.result)
+    clear(setting.tracker, outcome.run_id)
     setting.tracker.finish(outcome.run_id, outcome.result)
 
 
@@ -289,7 +293,7 @@ def _train(
             setting.watch(event)
 
     try:
-        with watched(tracker, run_id):
+        with watched(tracker, run_id), uploading(tracker, run_id, folder):
             launch(job, log, usable(cell.stage, setting.resources), on_event)
     except BaseException as error:
         killed = isinstance(error, StageInterrupted | KeyboardInterrupt)

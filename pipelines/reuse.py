@@ -30,7 +30,7 @@ def restore(
     Returns:
         The run's id; '' if there is none whose files can be had.
     """
-    for run in tracker.finished_with(fingerprint, encoder):
+    for run in tracker.runs_with(fingerprint, encoder):
         try:
             if download(run, tracker, folder):
                 return run.info.run_id

@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from mae_core.errors import UserError
 from mae_core.stage import StageResult
-from pipelines.artifacts import SHA256, fetch, files, send
+from pipelines.artifacts import SHA256, fetch, files, remove, send
 from pipelines.patience import http_status
 
 EXPERIMENT = "mae-bench"
@@ -115,11 +115,11 @@ class Tracker:
         """Whether the run is there and closed as finished."""
         return self.exists(run_id) and self.client.get_run(run_id).info.status == "FINISHED"
 
-    def finished_with(self, fingerprint: str, encoder: str) -> list[Run]:
-        """A row's finished runs with this fingerprint, the latest first."""
+    def runs_with(self, fingerprint: str, encoder: str, status: str = "FINISHED") -> list[Run]:
+        """A row's runs with this fingerprint and status, the latest first."""
         runs = self.client.search_runs(
             [self.experiment],
-            f"tags.fingerprint = '{fingerprint}' AND attributes.status = 'FINISHED'",
+            f"tags.fingerprint = '{fingerprint}' AND attributes.status = '{status}'",
             order_by=["attributes.end_time DESC"],
         )
         return [
@@ -257,6 +257,10 @@ class Tracker:
     def files(self, run_id: str, folder: str = "") -> list[str]:
         """The names of a run's files, see :func:`pipelines.artifacts.files`."""
         return files(self.client, run_id, folder)
+
+    def remove(self, run_id: str, name: str) -> None:
+        """Delete a run's file, see :func:`pipelines.artifacts.remove`."""
+        remove(self.client, run_id, name)
 
     def tag(self, run_id: str, **tags: str) -> None:
         """Set tags of a run."""
