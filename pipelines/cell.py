@@ -80,6 +80,7 @@ class Setting:
         parent: id of the benchmark's MLflow run, if there is one.
         resources: what one stage may use.
         elsewhere: whether results of other work dirs may be reused.
+        command: the shell line that does all this again, '' if there is none.
         watch: is told each event of a stage's process, and may raise to stop it.
     """
 
@@ -90,6 +91,7 @@ class Setting:
     parent: str | None = None
     resources: Resources = field(default_factory=Resources)
     elsewhere: bool = True
+    command: str = ""
     watch: Callable[[Event], None] | None = None
 
 
@@ -157,6 +159,7 @@ def compute(cell: Cell, setting: Setting, folder: Path) -> Outcome:
         "fingerprint": cell.key,
         "seed": str(cell.config.seed),
         "encoder_run": cell.encoder_run,
+        "command": setting.command,
     }
     if setting.elsewhere and not record.exists():
         take_over(cell.key, cell.encoder, tracker, folder, setting.display.say)

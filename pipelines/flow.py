@@ -38,6 +38,7 @@ from pipelines.cell import (
     run_cell,
 )
 from pipelines.cluster import cancel, needs, ray_runner
+from pipelines.commands import command_line
 from pipelines.display import Display
 from pipelines.launch import (
     BenchmarkFailed,
@@ -102,12 +103,14 @@ def mae_full_benchmark(
     check_parameter(tracking_uri)
     with data_below(data_root):
         chosen = choices(recipe, encoders, tasks, seed)
-        plan, digests = check_task(recipe, [*chosen, *(overrides or [])])
+        chosen += overrides or []
+        plan, digests = check_task(recipe, chosen)
+        command = command_line("run", recipe, overrides=chosen, devices=devices)
         folder = Path(work_dir or f"runs/{plan.name}").absolute()
         folder.mkdir(parents=True, exist_ok=True)
         if fresh:
             set_aside(folder)
-        place = Place(folder, Tracker(tracking_uri), devices, ray, elsewhere=not fresh)
+        place = Place(folder, Tracker(tracking_uri), devices, ray, not fresh, command)
         try:
             return run_benchmark(plan, digests, place)
         except BenchmarkFailed as error:
@@ -125,6 +128,7 @@ class Place:
     devices: int | None
     ray: str | None
     elsewhere: bool
+    command: str
 
     def resources(self, slots: int) -> Resources:
         """What a stage may use."""
@@ -151,10 +155,18 @@ def run_benchmark(plan: Recipe, digests: Mapping[str, str], place: Place) -> str
         BenchmarkFailed: after all, if a cell failed.
     """
     tracker, parent = place.tracker, start_parent(plan, place.folder, place.tracker)
+    tracker.tag(parent, command=place.command)
     with Display() as display, tracker.closing(parent):
         resources = place.resources(plan.slots)
         setting = Setting(
-            place.folder, tracker, display, plan.name, parent, resources, place.elsewhere
+            place.folder,
+            tracker,
+            display,
+            plan.name,
+            parent,
+            resources,
+            place.elsewhere,
+            place.command,
         )
         cells = run_matrix(plan, digests, setting, place.ray)
         failed = note_outcomes(cells, setting)

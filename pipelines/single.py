@@ -9,6 +9,7 @@ from joblib import cpu_count
 from mae_core.data.sources import opened_once
 from mae_core.errors import UserError
 from pipelines.cell import Cell, Outcome, Setting, join_cell, run_cell
+from pipelines.commands import command_line
 from pipelines.display import Display
 from pipelines.encoders import resolve_encoder, run_of
 from pipelines.launch import Resources, stopping_on_error
@@ -34,7 +35,18 @@ def run_single(
     machine = machine or Resources(cpu_count())
     check_machine(stage, machine)
     with Display() as display, stopping_on_error():
-        setting = Setting(folder, Tracker(), display, Path(config).stem, resources=machine)
+        setting = Setting(
+            folder,
+            Tracker(),
+            display,
+            Path(config).stem,
+            resources=machine,
+            command=command_line(
+                *(stage, config, "--encoder", encoder),
+                overrides=overrides,
+                devices=machine.devices if machine.devices > 1 else None,
+            ),
+        )
         outcome = run_cell(cell, setting)
         display.say(f"MLflow run {outcome.run_id} in {setting.tracker.place}")
     return outcome

@@ -172,7 +172,7 @@ def commands(tags: Mapping[str, str], stages: Sequence[StageRun]) -> list[str]:
         tags: of the benchmark's run.
         stages: of the benchmark.
     """
-    lines = [shlex.join(["mae-bench", "run", tags["recipe"]])]
+    lines = [tags.get("command") or shlex.join(["mae-bench", "run", tags["recipe"]])]
     made = {s.encoder: f"runs:/{s.mlflow_run_id}" for s in stages if s.stage in MAKE_ENCODERS}
     for one in sorted(stages, key=lambda stage: stage.encoder not in made):
         encoder = made.get(one.encoder, one.encoder)

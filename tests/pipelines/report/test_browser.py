@@ -8,13 +8,13 @@ from playwright.sync_api import Page
 
 from pipelines.report.write import write_report
 from pipelines.tracking import Tracker
-from tests.browser import CHROMIUM, browser
+from tests.browser import CHROMIUM, DESKTOP, PHONE, browser, complaints
 from tests.pipelines.conftest import Pair
 from tests.pipelines.report.conftest import FIRST, Written
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 
-DESKTOP, PHONE, PAPER = 1280, 390, 794  # CSS pixels; A4 at 96 a inch
+PAPER = 794  # CSS pixels: A4 at 96 a inch
 LONG = "encoders/" + "a-very-long-name-of-an-encoder_" * 8 + ".safetensors"
 
 
@@ -40,10 +40,7 @@ def crowded(written: Written, tracker: Tracker, tmp_path: Path) -> Path:
 
 def opened(page: Page, file: Path) -> list[str]:
     """What the browser complains about while the report is opened."""
-    said: list[str] = []
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("requestfailed", lambda request: said.append(request.url[:80]))
+    said = complaints(page)
     page.goto(file.as_uri())
     return said
 
@@ -112,5 +109,6 @@ def test_it_tells_reuse_energy_and_how_to_reproduce(real: Path, pair: Pair) -> N
         text = page.inner_text("body")
     assert f"reused from tiny, run {pair.first[:8]}" in text
     assert "Energy is an estimate, time × power (stated power, 60 W)" in text
-    assert "mae-bench run tiny" in text
+    command = pair.tracker.client.get_run(pair.second).data.tags["command"]
+    assert command.endswith("tiny.py -o knn.k=1 -o few-shot.seed=1") and command in text
     assert text.count("this benchmark") == 4
