@@ -11,7 +11,15 @@ from mlflow import MlflowClient
 from playwright.sync_api import Page, expect
 from prefect.client.schemas.objects import TaskRun
 
-from tests.browser import CHROMIUM, browser, choose_metric, open_comparison
+from tests.browser import (
+    CHROMIUM,
+    DESKTOP,
+    PHONE,
+    browser,
+    choose_metric,
+    complaints,
+    open_comparison,
+)
 from tests.services import Services
 
 SCREENSHOTS = os.environ.get("MAE_BENCH_SCREENSHOTS")  # folder that keeps them, for the docs
@@ -84,6 +92,22 @@ def test_the_report_has_its_pictures(deployed: Path) -> None:
         "segment-overlay",
     ):
         assert any(name.startswith(kind) for name in pictures), kind
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="no chromium here")
+@pytest.mark.parametrize(
+    ("name", "width", "scheme"),
+    [("report-desktop", DESKTOP, "light"), ("report-phone", PHONE, "dark")],
+)
+def test_the_report_is_a_page(
+    deployed: Path, tmp_path: Path, name: str, width: int, scheme: str
+) -> None:
+    with browser(width) as page:
+        page.emulate_media(color_scheme=scheme)
+        said = complaints(page)
+        page.goto((deployed / "report" / "report.html").as_uri())
+        shoot(page, name, tmp_path)
+    assert said == []
 
 
 def test_mlflow_has_the_parent_and_a_child_for_each_stage_and_encoder(
