@@ -18,16 +18,19 @@ CAPTIONS = {
     "detect-mask_precision_recall": "Precision against recall, masks",
     "detect-box_ap_by_class": "Box AP by class",
     "detect-mask_ap_by_class": "Mask AP by class",
-    "detect-confusion": "Instances by true and found class",
+    "detect-confusion": "Instances by true and found class; 'none' was missed or is not there",
     "segment-overlay": "Semantic segmentation",
     "segment-iou_by_class": "IoU by class",
     "segment-confusion": "Pixels by true and found class",
     "low-shot-curve": "Accuracy against labelled images",
     "partial-finetune-curve": "Accuracy against fine-tuned blocks",
-    "analyze-attention": "Where the class token looks",
-    "analyze-patches-pca": "Three principal components of the patches' features, as colours",
-    "analyze-tsne": "Features of val images by class, t-SNE",
-    "analyze-cka": "Similarity between the layers of two encoders, linear CKA",
+    "analyze-attention": "Where the class token of the last block looks, brighter is more; the "
+    "mean of all heads, then each head",
+    "analyze-patches-pca": "Patches that the encoder takes for alike have similar colours (three "
+    "principal components of their features)",
+    "analyze-tsne": "Val images, close together where their features are alike; the clearer the "
+    "groups, the better the encoder tells classes apart (t-SNE)",
+    "analyze-cka": "How alike the features of two encoders' blocks are, 0 to 1 (linear CKA)",
 }
 WIDE = 1000  # pixels
 SECTIONS = {  # by what the file's name begins with
