@@ -68,11 +68,12 @@ app = typer.Typer(
 app.add_typer(data_app, name="data")
 
 Overrides = Annotated[
-    list[str] | None, typer.Option("-o", "--override", metavar="KEY=VALUE", help="Override a key.")
+    list[str] | None,
+    typer.Option("-o", "--override", metavar="KEY=VALUE", help="Change a key; may be repeated."),
 ]
 Devices = Annotated[
     int | None,
-    typer.Option(min=1, help="Processes, one a GPU; all GPUs, or one on CPUs, without it."),
+    typer.Option(min=1, help="Processes, one a GPU. Without it: all GPUs, or one on CPUs."),
 ]
 Encoder = Annotated[
     str,
@@ -90,7 +91,7 @@ Fresh = Annotated[
 Ray = Annotated[
     str | None, typer.Option(metavar="HOST:PORT", help="A Ray cluster to spread stages over.")
 ]
-WorkDir = Annotated[Path | None, typer.Option(help="Where to keep everything.")]
+WorkDir = Annotated[Path | None, typer.Option(help="For all files; runs/<name> without it.")]
 
 
 @app.command()
@@ -130,7 +131,7 @@ def deploy(
         ),
     ] = None,
 ) -> None:
-    """Create work pool, slots and deployments on the Prefect server; again without harm."""
+    """Create work pool, slots and deployments on the Prefect server; may be called again."""
     import torch
 
     from pipelines.deploy import deploy as deploy_all
@@ -231,7 +232,7 @@ def dense_command(stage: str) -> None:
             str, typer.Argument(help="A name under configs/, or a path; with --predict, a model.")
         ],
         images: Annotated[
-            list[Path] | None, typer.Argument(help="With --predict, files.", metavar="[IMAGE]...")
+            list[Path] | None, typer.Argument(help="Files for --predict.", metavar="[IMAGE]...")
         ] = None,
         encoder: Encoder = "",
         work_dir: WorkDir = None,
@@ -309,10 +310,10 @@ def report(
     run_id: Annotated[str, typer.Argument(help="MLflow run id of a benchmark.")],
     out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("report"),
     watts: Annotated[
-        float | None, typer.Option(min=0.1, help="That a stage draws, to estimate its energy.")
+        float | None, typer.Option(min=0.1, help="Power of a stage, to estimate its energy.")
     ] = None,
 ) -> None:
-    """Write the report of a benchmark from MLflow alone."""
+    """Write the report of a benchmark again, from MLflow alone."""
     from pipelines.report.write import write_report
     from pipelines.tracking import Tracker
 
@@ -351,7 +352,7 @@ def leaderboard(
 @app.command()
 def reconstruct(
     images: Annotated[list[Path], typer.Argument(help="Image files.", metavar="IMAGE...")],
-    checkpoint: Annotated[Path, typer.Option(help="A mae.safetensors, or one with decoder.")],
+    checkpoint: Annotated[Path, typer.Option(help="A mae.safetensors, or another with decoder.")],
     out: Annotated[Path, typer.Option(help="The picture to write.")] = Path("reconstruction.png"),
     mask_ratio: Annotated[
         list[float] | None, typer.Option(help="Once for each ratio; the model's own without it.")
