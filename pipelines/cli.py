@@ -307,18 +307,25 @@ def quiet() -> Iterator[None]:
 
 @app.command()
 def report(
-    run_id: Annotated[str, typer.Argument(help="MLflow run id of a benchmark.")],
+    run_id: Annotated[str, typer.Argument(help="MLflow run id of a benchmark or a sweep.")],
     out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("report"),
     watts: Annotated[
         float | None, typer.Option(min=0.1, help="Power of a stage, to estimate its energy.")
     ] = None,
 ) -> None:
-    """Write the report of a benchmark again, from MLflow alone."""
+    """Write the report of a benchmark or a sweep again, from MLflow alone."""
     from pipelines.report.write import write_report
+    from pipelines.sweep.record import is_sweep
+    from pipelines.sweep.write import write_sweep
     from pipelines.tracking import Tracker
 
-    write_report(run_id, Tracker(), out, watts)
-    print(out / "report.html")
+    tracker = Tracker()
+    if is_sweep(run_id, tracker):
+        write_sweep(run_id, tracker, out)
+        print(out / "sweep.html")
+    else:
+        write_report(run_id, tracker, out, watts)
+        print(out / "report.html")
 
 
 @app.command()

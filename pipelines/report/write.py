@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from mlflow.entities import Run
 
 from downstream.statistics import compare
@@ -15,6 +14,7 @@ from pipelines.report.collect import Benchmark, Outcomes, Row, collect
 from pipelines.report.names import is_headline, is_share, lower_is_better, number, order, title
 from pipelines.report.pictures import pictures
 from pipelines.report.published import Published, published
+from pipelines.report.render import rendered, write_pages
 from pipelines.report.stages import commands, energy_note, facts
 from pipelines.tracking import Tracker
 
@@ -70,13 +70,6 @@ def write_report(run_id: str, tracker: Tracker, folder: Path, watts: float | Non
     for picture in shown:
         (folder / picture.file).write_bytes(picture.png)
     found = differences(benchmark)
-    templates = Environment(
-        loader=PackageLoader("pipelines.report"),
-        autoescape=lambda name: bool(name and name.endswith("html")),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     names = metric_names(benchmark)
     others = published_figures(benchmark, tracker)
     headline = [name for name in names if is_headline(name)]
@@ -97,9 +90,7 @@ def write_report(run_id: str, tracker: Tracker, folder: Path, watts: float | Non
         "shortened": shortened,
         "duration": lambda seconds: duration(seconds / 3600),
     }
-    for kind in ("html", "md"):
-        text = templates.get_template(f"report.{kind}").render(values)
-        (folder / f"report.{kind}").write_text(text, encoding="utf-8")
+    write_pages("report", values, folder)
     rows = [{k: v for k, v in asdict(row).items() if k != "seeds" or v} for row in benchmark.rows]
     content = {
         "rows": rows,
@@ -109,7 +100,7 @@ def write_report(run_id: str, tracker: Tracker, folder: Path, watts: float | Non
         "reproduce": {"commands": values["commands"], **facts(benchmark.stages)},
     }
     (folder / "report.json").write_text(json.dumps(content, indent=2))
-    return templates.get_template("table.md").render(values)
+    return rendered("table.md", values)
 
 
 def shortened(encoder: str) -> str:

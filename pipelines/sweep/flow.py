@@ -12,6 +12,7 @@ from prefect.states import Cancelled, Completed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from pipelines.cell import Setting, alone
+from pipelines.commands import command_line
 from pipelines.display import Display
 from pipelines.flow import REPORT, Future, Place, cause_of, data_below, said_of
 from pipelines.launch import (
@@ -55,10 +56,14 @@ def mae_sweep(
     end_with_worker()
     check_parameter(tracking_uri)
     with data_below(data_root):
-        plan = check_task(sweep, overrides or [])
+        given = overrides or []
+        plan = check_task(sweep, given)
+        command = command_line("sweep", sweep, overrides=given, devices=devices)
         folder = Path(work_dir or f"runs/{plan.name}").absolute()
         with alone(folder):
-            return run_sweep(plan, Place(folder, Tracker(tracking_uri), devices, None, True))
+            return run_sweep(
+                plan, Place(folder, Tracker(tracking_uri), devices, None, True, command)
+            )
 
 
 @task(name="check", task_run_name="check", persist_result=False)
@@ -74,9 +79,12 @@ def run_sweep(sweep: Sweep, place: Place) -> str:
         BenchmarkFailed: after all, if a trial failed.
     """
     tracker, run_id = place.tracker, start_sweep(sweep, place.folder, place.tracker)
+    tracker.tag(run_id, command=place.command)
     with Display() as display, tracker.closing(run_id):
         resources = place.resources(sweep.base.slots)
-        setting = Setting(place.folder, tracker, display, sweep.name, run_id, resources)
+        setting = Setting(
+            place.folder, tracker, display, sweep.name, run_id, resources, command=place.command
+        )
         futures = run_trials(sweep, past_trials(run_id, tracker), setting)
         report = report_task(setting, wait_for=[allow_failure(one) for one in futures.values()])
         failed = {

@@ -9,7 +9,6 @@ from mlflow.entities import Run
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from prefect.runtime import flow_run
 
-from mae_core.errors import UserError
 from pipelines.cell import read_record
 from pipelines.sweep.space import Sweep, Values, short_names
 from pipelines.sweep.study import Past
@@ -103,16 +102,14 @@ class Entry:
 STATES = {"FINISHED": "complete", "FAILED": "failed", "KILLED": "stopped"}
 
 
-def entries(run: Run, tracker: Tracker) -> list[Entry]:
-    """The trials of the sweep whose MLflow run is `run`, by their values.
+def is_sweep(run_id: str, tracker: Tracker) -> bool:
+    """Whether an MLflow run is that of a sweep."""
+    return bool(tracker.search(f"attributes.run_id = '{run_id}' AND tags.stage = '{SWEEP}'"))
 
-    Raises:
-        UserError: if it is no sweep.
-    """
-    tags = run.data.tags
-    if tags.get("stage") != SWEEP:
-        raise UserError(f"MLflow run '{run.info.run_id}' is no sweep")
-    names = json.loads(tags["names"])
+
+def entries(run: Run, tracker: Tracker) -> list[Entry]:
+    """The trials of the sweep whose MLflow run is `run`, by their values."""
+    names = json.loads(run.data.tags["names"])
     found = [entry(one, names) for one in trial_runs(run.info.run_id, tracker)]
     return sorted(found, key=lambda one: [(str(type(v)), v) for v in one.values.values()])
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import optuna
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from optuna.trial import create_trial
 
 from pipelines.report.names import is_headline, lower_is_better, number, order, title
+from pipelines.report.render import write_pages
 from pipelines.sweep.figures import LOSS, curves, importance_bars, is_number
 from pipelines.sweep.record import Entry, entries
 from pipelines.sweep.space import text
@@ -24,11 +24,7 @@ PANELS = 4  # metrics drawn
 
 
 def write_sweep(run_id: str, tracker: Tracker, folder: Path) -> str:
-    """Write the report of sweep `run_id` into `folder`; returns it as Markdown.
-
-    Raises:
-        UserError: if `run_id` is no sweep.
-    """
+    """Write the report of sweep `run_id` into `folder`; returns it as Markdown."""
     run = tracker.client.get_run(run_id)
     trials, tags = entries(run, tracker), run.data.tags
     goal, names = tags["goal"], list(json.loads(tags["names"]).values())
@@ -47,6 +43,7 @@ def write_sweep(run_id: str, tracker: Tracker, folder: Path) -> str:
         "sweep": tags["recipe"],
         "benchmark": tags["benchmark"],
         "run_id": run_id,
+        "command": tags.get("command", ""),
         "goal": said(goal),
         "names": names,
         "metrics": [said(name) for name in metrics],
@@ -55,16 +52,7 @@ def write_sweep(run_id: str, tracker: Tracker, folder: Path) -> str:
         "weights": weights,
         "figures": {file: b64encode(png).decode() for file, png in figures.items()},
     }
-    templates = Environment(
-        loader=PackageLoader("pipelines.report"),
-        autoescape=lambda name: bool(name and name.endswith("html")),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    for kind in ("html", "md"):
-        page = templates.get_template(f"sweep.{kind}").render(values)
-        (folder / f"sweep.{kind}").write_text(page, encoding="utf-8")
+    write_pages("sweep", values, folder)
     content = {
         "sweep": tags["recipe"],
         "mlflow_run_id": run_id,

@@ -1,0 +1,25 @@
+"""Fill the templates of a report."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+
+def rendered(file: str, values: Mapping[str, Any]) -> str:
+    """The template `file` with values in it."""
+    templates = Environment(
+        loader=PackageLoader("pipelines.report"),
+        autoescape=lambda name: bool(name and name.endswith("html")),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return templates.get_template(file).render(values)
+
+
+def write_pages(name: str, values: Mapping[str, Any], folder: Path) -> None:
+    """Write `<name>.html` and `<name>.md` into `folder`, from the templates of these names."""
+    for file in (f"{name}.html", f"{name}.md"):
+        (folder / file).write_text(rendered(file, values), encoding="utf-8")
