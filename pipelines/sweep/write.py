@@ -46,6 +46,7 @@ def write_sweep(run_id: str, tracker: Tracker, folder: Path) -> str:
         "command": tags.get("command", ""),
         "goal": said(goal),
         "names": names,
+        "varied": varied,
         "metrics": [said(name) for name in metrics],
         "lines": [line(one, metrics, one in winners) for one in trials],
         "best": best and best_said(best, goal),
