@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from urllib.parse import urlencode
 
 from playwright.sync_api import Page, expect, sync_playwright
@@ -32,6 +33,18 @@ def complaints(page: Page) -> list[str]:
     page.on("pageerror", lambda error: said.append(str(error)))
     page.on("requestfailed", lambda request: said.append(request.url[:80]))
     return said
+
+
+def opened(page: Page, file: Path) -> list[str]:
+    """What the browser complains about while a file is opened."""
+    said = complaints(page)
+    page.goto(file.as_uri())
+    return said
+
+
+def overflows(page: Page) -> bool:
+    """Whether the page is wider than the window."""
+    return page.evaluate("document.documentElement.scrollWidth > innerWidth")
 
 
 def open_comparison(page: Page, server: str, experiment: str, runs: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ from playwright.sync_api import Page
 
 from pipelines.report.write import write_report
 from pipelines.tracking import Tracker
-from tests.browser import CHROMIUM, DESKTOP, PHONE, browser, complaints
+from tests.browser import CHROMIUM, DESKTOP, PHONE, browser, opened, overflows
 from tests.pipelines.conftest import Pair
 from tests.pipelines.report.conftest import FIRST, Written
 
@@ -36,17 +36,6 @@ def crowded(written: Written, tracker: Tracker, tmp_path: Path) -> Path:
     tracker.tag(written.runs[f"knn[{FIRST}]"], encoder=LONG, versions=versions, code=LONG)
     write_report(written.parent, tracker, tmp_path / "report")
     return tmp_path / "report" / "report.html"
-
-
-def opened(page: Page, file: Path) -> list[str]:
-    """What the browser complains about while the report is opened."""
-    said = complaints(page)
-    page.goto(file.as_uri())
-    return said
-
-
-def overflows(page: Page) -> bool:
-    return page.evaluate("document.documentElement.scrollWidth > innerWidth")
 
 
 def colours(page: Page, selector: str) -> list[int]:
