@@ -1,3 +1,4 @@
+import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,7 +11,7 @@ from mlflow.entities import Dataset, DatasetInput
 
 from mae_core import UserError
 from mae_core.stage import Metric, StageResult
-from pipelines.tracking import PARAM_LIMIT, Tracker, flatten, tracking_uri
+from pipelines.tracking import PARAM_LIMIT, PASSWORD, USER, Tracker, flatten, tracking_uri
 
 TAGS = {"stage": "knn", "encoder": "random", "recipe": "tiny", "fingerprint": "f"}
 TREES = st.recursive(
@@ -196,9 +197,12 @@ def test_a_link_to_a_server_has_no_password(tracker: Tracker) -> None:
     assert tracker.link("1") == link
 
 
-def test_a_password_in_the_address_is_in_no_message() -> None:
+def test_a_password_in_the_address_is_in_no_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (USER, PASSWORD):
+        monkeypatch.setenv(name, "")
     with pytest.raises(UserError, match="no MLflow tracking at") as error:
-        Tracker("http://someone:canary@127.0.0.1:9/mlflow")
+        Tracker("http://someone:canary%40@127.0.0.1:9/mlflow")
+    assert (os.environ[USER], os.environ[PASSWORD]) == ("someone", "canary@")
     assert "canary" not in str(error.value) and "127.0.0.1:9" in str(error.value)
 
 
