@@ -21,7 +21,7 @@ def curves(trials: Sequence[Entry], names: Sequence[str], metrics: Sequence[str]
     Points are trials with their intervals; a line goes through the means of each value, where
     trials share values or nothing else varies.
     """
-    size = (4.2 * len(names) + 0.6, 2.7 * len(metrics) + 0.3)
+    size = (5.0 * len(names) + 0.6, 2.7 * len(metrics) + 0.3)
     figure = Figure(figsize=size, layout="constrained")
     grid = figure.subplots(len(metrics), len(names), squeeze=False, sharex="col", sharey="row")
     for metric, axes in zip(metrics, grid, strict=True):
