@@ -21,6 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from mae_core.errors import UserError
 from mae_core.stage import StageResult
 from pipelines.artifacts import SHA256, fetch, files, remove, send
+from pipelines.launch import StageInterrupted
 from pipelines.patience import http_status
 
 EXPERIMENT = "mae-bench"
@@ -236,7 +237,8 @@ class Tracker:
         try:
             yield
         except BaseException as error:
-            status = "FAILED" if isinstance(error, Exception) else "KILLED"
+            killed = isinstance(error, StageInterrupted) or not isinstance(error, Exception)
+            status = "KILLED" if killed else "FAILED"
             self.end_children(run_id, status)
             self.end(run_id, status)
             raise
