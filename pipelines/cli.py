@@ -20,6 +20,7 @@ from rich.markup import escape
 from mae_core.errors import UserError
 from pipelines.data_commands import app as data_app
 from pipelines.launch import BenchmarkFailed, StageFailed, StageInterrupted
+from pipelines.report_commands import app as report_app
 from pipelines.stages import STAGES
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ app = typer.Typer(
     help="Is this masked-autoencoder pretraining worth it, and where does it transfer?",
 )
 app.add_typer(data_app, name="data")
+app.add_typer(report_app)
 
 Overrides = Annotated[
     list[str] | None,
@@ -303,57 +305,6 @@ def quiet() -> Iterator[None]:
     with redirect_stdout(StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
-
-
-@app.command()
-def report(
-    run_id: Annotated[str, typer.Argument(help="MLflow run id of a benchmark or a sweep.")],
-    out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("report"),
-    watts: Annotated[
-        float | None, typer.Option(min=0.1, help="Power of a stage, to estimate its energy.")
-    ] = None,
-) -> None:
-    """Write the report of a benchmark or a sweep again, from MLflow alone."""
-    from pipelines.report.write import write_report
-    from pipelines.sweep.record import is_sweep
-    from pipelines.sweep.write import write_sweep
-    from pipelines.tracking import Tracker
-
-    tracker = Tracker()
-    if is_sweep(run_id, tracker):
-        write_sweep(run_id, tracker, out)
-        print(out / "sweep.html")
-    else:
-        write_report(run_id, tracker, out, watts)
-        print(out / "report.html")
-
-
-@app.command()
-def compare(
-    runs: Annotated[
-        list[str],
-        typer.Argument(help="MLflow run ids of benchmarks, or how they begin.", metavar="RUN..."),
-    ],
-    out: Annotated[Path, typer.Option(help="Folder for the files.")] = Path("compare"),
-) -> None:
-    """Show how benchmarks differ from the first: numbers, and the config keys behind them."""
-    from pipelines.compare import compare as compare_runs
-    from pipelines.tracking import Tracker
-
-    compare_runs(runs, Tracker(), out, Console(highlight=False))
-
-
-@app.command()
-def leaderboard(
-    task: Annotated[
-        str, typer.Argument(help="A task, such as knn, or a metric: few-shot/5way1shot.")
-    ],
-) -> None:
-    """Rank every encoder that was ever tested on a task with the same protocol."""
-    from pipelines.leaderboard import leaderboard as show
-    from pipelines.tracking import Tracker
-
-    show(task, Tracker(), Console(highlight=False))
 
 
 @app.command()

@@ -59,7 +59,7 @@ from pipelines.slots import Slots
 from pipelines.stages import data_digests
 from pipelines.tracking import Tracker, check_parameter
 
-REPORT = "report"  # folder of a work dir
+REPORT = "report"  # folder of a work dir, and of the run's artifacts
 CPU_ONLY = ("few-shot",)  # stages that need no GPU once features are there
 RETRY_AFTER = 10  # seconds
 CAUSES_LIMIT = 4000  # characters in all; MLflow cuts a tag after 8000, and JSON escapes some
@@ -354,10 +354,16 @@ def report_task(setting: Setting) -> Path:
     assert setting.parent is not None
     folder = setting.work_dir / REPORT
     table = write_report(setting.parent, setting.tracker, folder)
-    for file in sorted(folder.iterdir()):
-        setting.tracker.artifact(setting.parent, file, "report")
+    return publish(setting, folder / "report.html", table)
+
+
+def publish(setting: Setting, page: Path, table: str) -> Path:
+    """Make a report's files artifacts of MLflow, its table and a link Prefect's; its folder."""
+    assert setting.parent is not None
+    for file in sorted(page.parent.iterdir()):
+        setting.tracker.artifact(setting.parent, file, REPORT)
     create_markdown_artifact(table, key="mae-bench-report")
     if link := setting.tracker.link(setting.parent):
-        create_link_artifact(link, "the benchmark in MLflow", key="mae-bench-mlflow")
-    setting.display.say(f"report: {folder / 'report.html'}")
-    return folder
+        create_link_artifact(link, "this run in MLflow", key="mae-bench-mlflow")
+    setting.display.say(f"report: {page}")
+    return page.parent

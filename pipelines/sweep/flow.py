@@ -7,14 +7,13 @@ from threading import Semaphore
 from typing import Any
 
 from prefect import allow_failure, flow, task
-from prefect.artifacts import create_link_artifact, create_markdown_artifact
 from prefect.states import Cancelled, Completed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from pipelines.cell import Setting, alone
 from pipelines.commands import command_line
 from pipelines.display import Display
-from pipelines.flow import REPORT, Future, Place, cause_of, data_below, said_of
+from pipelines.flow import REPORT, Future, Place, cause_of, data_below, publish, said_of
 from pipelines.launch import (
     BenchmarkFailed,
     StageInterrupted,
@@ -141,10 +140,4 @@ def report_task(setting: Setting) -> Path:
     assert setting.parent is not None
     folder = setting.work_dir / REPORT
     table = write_sweep(setting.parent, setting.tracker, folder)
-    for file in sorted(folder.iterdir()):
-        setting.tracker.artifact(setting.parent, file, "report")
-    create_markdown_artifact(table, key="mae-bench-sweep")
-    if link := setting.tracker.link(setting.parent):
-        create_link_artifact(link, "the sweep in MLflow", key="mae-bench-mlflow")
-    setting.display.say(f"report: {folder / 'sweep.html'}")
-    return folder
+    return publish(setting, folder / "sweep.html", table)
