@@ -44,10 +44,9 @@ def timed(recipe: str, folder: Path, **parameters: bool) -> float:
     return time.perf_counter() - begun - clock.seconds
 
 
-def write_recipe(folder: Path, stages: int) -> str:
-    """The demo's kNN of the row 'random' with that many seeds."""
+def write_recipe(folder: Path, task: str, stages: int) -> str:
+    """A kNN stage of the row 'random' with that many seeds."""
     path = folder / f"{stages}-stages.py"
-    task = load_config("demo", "benchmarks").tasks["knn"]
     path.write_text(
         f"seed = 0\nslots = 1\npretrain = ''\nencoders = ['random']\n"
         f"tasks = {{'knn': '{task}'}}\nrepeats = {{'knn': {stages}}}\n"
@@ -67,15 +66,19 @@ def main() -> None:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--stages", nargs=2, type=int, default=[2, 10], metavar=("FEW", "MANY"))
-    few, many = parser.parse_args().stages
+    parser.add_argument("--knn", default=load_config("demo", "benchmarks").tasks["knn"])
+    arguments = parser.parse_args()
+    few, many = arguments.stages
     os.environ.update(ENVIRONMENT)
     rows: dict[str, list[float]] = {"computed": [], "reused": []}
     with tempfile.TemporaryDirectory() as name, prefect_test_harness():
         folder = Path(name)
         os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
-        timed(write_recipe(folder, 1), folder / "first")  # makes the tables, loads the modules
+        timed(
+            write_recipe(folder, arguments.knn, 1), folder / "first"
+        )  # makes the tables, loads the modules
         for stages in (few, many):
-            recipe, work = write_recipe(folder, stages), folder / str(stages)
+            recipe, work = write_recipe(folder, arguments.knn, stages), folder / str(stages)
             rows["computed"].append(timed(recipe, work, fresh=True))
             rows["reused"].append(timed(recipe, work))
     print(machine("cpu"))

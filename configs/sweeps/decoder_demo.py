@@ -2,7 +2,7 @@
 #   mae-bench sweep decoder_demo
 _base_ = "../_base_/sweep.py"
 recipe = "demo"
-overrides = ["pretrain=pretrain/vit-micro-p6_1xb128-24e-knn_demo"]
+overrides = ["pretrain=pretrain/vit-micro-p6_1xb128-24e_demo_knn"]
 tasks = ["knn"]
 goal = "knn/top1"
 parameters = {

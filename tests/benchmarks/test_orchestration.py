@@ -5,25 +5,27 @@ from pathlib import Path
 
 import pytest
 
-from tests.tiny import write_configs, write_images, write_recipe
+from tests.tiny import write_configs, write_images
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_time_around_stages_is_what_their_processes_leave(tmp_path: Path) -> None:
+def test_the_time_is_split_into_that_of_stages_and_of_benchmarks(tmp_path: Path) -> None:
     configs = write_configs(tmp_path / "configs", write_images(tmp_path / "data"))
-    recipe = write_recipe(configs, ("knn",), ("random",))
-    command = ["-m", "benchmarks.orchestration", "--recipe", str(recipe), "--tasks", "knn"]
+    options = ["--stages", "1", "2", "--knn", str(configs / "knn.py")]
     done = subprocess.run(
-        [sys.executable, *command],
+        [sys.executable, "-m", "benchmarks.orchestration", *options],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         text=True,
         stdout=subprocess.PIPE,
         check=True,
     )
-    lines = [line for line in done.stdout.splitlines() if line.startswith("| 1,")]
-    computed, reused = ([float(cell) for cell in line.split("|")[2:5]] for line in lines)
-    for seconds, processes, around in (computed, reused):
-        assert around == pytest.approx(seconds - processes, abs=0.11)
-    assert computed[1] > 0 and reused[1] == 0
+    kinds = ("| computed", "| reused")
+    lines = [line for line in done.stdout.splitlines() if line.startswith(kinds)]
+    assert len(lines) == 2
+    for line in lines:
+        one, two, stage, benchmark = (float(cell) for cell in line.split("|")[2:6])
+        assert one > 0 and two > 0
+        assert stage + benchmark == pytest.approx(one, abs=0.11)
+        assert 2 * stage + benchmark == pytest.approx(two, abs=0.11)

@@ -25,7 +25,8 @@ from mae_core.stage import SilentReporter
 from pipelines.stages import STAGES
 from tests.tiny import write_images
 
-ALL = sorted(p for p in CONFIG_ROOT.rglob("*.py") if p.parent.name not in ("_base_", "benchmarks"))
+OTHER = ("_base_", "benchmarks", "sweeps")
+ALL = sorted(p for p in CONFIG_ROOT.rglob("*.py") if p.parent.name not in OTHER)
 PRETRAIN = sorted(p.stem for p in (CONFIG_ROOT / "pretrain").glob("*.py"))
 IN1K = [name for name in PRETRAIN if name.endswith("_in1k")]
 SMALL = [name for name in PRETRAIN if "_small" in name]

@@ -1,5 +1,5 @@
 # The demo's pretraining, with the encoder's kNN accuracy every second epoch.
-#   mae-bench pretrain pretrain/vit-micro-p6_1xb128-24e-knn_demo
+#   mae-bench pretrain pretrain/vit-micro-p6_1xb128-24e_demo_knn
 _base_ = "vit-micro-p6_1xb128-24e_demo.py"
 custom_imports = dict(imports=["downstream.classification.monitor"])
 custom_hooks = [
