@@ -10,7 +10,12 @@ from queue import Queue
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterId,
+    LogFilter,
+    LogFilterFlowRunId,
+)
 from prefect.client.schemas.objects import FlowRun
 
 from pipelines.deploy import FORGETS
@@ -83,6 +88,13 @@ def hang(services: Services, configs: Path, recipe: Path, **parameters: object) 
     return run
 
 
+def logs(services: Services, flow_run: FlowRun) -> list[str]:
+    """The lines that Prefect's UI shows of a flow run."""
+    mine = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[flow_run.id]))
+    with services.client() as client:
+        return [line.message for line in client.read_logs(mine)]
+
+
 def hanging(configs: Path) -> Path:
     """The file that the hanging stage writes, with its process and its child."""
     return configs / "pretrain.hangs"
@@ -101,6 +113,8 @@ def test_a_failed_cell_leaves_the_rest_and_is_told(
     assert f"/runs/flow-run/{run.id}" in message
     report = json.loads((recipe.parent / "work" / "report" / "report.json").read_text())
     assert [row["encoder"] for row in report["rows"]] == ["random"]
+    said = "\n".join(logs(services, run))
+    assert "knn[random]: starts" in said and "pretrain[mae]: failed" in said
     assert services.wait(services.submit(**run.parameters)).state_name == "Completed"
     assert listener[1].empty()
 
