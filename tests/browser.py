@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 from playwright.sync_api import Page, expect, sync_playwright
 
+expect.set_options(timeout=60_000)  # milliseconds; pages are slow beside trainings
 CHROMIUM = shutil.which("chromium")
 DESKTOP, PHONE = 1280, 390  # CSS pixels
 MLFLOWS_OWN = (  # what its pages say without any run of ours
@@ -53,9 +54,7 @@ def open_comparison(page: Page, server: str, experiment: str, runs: Sequence[str
     page.goto(f"{server}/#/compare-runs?{query}")
     page.get_by_role("button", name="Close").first.click()  # the assistant
     page.get_by_role("button", name="Toggle sidebar").click()
-    expect(page.get_by_role("heading", name=f"Comparing {len(runs)} Runs")).to_be_visible(
-        timeout=60_000
-    )
+    expect(page.get_by_role("heading", name=f"Comparing {len(runs)} Runs")).to_be_visible()
 
 
 def choose_metric(page: Page, name: str) -> None:

@@ -157,16 +157,16 @@ def test_prefects_ui_shows_the_graph_the_table_and_the_progress(
     assert {tasks[name].id for name in cells} <= upstream["report"]
 
     page.goto(f"{address}/runs/flow-run/{run.id}")
-    expect(page.get_by_text("Completed", exact=True).first).to_be_visible(timeout=60_000)
-    expect(page.locator("canvas").first).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("Completed", exact=True).first).to_be_visible()
+    expect(page.locator("canvas").first).to_be_visible()
     page.wait_for_timeout(3000)  # until the graph is drawn
     shoot(page, "prefect-run", tmp_path)
     page.get_by_text("Task Runs", exact=True).click()
     for name in cells:
-        expect(page.get_by_text(name, exact=True).first).to_be_visible(timeout=60_000)
+        expect(page.get_by_text(name, exact=True).first).to_be_visible()
     page.goto(f"{address}/artifacts/artifact/{table.id}")
     for text in ("mae", "random", "kNN, top-1"):
-        expect(page.get_by_text(text, exact=True).first).to_be_visible(timeout=60_000)
+        expect(page.get_by_text(text, exact=True).first).to_be_visible()
     shoot(page, "prefect-table", tmp_path)
 
 
@@ -184,7 +184,7 @@ def test_mlflows_ui_shows_the_child_runs_below_the_benchmark(
         "button"
     ).first.click()
     for name in ("pretrain[mae]", f"{TASKS[0]}[random]"):
-        expect(page.get_by_text(name, exact=True).first).to_be_visible(timeout=60_000)
+        expect(page.get_by_text(name, exact=True).first).to_be_visible()
     shoot(page, "mlflow-runs", tmp_path)
 
 
@@ -198,10 +198,11 @@ def test_mlflows_ui_compares_two_encoders(
     found = client.search_runs([experiment], "tags.stage = 'finetune'")
     runs = sorted(found, key=lambda run: run.info.run_name)
     server = f"http://127.0.0.1:{services.mlflow_port}"
+    page = page.context.browser.new_page(viewport=page.viewport_size)  # a visitor's first page
     open_comparison(page, server, experiment, [run.info.run_id for run in runs])
     page.get_by_role("switch").first.click()  # of the parameters only those that differ
     row = page.get_by_role("row").filter(has_text="encoder.name")
-    expect(row).to_have_text("encoder.namemaerandom", timeout=60_000)
+    expect(row).to_have_text("encoder.namemaerandom")
     choose_metric(page, "fine-tune/top1")
     shoot(page, "mlflow-compare", tmp_path)
 
