@@ -17,8 +17,8 @@ from tests.browser import (
     PHONE,
     browser,
     choose_metric,
-    complaints,
     open_comparison,
+    opened,
 )
 from tests.services import Services
 
@@ -104,8 +104,7 @@ def test_the_report_is_a_page(
 ) -> None:
     with browser(width) as page:
         page.emulate_media(color_scheme=scheme)
-        said = complaints(page)
-        page.goto((deployed / "report" / "report.html").as_uri())
+        said = opened(page, deployed / "report" / "report.html")
         shoot(page, name, tmp_path)
     assert said == []
 

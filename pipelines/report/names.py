@@ -37,7 +37,7 @@ SECONDARY = re.compile(
     r"(supervise|partial-finetune|analyze|suite)/|evaluate/c_|.*(_k\d+|_logistic|_ridge)$"
     r"|detect/.*_AP(75|_small|_medium|_large)$|segment/.*_"
 )
-MCE = "evaluate/mCE"
+MCE, LOSS = "evaluate/mCE", "pretrain/loss"
 
 
 def metrics_of(stage: str, names: list[str]) -> list[str]:
@@ -61,8 +61,8 @@ def is_headline(name: str) -> bool:
 
 
 def lower_is_better(name: str) -> bool:
-    """Whether the metric is an error."""
-    return name == MCE
+    """Whether the metric is an error or a loss."""
+    return name in (MCE, LOSS)
 
 
 def is_share(name: str) -> bool:

@@ -8,10 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipelines.report.figures import COLOURS, lighten, png
-from pipelines.report.names import title
+from pipelines.report.names import LOSS, title
 from pipelines.sweep.record import Entry
 
-LOSS = "pretrain/loss"
 WIDE = 8  # from this ratio of the largest to the smallest value on, an axis is logarithmic
 
 

@@ -85,7 +85,7 @@ class Sweep:
     @property
     def lower_is_better(self) -> bool:
         """Whether the goal is to be small."""
-        return self.goal == "pretrain/loss" or lower_is_better(self.goal)
+        return lower_is_better(self.goal)
 
     @property
     def watched(self) -> str:

@@ -16,6 +16,7 @@ from pipelines.launch import StageInterrupted
 from pipelines.matrix import planned_cells
 from pipelines.patience import AWAY
 from pipelines.report.collect import numbers
+from pipelines.report.names import LOSS
 from pipelines.sweep.record import PRUNED, WATCHED, start_trial
 from pipelines.sweep.space import Sweep
 from pipelines.sweep.study import Past
@@ -112,8 +113,8 @@ def metrics(outcomes: list[Outcome], tracker: Tracker) -> dict[str, float]:
         if row.ci95 is not None:
             values[f"{name}_ci95"] = row.ci95
     for outcome in outcomes:
-        if "pretrain/loss" in outcome.result.metrics:
-            values["pretrain/loss"] = outcome.result.metrics["pretrain/loss"].value
+        if LOSS in outcome.result.metrics:
+            values[LOSS] = outcome.result.metrics[LOSS].value
     return values
 
 

@@ -11,9 +11,9 @@ import numpy as np
 import optuna
 from optuna.trial import create_trial
 
-from pipelines.report.names import is_headline, lower_is_better, number, order, title
+from pipelines.report.names import LOSS, is_headline, lower_is_better, number, order, title
 from pipelines.report.render import write_pages
-from pipelines.sweep.figures import LOSS, curves, importance_bars, is_number
+from pipelines.sweep.figures import curves, importance_bars, is_number
 from pipelines.sweep.record import Entry, entries
 from pipelines.sweep.space import text
 from pipelines.tracking import Tracker
@@ -96,7 +96,7 @@ def best_of(trials: Sequence[Entry], goal: str) -> Best | None:
         Best(without_seed(g[0].values), float(np.mean([t.metrics[goal] for t in g])), tuple(g))
         for g in groups.values()
     ]
-    choose = min if goal == LOSS or lower_is_better(goal) else max
+    choose = min if lower_is_better(goal) else max
     return choose(found, key=lambda best: best.value, default=None)
 
 
