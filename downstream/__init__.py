@@ -1,1 +1,5 @@
 """Tasks on top of an encoder."""
+
+from downstream.operators import register
+
+register()  # before anything imports `mmcv.ops`, as mmdet and mmseg do
