@@ -4,7 +4,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -54,6 +54,7 @@ from pipelines.matrix import planned_cells
 from pipelines.progress import StageProgress
 from pipelines.recipe import Recipe, choices, load_recipe
 from pipelines.report.write import write_report
+from pipelines.schedule import Planned, by_urgency, earlier_seconds
 from pipelines.server import FLOW_NAME, INCOMPLETE, end_with_worker
 from pipelines.slots import Slots
 from pipelines.stages import data_digests
@@ -228,9 +229,7 @@ def run_matrix(
     """Run all cells; by name the future, which is done, and the cell that made its encoder."""
     cells: dict[str, tuple[Future, str]] = {}
     planned = list(planned_cells(plan))
-    planned.sort(key=lambda item: item[0].encoder == "mae" and item[0].stage != "pretrain")
-    devices = setting.resources.devices
-    slots = None if ray else Slots(plan.slots, visible_gpus(), devices)
+    slots = None if ray else slots_for(plan, planned, setting)
     with ray_runner(ray) if ray else ThreadPoolTaskRunner() as runner, stopping_on_error():
         try:
             for cell, takes in planned:
@@ -244,11 +243,10 @@ def run_matrix(
                 upstream = cells[takes][0] if takes else None
                 parameters = {"cell": cell, "setting": setting, "slots": slots}
                 parameters |= {"digests": digests, "upstream": upstream}
+                parameters["followers"] = [other.name for other, of in planned if of == cell.name]
                 gpu = cell.stage not in CPU_ONLY
                 with needs(setting.resources, gpu) if ray else nullcontext():
                     cells[cell.name] = runner.submit(named, parameters), takes or ""
-                if slots and not takes:
-                    slots.let_come(cell.name)
             for future, _ in cells.values():
                 future.wait()
         except BaseException:
@@ -257,6 +255,15 @@ def run_matrix(
                     cancel(future for future, _ in cells.values())
             raise
     return cells
+
+
+def slots_for(plan: Recipe, planned: Planned, setting: Setting) -> Slots:
+    """Slots of this machine, where the cell with the longest way to go comes first."""
+    seconds = earlier_seconds(plan.name, setting.tracker)
+    urgency = by_urgency(planned, seconds)
+    slots = Slots(plan.slots, visible_gpus(), setting.resources.devices, urgency)
+    slots.expect(cell.name for cell, takes in planned if not takes)
+    return slots
 
 
 def note_outcomes(cells: Mapping[str, tuple[Future, str]], setting: Setting) -> dict[str, str]:
@@ -294,6 +301,7 @@ def run_stage(
     slots: Slots | None,
     digests: Mapping[str, str],
     upstream: Outcome | None,
+    followers: Sequence[str],
 ) -> State[Outcome]:
     """One cell, reused or computed as soon as there is a slot, if slots are ours to give.
 
@@ -303,32 +311,40 @@ def run_stage(
         slots: of this flow run; None where Ray schedules.
         digests: of the data that the flow run has checked.
         upstream: whose checkpoint is the cell's encoder, if it is not there yet.
+        followers: names of the cells that wait for this one's checkpoint.
     """
     check_same_data(cell.config, digests)
     if upstream is not None:
         cell = fed(cell, upstream)
     setting = replace(setting, display=StageProgress(setting.display, cell.name))
     try:
-        outcome = run_cell(cell, setting, partial(slot_for, cell, setting.work_dir, slots))
+        slot = partial(slot_for, cell, setting.work_dir, slots, followers)
+        outcome = run_cell(cell, setting, slot)
     except StageInterrupted as error:
         return Cancelled(message=str(error))
     finally:
         if slots:
-            slots.came(cell.name)
+            slots.arrived(cell.name)
     name = "Cached" if outcome.status == "reused" else "Completed"
     return Completed(name=name, message=f"MLflow run {outcome.run_id}", data=outcome)
 
 
 @contextmanager
-def slot_for(cell: Cell, work_dir: Path, slots: Slots | None) -> Iterator[tuple[str, ...] | None]:
-    """A slot and its GPUs; on a machine with GPUs, a cell that needs none does not wait for one."""
+def slot_for(
+    cell: Cell, work_dir: Path, slots: Slots | None, followers: Sequence[str] = ()
+) -> Iterator[tuple[str, ...] | None]:
+    """A slot and its GPUs; on a machine with GPUs, a cell that needs none does not wait for one.
+
+    When the cell is done, its slot is kept for a moment for those that follow it.
+    """
     if slots is None:
         yield None
     elif visible_gpus() and needs_no_gpu(cell, work_dir):
         yield ()
     else:
-        with slots.taken(cell.name) as gpus:
+        with slots.acquire(cell.name) as gpus:
             yield gpus
+            slots.expect(followers)
 
 
 def needs_no_gpu(cell: Cell, work_dir: Path) -> bool:

@@ -3,7 +3,7 @@
 _base_ = ["../_base_/demo.py", "../_base_/mask_rcnn_small.py"]
 data_root = "demo/scenes"
 train_data = dict(images="train", annotations="instances_train.json")
-val_data = dict(images="val", annotations="instances_val.json")
+val_data = dict(images="test", annotations="instances_test.json")  # chosen on val
 image = dict(size=96, jitter=None, crop=None, flip=0.5)
 max_detections = 30  # of an image
 encoder = dict(drop_path=0.1)

@@ -7,7 +7,7 @@
 _base_ = ["../_base_/demo.py", "../_base_/upernet_small.py"]
 data_root = "demo/scenes"
 train_data = dict(images="train", masks="train_masks", annotations="instances_train.json")
-val_data = dict(images="val", masks="val_masks")
+val_data = dict(images="test", masks="test_masks")  # chosen on val
 background_weight = 0.3
 image = dict(scale=(96, 96), jitter=None, crop=30, flip=0.5, photometric=False)
 model = dict(

@@ -5,6 +5,7 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,9 @@ from mae_core.errors import UserError
 
 log = logging.getLogger(__name__)
 
-GENERATOR_VERSION = 1  # a change of the written files is a new version
+GENERATOR_VERSION = 2  # a change of the written files is a new version
 SPLITS = {"train": "train", "val": "t10k"}  # ours: Fashion-MNIST's
+SCENES = {"train": ("train",), "val": ("val", "test")}  # ours: those of scenes from the same photos
 MIN_CANVAS = 64  # room for the largest turned garment
 
 Progress = Callable[[int, int], None]
@@ -33,7 +35,8 @@ class DemoSpec:
 
     Attributes:
         train_images, val_images: multiples of 10 (classes); at most 60,000 and 10,000.
-        train_scenes, val_scenes: at least 1.
+        train_scenes, val_scenes, test_scenes: at least 1. Recipes are chosen on val, reported on
+            test.
         canvas: pixels a side of a scene, at least 64.
         seed: of the choice of images and of the scenes.
 
@@ -45,6 +48,7 @@ class DemoSpec:
     val_images: int = 2_000
     train_scenes: int = 1_200
     val_scenes: int = 150
+    test_scenes: int = 150
     canvas: int = 96
     seed: int = 0
 
@@ -56,6 +60,7 @@ class DemoSpec:
         for name, least in (
             ("train_scenes", 1),
             ("val_scenes", 1),
+            ("test_scenes", 1),
             ("canvas", MIN_CANVAS),
             ("seed", 0),
         ):
@@ -65,7 +70,12 @@ class DemoSpec:
     @property
     def total(self) -> int:
         """Pictures to write, semantic masks not counted."""
-        return self.train_images + self.val_images + self.train_scenes + self.val_scenes
+        return self.train_images + self.val_images + self.scenes
+
+    @property
+    def scenes(self) -> int:
+        """Scenes of all splits."""
+        return self.train_scenes + self.val_scenes + self.test_scenes
 
     def identity(self) -> dict[str, int]:
         """All that decides the files' content."""
@@ -79,9 +89,9 @@ def prepare_demo(
 
     ```
     classification/{train,val}/<class>/<index>.png   28x28 grey, as many of each class
-    scenes/{train,val}/<number>.png                  canvas x canvas grey
-    scenes/instances_{train,val}.json                COCO, categories 1..10, visible parts
-    scenes/{train,val}_masks/<number>.png            grey: 0 background, 1..10 category
+    scenes/{train,val,test}/<number>.png             canvas x canvas grey
+    scenes/instances_{train,val,test}.json           COCO, categories 1..10, visible parts
+    scenes/{train,val,test}_masks/<number>.png       grey: 0 background, 1..10 category
     dataset.json                                     source, checksums, licence, parameters
     ```
     `<index>` is the image's place in Fashion-MNIST's `train` (train) or `t10k` (val) split.
@@ -147,7 +157,7 @@ def _write(folder: Path, location: Location, spec: DemoSpec, progress: Progress)
         "licence": fashion_mnist.LICENCE,
         "sha256_of_content": fashion_mnist.SHA256,
         "identity": spec.identity(),
-        "pictures": spec.total + spec.train_scenes + spec.val_scenes,
+        "pictures": spec.total + spec.scenes,
     }
     (folder / "dataset.json").write_text(json.dumps(about, indent=2) + "\n")
 
@@ -155,13 +165,14 @@ def _write(folder: Path, location: Location, spec: DemoSpec, progress: Progress)
 def _pictures(folder: Path, splits: dict[str, Split], spec: DemoSpec) -> Iterator[Path]:
     """Write everything but `dataset.json`, yielding each picture's path."""
     for number, (name, source) in enumerate(SPLITS.items()):
-        images, scenes = getattr(spec, f"{name}_images"), getattr(spec, f"{name}_scenes")
         for_images, for_scenes = np.random.default_rng([spec.seed, number]).spawn(2)
-        split = splits[source]
+        split, images = splits[source], getattr(spec, f"{name}_images")
         yield from _write_images(folder / "classification" / name, split, images, for_images)
-        yield from _write_scenes(
-            folder / "scenes", name, generate_scenes(split, scenes, spec.canvas, for_scenes)
-        )
+        counts = {part: getattr(spec, f"{part}_scenes") for part in SCENES[name]}
+        # One run of the generator, which takes no garment twice: val and test share none.
+        scenes = generate_scenes(split, sum(counts.values()), spec.canvas, for_scenes)
+        for part, count in counts.items():
+            yield from _write_scenes(folder / "scenes", part, source, islice(scenes, count))
 
 
 def _write_images(
@@ -174,7 +185,7 @@ def _write_images(
             yield _save(split.images[index], folder / name / f"{index:05d}.png")
 
 
-def _write_scenes(folder: Path, name: str, scenes: Iterable[Scene]) -> Iterator[Path]:
+def _write_scenes(folder: Path, name: str, source: str, scenes: Iterable[Scene]) -> Iterator[Path]:
     for part in (name, f"{name}_masks"):
         (folder / part).mkdir(parents=True)
     named = {}
@@ -183,7 +194,7 @@ def _write_scenes(folder: Path, name: str, scenes: Iterable[Scene]) -> Iterator[
         named[file] = scene
         _save(scene.semantic(), folder / f"{name}_masks" / file)
         yield _save(scene.image, folder / name / file)
-    annotations = coco_file(named, CLASSES, SPLITS[name])
+    annotations = coco_file(named, CLASSES, source)
     (folder / f"instances_{name}.json").write_text(json.dumps(annotations))
 
 

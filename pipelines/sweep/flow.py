@@ -123,7 +123,7 @@ def trial_task(job: Job, slots: Slots) -> State[Any]:
     """One trial, as soon as there is a slot."""
     display = StageProgress(job.setting.display, job.label)
     try:
-        with slots.taken(job.label) as gpus:
+        with slots.acquire(job.label) as gpus:
             resources = replace(job.setting.resources, gpus=gpus)
             setting = replace(job.setting, display=display, resources=resources)
             value = run_trial(replace(job, setting=setting))

@@ -42,7 +42,7 @@ def most_at_once(pools: list[Slots]) -> int:
 
     def work(pool: Slots) -> None:
         nonlocal inside, most
-        with pool.taken():
+        with pool.acquire():
             with lock:
                 inside += 1
                 most = max(most, inside)
@@ -63,23 +63,51 @@ def test_a_flow_has_its_own_slots(prefect: None) -> None:
     assert most_at_once([pool] * 4) == 2
 
 
-def test_who_is_let_come_first_has_the_first_slot(prefect: None) -> None:
-    pool, order = Slots(1), []
+def order_of_work(pool: Slots, cells: dict[str, float]) -> list[str]:
+    """The order in which cells have the slot, each of which asks after some seconds."""
+    order: list[str] = []
 
-    def work(name: str, checks: float) -> None:
-        time.sleep(checks)
-        with pool.taken(name):
+    def work(name: str, seconds: float) -> None:
+        time.sleep(seconds)
+        with pool.acquire(name):
             order.append(name)
             time.sleep(0.3)
 
-    threads = []
-    for name, checks in (("pretrain", 0.5), ("segment", 0.2), ("knn", 0.0)):
-        threads.append(threading.Thread(target=work, args=[name, checks]))
-        threads[-1].start()
-        pool.let_come(name)
+    threads = [threading.Thread(target=work, args=item) for item in cells.items()]
+    for thread in threads:
+        thread.start()
     for thread in threads:
         thread.join()
-    assert order == ["pretrain", "segment", "knn"]
+    return order
+
+
+def test_the_most_urgent_has_the_first_slot(prefect: None) -> None:
+    urgency = ["pretrain", "segment", "knn"]
+    pool = Slots(1, urgency=urgency)
+    pool.expect(urgency)
+    assert order_of_work(pool, {"other": 0, "knn": 0.1, "segment": 0.2, "pretrain": 0.5}) == [
+        *urgency,
+        "other",
+    ]
+
+
+def test_a_slot_is_kept_for_the_next_to_come_but_not_for_long(
+    prefect: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slots, "PATIENCE", 0.1)
+    monkeypatch.setattr(slots, "COMING", 1.0)
+    pool = Slots(1, urgency=["segment", "knn"])
+    pool.expect(["segment"])
+    assert order_of_work(pool, {"knn": 0, "segment": 0.5}) == ["segment", "knn"]
+    pool.expect(["segment"])
+    assert order_of_work(pool, {"knn": 0, "segment": 2}) == ["knn", "segment"]
+
+
+def test_a_cell_that_needs_no_slot_holds_none_up(prefect: None) -> None:
+    pool = Slots(1, urgency=["segment", "knn"])
+    pool.expect(["segment"])
+    pool.arrived("segment")
+    assert order_of_work(pool, {"knn": 0}) == ["knn"]
 
 
 def test_flows_share_the_servers_slots(one_slot: None) -> None:
@@ -88,9 +116,9 @@ def test_flows_share_the_servers_slots(one_slot: None) -> None:
 
 def test_a_wish_to_stop_ends_the_waiting(one_slot: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slots, "PATIENCE", 0.5)
-    with Slots(1).taken():
+    with Slots(1).acquire():
         monkeypatch.setattr(slots, "stopping", lambda: True)
-        with pytest.raises(StageInterrupted), Slots(1).taken():
+        with pytest.raises(StageInterrupted), Slots(1).acquire():
             pass
 
 
@@ -131,7 +159,7 @@ def test_slots_share_the_machines_gpus(
     prefect: None, gpus: str, devices: int, expected: list[tuple[str, ...] | None]
 ) -> None:
     pool = Slots(2, tuple(filter(None, gpus.split(","))), devices)
-    with pool.taken() as first, pool.taken() as second:
+    with pool.acquire() as first, pool.acquire() as second:
         assert [first, second] == expected
 
 
@@ -153,5 +181,5 @@ def test_few_shot_on_known_features_waits_for_no_gpu(
     pool = Slots(1, ("0",))
     assert not flow.needs_no_gpu(cell(5), setting.work_dir)
     assert run(cell(5)).status == "run"
-    with pool.taken():
+    with pool.acquire():
         assert run(cell(6)).status == "run"

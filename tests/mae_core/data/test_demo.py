@@ -5,6 +5,7 @@ import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from mae_core.data.demo import DemoSpec, prepare_demo
 from mae_core.data.fashion_mnist import CLASSES, SHA256, Location, Split
 from mae_core.errors import UserError
 
-SMALL = DemoSpec(train_images=40, val_images=20, train_scenes=12, val_scenes=6)
+SMALL = DemoSpec(train_images=40, val_images=20, train_scenes=12, val_scenes=6, test_scenes=5)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +56,7 @@ def test_images_are_the_real_ones(demo: Path, splits: dict[str, Split]) -> None:
             assert CLASSES[splits[source].labels[int(path.stem)]] == path.parent.name
 
 
-@pytest.mark.parametrize(("split", "count"), [("train", 12), ("val", 6)])
+@pytest.mark.parametrize(("split", "count"), [("train", 12), ("val", 6), ("test", 5)])
 def test_annotations_agree_with_each_other(demo: Path, split: str, count: int) -> None:
     coco = COCO(demo / "scenes" / f"instances_{split}.json")
     names = {c["id"]: c["name"] for c in coco.loadCats(coco.getCatIds())}
@@ -75,16 +76,16 @@ def test_annotations_agree_with_each_other(demo: Path, split: str, count: int) -
         np.testing.assert_array_equal(semantic, from_instances)
 
 
-def test_train_and_val_share_no_garment(demo: Path, splits: dict[str, Split]) -> None:
+def test_train_val_and_test_share_no_garment(demo: Path, splits: dict[str, Split]) -> None:
     photos = {}
-    for name in ("train", "val"):
+    for name in ("train", "val", "test"):
         found = json.loads((demo / "scenes" / f"instances_{name}.json").read_text())
         photos[name] = {
             splits[a["source_split"]].images[a["source_index"]].tobytes()
             for a in found["annotations"]
         }
         assert len(photos[name]) == len(found["annotations"])
-    assert not photos["train"] & photos["val"]
+    assert not any(photos[one] & photos[other] for one, other in combinations(photos, 2))
 
 
 def test_dataset_json_tells_where_it_comes_from(demo: Path) -> None:
@@ -105,7 +106,7 @@ def test_equal_seed_equal_bytes(demo: Path, tmp_path: Path) -> None:
 def test_progress_counts_every_picture(tmp_path: Path) -> None:
     calls: list[tuple[int, int]] = []
     prepare_demo(tmp_path / "demo", spec=SMALL, progress=lambda *call: calls.append(call))
-    assert calls == [(done, 78) for done in range(1, 79)]
+    assert calls == [(done, 83) for done in range(1, 84)]
 
 
 def test_complete_data_is_reused_and_lost_files_are_restored(tmp_path: Path) -> None:
@@ -177,7 +178,14 @@ def test_two_at_once_build_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"train_images": 15}, {"val_images": 10_010}, {"val_scenes": 0}, {"canvas": 20}, {"seed": -1}],
+    [
+        {"train_images": 15},
+        {"val_images": 10_010},
+        {"val_scenes": 0},
+        {"test_scenes": 0},
+        {"canvas": 20},
+        {"seed": -1},
+    ],
 )
 def test_wrong_size_is_a_clear_error(wrong: dict[str, int]) -> None:
     name, value = next(iter(wrong.items()))
