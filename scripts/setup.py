@@ -41,10 +41,13 @@ UV_CACHE = Path(os.environ.get("UV_CACHE_DIR") or CACHE / "uv")
 PACKAGES_GB = 7.8
 
 # Importing them leaves their byte code, which uv does not: the first command starts at once. That
-# of all packages would take three times the disk, and a minute or two.
+# of all packages would take three times the disk, and a minute more.
 CHECK = """
+import subprocess, sys
+servers = "import mlflow.server, prefect.server.api.server"
+beside = subprocess.Popen([sys.executable, "-c", servers])
 import downstream.detection.stage, downstream.segmentation.stage
-import mlflow.server, prefect.server.api.server
+assert beside.wait() == 0
 import pipelines.cli, pipelines.flow, pipelines.sweep.flow
 import torch
 from mmcv.ops import nms
@@ -122,7 +125,7 @@ class Progress:
     """A line that updates each second in a terminal, a plain line every 30 seconds elsewhere."""
 
     def __init__(self) -> None:
-        self.status = "starting"
+        self.status = "under way"
         self.start = self.shown = time.monotonic()
         self.begun = self.ended = 0
 
