@@ -8,6 +8,7 @@ operator is there by name, as mmcv asks for it when it is imported, and refuses 
 
 import sys
 from collections.abc import Callable
+from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -22,7 +23,9 @@ EXTENSION = "mmcv._ext"
 def register() -> None:
     """Let `mmcv.ops` find operators; a compiled mmcv keeps its own."""
     if EXTENSION not in sys.modules and not is_compiled():
-        sys.modules[EXTENSION] = TorchvisionOperators(EXTENSION)
+        extension = TorchvisionOperators(EXTENSION)
+        extension.__spec__ = ModuleSpec(EXTENSION, None)  # for importlib.util.find_spec
+        sys.modules[EXTENSION] = extension
 
 
 def is_compiled() -> bool:

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from importlib import import_module, metadata
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -114,6 +115,10 @@ def test_operators_there_before_stay() -> None:
         f"import downstream; assert sys.modules['{EXTENSION}'] is mine; print('kept')"
     )
     assert subprocess.run([sys.executable, "-c", script], capture_output=True).stdout == b"kept\n"
+
+
+def test_the_stand_in_can_be_looked_for_as_mmengine_does() -> None:
+    assert find_spec(EXTENSION) is not None
 
 
 def test_importing_the_tasks_package_loads_no_framework() -> None:
