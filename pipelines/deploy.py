@@ -16,6 +16,7 @@ from pipelines.slots import SHARED
 
 POOL = "mae-bench"
 FILE = "prefect.yaml"
+SHIPPED = Path(__file__).with_name(FILE)  # in a checkout a link to the one at its top
 FORGETS = (
     "warning: this server forgets when it restarts who has a slot, and gives it to nobody again: "
     "`prefect config set PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE="
@@ -26,17 +27,17 @@ FORGETS = (
 def deploy(slots: int, webhook: str | None = None) -> list[str]:
     """Create what is missing on the Prefect server; what was done, a line each.
 
+    The deployments are those of the current folder's `prefect.yaml` if it has one, else ours. Their
+    flow runs start in the current folder.
+
     Args:
         slots: how many stages may have a GPU at a time, over all flow runs of the server.
         webhook: address that is told of benchmarks that failed.
 
     Raises:
-        UserError: if no server is set or answers, the current folder has no `prefect.yaml`, or
-            Prefect refuses it.
+        UserError: if no server is set or answers, or Prefect refuses the file.
     """
     url = require_server()
-    if not Path(FILE).is_file():
-        raise UserError(f"no {FILE} in {Path.cwd()}: call this in the checkout of mae-bench")
     with get_client(sync_client=True) as client:
         said = [create_pool(client)]
         client.upsert_global_concurrency_limit_by_name(SHARED, slots)
@@ -66,11 +67,19 @@ def create_pool(client: SyncPrefectClient) -> str:
 
 
 def create_deployments(url: str) -> list[str]:
-    """Create or update those of `prefect.yaml`. Raises UserError with Prefect's words."""
+    """Create or update those of the file. Raises UserError with Prefect's words."""
+    own = Path(FILE).absolute()
+    file = own if own.is_file() else SHIPPED
     command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
-    environment = {**os.environ, "PREFECT_API_URL": url}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    environment = {**os.environ, "PREFECT_API_URL": url, "PWD": str(Path.cwd())}
+    done = subprocess.run(
+        [*command, "--prefect-file", str(file)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+    )
     if done.returncode:
         tail = "\n".join((done.stdout + done.stderr).splitlines()[-15:])
-        raise UserError(f"prefect deploy --all failed:\n{tail}")
-    return [f"deployments of {FILE}: created or updated"]
+        raise UserError(f"prefect deploy --all --prefect-file {file} failed:\n{tail}")
+    return [f"deployments of {file}: created or updated"]

@@ -86,7 +86,12 @@ def context(data: str) -> str:
 
 
 def git(*command: str) -> str:
-    """What git says of our checkout; '' without one."""
+    """What git says of our checkout; '' without one.
+
+    An installation may lie in the checkout of something else.
+    """
+    if not (SOURCE / ".git").exists():
+        return ""
     try:
         done = subprocess.run(
             ["git", "-C", str(SOURCE), *command], capture_output=True, text=True, check=False

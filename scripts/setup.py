@@ -3,6 +3,9 @@
 What could fail is checked before anything is downloaded (exit code 2). Then come numbered steps,
 with their full output in .venv-setup.log. A finished set-up is recognised by its stamp file and
 returns at once; an interrupted one (exit code 75) continues with the step it was in.
+
+pip installs uv, and uv the rest: from the places that pip is set to use, several downloads at a
+time, and unpacked once for all environments of the machine (see benchmarks/RESULTS.md).
 """
 
 import fcntl
@@ -15,13 +18,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
+
+from pip_settings import pip_settings, uv_environment, uv_options
 
 ROOT = Path(__file__).resolve().parent.parent
 CONSTRAINTS = ROOT / "constraints.txt"
@@ -29,30 +32,28 @@ LOG = ROOT / ".venv-setup.log"
 VENV = ROOT / ".venv"
 PYTHON = str(VENV / "bin" / "python")
 STAMP = VENV / "setup.stamp"
-INSTALLING = VENV / "setup.installing"  # there while pip writes into .venv
+INSTALLING = VENV / "setup.installing"  # there while something is written into .venv
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-WHEELS = CACHE / "mae-bench" / "wheels"
+UV_CACHE = Path(os.environ.get("UV_CACHE_DIR") or CACHE / "uv")
 
-# Measured on Linux x86-64, with a small margin.
-VENV_GB = 7.0
-TEMPORARY_GB = 2.2
-CACHE_GB = 2.5
+# Measured on Linux x86-64, with a small margin. uv's cache holds the same files as .venv, by hard
+# links where both are on one file system.
+PACKAGES_GB = 7.8
 
-CHECK_OPS = """
-import mmcv, torch
+# Importing them leaves their byte code, which uv does not: the first command starts at once. That
+# of all packages would take three times the disk, and a minute more.
+CHECK = """
+import subprocess, sys
+servers = "import mlflow.server, prefect.server.api.server"
+beside = subprocess.Popen([sys.executable, "-c", servers])
+import downstream.detection.stage, downstream.segmentation.stage
+assert beside.wait() == 0
+import pipelines.cli, pipelines.flow, pipelines.sweep.flow
+import torch
 from mmcv.ops import nms
 boxes = torch.tensor([[0., 0, 10, 10], [1, 1, 11, 11], [20, 20, 30, 30]])
 _, kept = nms(boxes, torch.tensor([0.9, 0.8, 0.7]), 0.5)
 assert kept.tolist() == [0, 2], f"mmcv.ops.nms kept boxes {kept.tolist()} instead of [0, 2]"
-print(mmcv.__version__)
-"""
-# A GPU build of the operators needs nvcc as well as a GPU.
-WHEEL_KEY = """
-import os, sys, torch
-from torch.utils.cpp_extension import CUDA_HOME
-nvcc = CUDA_HOME and os.path.exists(os.path.join(CUDA_HOME, "bin", "nvcc"))
-device = "cuda" if nvcc and torch.cuda.is_available() else "cpu"
-print(f"torch-{torch.__version__}-cp{sys.version_info[0]}{sys.version_info[1]}-{device}")
 """
 
 
@@ -82,68 +83,61 @@ def problems() -> Iterator[str]:
             f"Python's venv and ensurepip are missing from {sys.executable}. "
             f"Debian, Ubuntu: apt install python{version}-venv"
         )
-    compiler = shlex.split(os.environ.get("CXX") or "c++")[0]
-    if not shutil.which(compiler):
-        yield (
-            f"No C++ compiler: '{compiler}' is not on PATH. onedl-mmcv is compiled here. "
-            "Debian, Ubuntu: apt install g++; or set CXX to your compiler."
-        )
-    header = Path(sysconfig.get_path("include")) / "Python.h"
-    if not header.is_file():
-        yield (
-            f"Python's headers are missing ({header}). "
-            f"Debian, Ubuntu: apt install python{version}-dev"
-        )
-    yield from disk_problems(
-        {
-            ROOT: VENV_GB - disk_use_gb(VENV),
-            Path(tempfile.gettempdir()): TEMPORARY_GB,
-            Path(os.environ.get("PIP_CACHE_DIR") or CACHE): CACHE_GB,
-        }
-    )
+    yield from disk_problems(needs_gb())
+
+
+def needs_gb() -> dict[Path, float]:
+    """What is yet to be written, by folder."""
+    if existing(VENV).stat().st_dev == existing(UV_CACHE).stat().st_dev:
+        return {VENV: PACKAGES_GB - disk_use_gb(VENV, UV_CACHE)}
+    return {folder: PACKAGES_GB - disk_use_gb(folder) for folder in (VENV, UV_CACHE)}
 
 
 def disk_problems(needs_gb: dict[Path, float]) -> Iterator[str]:
-    """One message per file system that has too little room for all the folders on it."""
-    by_device = defaultdict(list)
+    """A message for each folder whose file system has too little room."""
     for folder, need in needs_gb.items():
-        existing = next(path for path in (folder, *folder.parents) if path.exists())
-        by_device[existing.stat().st_dev].append((existing, need))
-    for folders in by_device.values():
-        need = sum(need for _, need in folders)
-        free = shutil.disk_usage(folders[0][0]).free / 1e9
+        free = shutil.disk_usage(existing(folder)).free / 1e9
         if free < need:
-            names = ", ".join(f"{need:.1f} GB in {folder}" for folder, need in folders)
             yield (
-                f"Too little disk: {need:.1f} GB needed, {free:.1f} GB free ({names}). "
-                "Free some, or set TMPDIR and XDG_CACHE_HOME to folders on a larger disk."
+                f"Too little disk for {folder}: {need:.1f} GB needed, {free:.1f} GB free. "
+                "Free some, or set UV_CACHE_DIR to a folder on a larger disk."
             )
 
 
-def disk_use_gb(folder: Path) -> float:
-    return sum(path.lstat().st_blocks * 512 for path in folder.rglob("*")) / 1e9
+def existing(folder: Path) -> Path:
+    return next(path for path in (folder, *folder.parents) if path.exists())
+
+
+def disk_use_gb(*folders: Path) -> float:
+    """What the files take; one that lies in several places by hard links is counted once."""
+    sizes = {}
+    for folder in folders:
+        for path in folder.rglob("*"):
+            status = path.lstat()
+            sizes[status.st_dev, status.st_ino] = status.st_blocks * 512
+    return sum(sizes.values()) / 1e9
 
 
 # ---- running a command and showing how far it is
-
-
-def progress_of(line: str) -> str | None:
-    """What a line of output from ninja or pip says about progress, if anything."""
-    if match := re.match(r"\s*\[(\d+/\d+)\] ", line):
-        return f"[{match[1]}] files compiled"
-    if match := re.match(r"(Collecting|Processing|  Downloading) (\S+)", line):
-        return f"{match[1].strip().lower()} {match[2].rpartition('/')[2]}"
-    if line.startswith("Installing collected packages"):
-        return f"installing {line.count(',') + 1} packages"
-    return None
 
 
 class Progress:
     """A line that updates each second in a terminal, a plain line every 30 seconds elsewhere."""
 
     def __init__(self) -> None:
-        self.status = "starting"
+        self.status = "under way"
         self.start = self.shown = time.monotonic()
+        self.begun = self.ended = 0
+
+    def read(self, line: str) -> None:
+        """Take in what a line of uv's output says: it names each large file twice."""
+        if re.match(r"\s*(Downloading|Building) ", line):
+            self.begun += 1
+        elif re.match(r"\s*(Downloaded|Built) ", line):
+            self.ended += 1
+        else:
+            return
+        self.status = f"{self.ended} of {self.begun} large files are there; {line.strip()}"
 
     def show(self) -> None:
         now = time.monotonic()
@@ -171,7 +165,7 @@ def run(*command: str, **environment: str) -> None:
         for line in lines:
             log.write(line)
             log.flush()
-            progress.status = progress_of(line) or progress.status
+            progress.read(line)
 
     with LOG.open("a") as log, tempfile.TemporaryDirectory(prefix="mae-bench-setup-") as scratch:
         log.write(f"\n$ {shlex.join(command)}\n")
@@ -201,13 +195,17 @@ def run(*command: str, **environment: str) -> None:
         raise StepError
 
 
-def pip(*arguments: str, **environment: str) -> None:
-    run(PYTHON, "-m", "pip", *arguments, PIP_DISABLE_PIP_VERSION_CHECK="1", **environment)
+def pip(*arguments: str) -> None:
+    run(PYTHON, "-m", "pip", *arguments, PIP_DISABLE_PIP_VERSION_CHECK="1")
 
 
-def install(*arguments: str) -> None:
+def uv(*arguments: str) -> None:
+    """Install what is named, and nothing that it asks for."""
+    settings = pip_settings(PYTHON)
+    command = [str(VENV / "bin" / "uv"), "pip", "install", "--python", PYTHON, "--no-deps"]
+    command += ["--build-constraints", str(CONSTRAINTS), *uv_options(settings)]
     INSTALLING.touch()
-    pip("install", "--constraint", str(CONSTRAINTS), *arguments)
+    run(*command, *arguments, **uv_environment(settings))
     INSTALLING.unlink()
 
 
@@ -230,74 +228,37 @@ def create_venv() -> None:
         run(sys.executable, "-m", "venv", "--clear", str(VENV))
 
 
-def install_torch() -> None:
-    build_tools = ["setuptools", "wheel", "packaging", "ninja"]
-    install(*build_tools, "numpy", "torch", "torchvision")
+def install_uv() -> None:
+    pip("install", "--constraint", str(CONSTRAINTS), "uv")
 
 
-def install_mmcv() -> None:
-    """Install onedl-mmcv compiled for exactly this torch.
+def install_packages() -> None:
+    """Install all pins, without what they ask for: the list is complete.
 
-    pip's own cache and index wheels do not say which torch they were built for, so neither is
-    used; the wheel is kept in a folder that does.
+    Some ask for opencv-python, which needs libGL, where we install opencv-python-headless.
+
+    onedl-mmcv is made here from its source, in an environment without torch, where it leaves its
+    C++ out. Wheels of others are compiled for a torch that they do not name, and so may be one
+    that an earlier set-up left in .venv.
     """
-    [version] = re.findall(r"^onedl-mmcv==(\S+)", CONSTRAINTS.read_text(), re.MULTILINE)
-    if output_of(CHECK_OPS) == version:
-        return
-    key = output_of(WHEEL_KEY)
-    if key is None:
-        raise StepError
-    folder = WHEELS / key
-    wheel = next(folder.glob(f"onedl_mmcv-{version}-*.whl"), None)
-    if wheel:
-        print(f"      compiled before: {wheel}")
-    else:
-        wheel = build_mmcv(version, folder)
-    install("--no-deps", "--force-reinstall", str(wheel))
-
-
-def build_mmcv(version: str, folder: Path) -> Path:
-    memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-    jobs = max(1, min(len(os.sched_getaffinity(0)), int(memory_gb / 2)))
-    environment = {"MAX_JOBS": os.environ.get("MAX_JOBS") or str(jobs)}
-    if folder.name.endswith("-cpu"):
-        environment |= {"CUDA_VISIBLE_DEVICES": "", "FORCE_CUDA": "0"}
-    print(
-        f"      compiling C++ with {environment['MAX_JOBS']} jobs: "
-        "10 to 20 minutes on 2 cores, once for this machine",
-        flush=True,
-    )
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as building:
-        from_source = ["--no-deps", "--no-build-isolation", "--no-cache-dir"]
-        from_source += ["--no-binary", "onedl-mmcv"]
-        target = ["--wheel-dir", building, f"onedl-mmcv=={version}"]
-        pip("wheel", "--verbose", *from_source, *target, **environment)
-        [wheel] = Path(building).glob("*.whl")
-        return wheel.replace(folder / wheel.name)
-
-
-def install_rest() -> None:
-    # Without dependencies: the list is complete, and some packages ask for opencv-python, which
-    # needs libGL, where we install opencv-python-headless.
-    install("--no-deps", "--no-build-isolation", "--requirement", str(CONSTRAINTS))
+    mmcv = ["--no-binary", "onedl-mmcv", "--reinstall-package", "onedl-mmcv"]
+    uv(*mmcv, "--requirement", str(CONSTRAINTS))
 
 
 def install_project() -> None:
-    install("--no-deps", "--no-build-isolation", "--editable", str(ROOT))
+    uv("--editable", str(ROOT))
 
 
 def check() -> None:
-    run(PYTHON, "-c", CHECK_OPS)
+    run(PYTHON, "-c", CHECK, PYTHONDONTWRITEBYTECODE="")
 
 
 STEPS = {
     "Create .venv": create_venv,
-    "Install torch (about 2 GB to download)": install_torch,
-    "Build onedl-mmcv": install_mmcv,
-    "Install the other packages": install_rest,
+    "Install uv": install_uv,
+    "Install the packages (about 3 GB to download)": install_packages,
     "Install MAE-Bench": install_project,
-    "Check the compiled operators": check,
+    "Check imports and operators": check,
 }
 
 

@@ -9,7 +9,8 @@ from mmengine.config import Config, ConfigDict
 
 from mae_core.errors import UserError, suggest
 
-CONFIG_ROOT = Path(__file__).resolve().parents[2] / "configs"
+# In a checkout a link to the folder configs, in an installation the folder itself.
+CONFIG_ROOT = (Path(__file__).parents[2] / "mae_bench_configs").resolve()
 
 KINDS: dict[str, tuple[type, ...]] = {
     "True or False,": (bool,),

@@ -5,7 +5,7 @@ from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from mae_core.errors import UserError
-from pipelines.deploy import FILE, FORGETS, POOL, deploy
+from pipelines.deploy import FILE, FORGETS, POOL, SHIPPED, deploy
 from pipelines.server import FLOW_NAME, SWEEP_FLOW
 from pipelines.slots import SHARED
 
@@ -21,9 +21,9 @@ def without_limit(prefect: None) -> None:
 
 
 def test_everything_is_created_once_and_follows_changes(
-    without_limit: None, monkeypatch: pytest.MonkeyPatch
+    without_limit: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(ROOT)
+    monkeypatch.chdir(tmp_path)
     first, second = deploy(2), deploy(3)
     assert FORGETS in second
     assert f"work pool '{POOL}': created" in first and f"work pool '{POOL}': there" in second
@@ -41,6 +41,8 @@ def test_everything_is_created_once_and_follows_changes(
         }
         demo = client.read_deployment_by_name(f"{FLOW_NAME}/demo")
     assert demo.parameters == {"recipe": "demo"} and demo.work_pool_name == POOL
+    (step,) = demo.pull_steps
+    assert list(step.values()) == [{"directory": str(tmp_path)}]
     fields = demo.parameter_openapi_schema["properties"]
     assert {"recipe", "encoders", "tasks", "overrides", "data_root", "tracking_uri", "seed"} <= (
         fields.keys()
@@ -56,9 +58,21 @@ def test_without_a_server_the_way_to_one_is_told() -> None:
         deploy(1)
 
 
-def test_another_folder_is_told(
-    prefect: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_file_of_the_current_folder_comes_first(
+    without_limit: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match=f"no {FILE} in .*in the checkout"):
+    ours = SHIPPED.read_text()
+    Path(FILE).write_text(ours.replace("name: demo", "name: mine"))
+    assert f"deployments of {tmp_path / FILE}: created or updated" in deploy(1)
+    with get_client(sync_client=True) as client:
+        assert client.read_deployment_by_name(f"{FLOW_NAME}/mine").parameters == {"recipe": "demo"}
+
+
+def test_a_file_that_prefect_refuses_is_told(
+    without_limit: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(FILE).write_text("deployments: [{name: mine, entrypoint: no.such.flow}]")
+    with pytest.raises(UserError, match=f"--prefect-file {tmp_path / FILE} failed"):
         deploy(1)

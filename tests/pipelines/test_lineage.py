@@ -1,6 +1,7 @@
 """From a number back to the data, through MLflow alone."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -73,11 +74,14 @@ def test_changes_that_are_not_committed_are_part_of_the_code(
     (tmp_path / "secret.txt").write_text("one\n")
     user = ["-c", "user.name=me", "-c", "user.email=me@here"]
     for command in (["init"], ["add", "."], [*user, "commit", "-m", "first"]):
-        lineage.git(*command)
+        subprocess.run(["git", "-C", tmp_path, *command], check=True)
     (tmp_path / "mae_core" / "a.py").write_text("two\n")
     (tmp_path / "secret.txt").write_text("two\n")
     lineage.uncommitted.cache_clear()
     assert len(lineage.code()["commit"]) == 40
     patch = lineage.uncommitted()
     assert "-one\n+two" in patch and "secret" not in patch
+    lineage.uncommitted.cache_clear()
+    monkeypatch.setattr(lineage, "SOURCE", tmp_path / "mae_core")  # installed within a checkout
+    assert lineage.uncommitted() == "" and "commit" not in lineage.code()
     lineage.uncommitted.cache_clear()
