@@ -1,11 +1,14 @@
-"""How sure a number is, and whether two encoders differ."""
+"""How sure a number is, and whether two encoders differ.
+
+Every stage says the first, so that needs no `scipy.stats`, whose import takes most of a second.
+"""
 
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import optimize, stats
+from scipy.special import ndtri, stdtrit
 
 from downstream.outcomes import Outcomes, Resampled
 from mae_core.stage import Metric
@@ -44,14 +47,16 @@ class Comparison:
 def share(correct: torch.Tensor) -> Metric:
     """Share of True in `correct` (N,); the width is the larger arm of Wilson's score interval."""
     n, k = len(correct), int(correct.sum())
-    interval = stats.binomtest(k, n).proportion_ci(LEVEL, method="wilson")
-    return Metric(k / n, float(max(interval.high - k / n, k / n - interval.low)))
+    z = _normal((1 - LEVEL) / 2)
+    middle = (k + z**2 / 2) / (n + z**2)
+    arm = z / (n + z**2) * (k * (n - k) / n + z**2 / 4) ** 0.5
+    return Metric(k / n, arm + abs(middle - k / n))
 
 
 def mean(values: torch.Tensor) -> Metric:
     """Mean of (N,) values and the half width of its 95 % t interval."""
     n = len(values)
-    arm = float(stats.t.isf((1 - LEVEL) / 2, n - 1)) * float(values.var() / n) ** 0.5
+    arm = _student((1 - LEVEL) / 2, n - 1) * float(values.var() / n) ** 0.5
     return Metric(float(values.mean()), arm)
 
 
@@ -106,14 +111,18 @@ def compare(first: Outcomes, second: Outcomes, seed: int = 0) -> Comparison:
 
 
 def _mcnemar(difference: Values) -> Comparison:
+    from scipy import stats
+
     value, n = float(difference.mean()), len(difference)
     won, differ = int((difference > 0).sum()), int((difference != 0).sum())
     p = float(stats.binomtest(won, differ).pvalue) if differ else 1.0
-    arm = float(stats.norm.isf((1 - LEVEL) / 2)) * float(difference.std()) / n**0.5
+    arm = _normal((1 - LEVEL) / 2) * float(difference.std()) / n**0.5
     return Comparison(value, value - arm, value + arm, p)
 
 
 def _bootstrap(difference: Values, seed: int) -> Comparison:
+    from scipy import stats
+
     found = stats.bootstrap(
         (difference,),
         np.mean,
@@ -140,6 +149,8 @@ def _of_resamples(difference: Values) -> Comparison:
 
 
 def _of_trainings(difference: Values) -> Comparison:
+    from scipy import optimize
+
     layout = _Layout.of(difference)
     value, arm = float(difference.mean()), layout.arm(1 - LEVEL)
     size = abs(value)
@@ -173,5 +184,15 @@ class _Layout:
 
     def arm(self, p: float) -> float:
         """Half width of the interval of level 1 - p."""
-        t, z = stats.t.isf(p / 2, max(self.count - 1, 1)), stats.norm.isf(p / 2)
-        return float((t**2 * self.trainings + z**2 * self.cases) ** 0.5)
+        t, z = _student(p / 2, max(self.count - 1, 1)), _normal(p / 2)
+        return (t**2 * self.trainings + z**2 * self.cases) ** 0.5
+
+
+def _normal(p: float) -> float:
+    """What a standard normal number exceeds with probability `p`."""
+    return -float(ndtri(p))
+
+
+def _student(p: float, freedom: int) -> float:
+    """What Student's t exceeds with probability `p`, at so many degrees of freedom."""
+    return -float(stdtrit(freedom, p))

@@ -173,13 +173,14 @@ def runner_config(config: Config) -> Config:
     """`config` as the Runner should know it.
 
     Without `compile`, with which mmengine would compile the whole step, optimizer included; and on
-    CPUs saying that processes have no device of their own.
+    CPUs saying that processes have no device of their own. Its text, which the Runner writes into
+    log, folder and checkpoints, is not formatted: each time would take half a second.
     """
     fields = {key: value for key, value in config.to_dict().items() if key != "compile"}
     if is_distributed() and not torch.cuda.is_available():
         wrapper = {"type": "MMDistributedDataParallel", "device_ids": None}
         fields["model_wrapper_cfg"] = {**wrapper, "broadcast_buffers": False}
-    return Config(fields)
+    return Config(fields, format_python_code=False)
 
 
 def find_resume_point(work_dir: Path, reporter: Reporter) -> Path | None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.registry import init_default_scope
 from PIL import Image
 
@@ -22,6 +22,7 @@ from mae_core.stage import SilentReporter
 from tests.downstream.conftest import square
 
 PIXELS = 48  # a multiple of every patch
+SLIM = 16  # channels
 DETECT = sorted(f"detect/{p.stem}" for p in (CONFIG_ROOT / "detect").glob("*.py"))
 SEGMENT = sorted(f"segment/{p.stem}" for p in (CONFIG_ROOT / "segment").glob("*.py"))
 VITDET = {  # arXiv 2203.16527, A.2: layer decay, drop path, epochs, global blocks
@@ -135,7 +136,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def shrunk(name: str, scenes: Path) -> Config:
-    """The config on `scenes`, its encoder cut to few narrow blocks, for two steps."""
+    """The config on `scenes`, its encoder cut to few narrow blocks, its heads slim, two steps."""
     config = load_config(name)
     data = {"images": "images", "annotations": "annotations.json", "masks": "masks"}
     config.data_root, config.train_data, config.val_data = str(scenes), data, data
@@ -151,6 +152,7 @@ def shrunk(name: str, scenes: Path) -> Config:
     config.test_loader.update(num_workers=0)
     config.train_cfg.max_epochs = 1
     if config.stage == "detect":
+        make_slim(config.model)
         few = {"nms_pre": 16, "max_per_img": 16}
         for part in (config.model.train_cfg.rpn_proposal, config.model.test_cfg.rpn):
             part.update(few)
@@ -158,6 +160,17 @@ def shrunk(name: str, scenes: Path) -> Config:
             part.sampler.num = 8
         config.max_detections = 10
     return config
+
+
+def make_slim(model: ConfigDict) -> None:
+    """Cut the channels of a detector's neck and heads."""
+    model.neck.out_channels = SLIM
+    model.rpn_head.update(in_channels=SLIM, feat_channels=SLIM)
+    heads = model.roi_head
+    heads.bbox_roi_extractor.out_channels = heads.mask_roi_extractor.out_channels = SLIM
+    for head in detection.as_list(heads.bbox_head):
+        head.update(in_channels=SLIM, conv_out_channels=SLIM, fc_out_channels=SLIM)
+    heads.mask_head.update(in_channels=SLIM, conv_out_channels=SLIM)
 
 
 @pytest.mark.parametrize("name", DETECT)

@@ -3,6 +3,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from downstream.outcomes import Resampled
 from downstream.statistics import (
@@ -22,6 +23,22 @@ def test_the_interval_of_a_share_is_wilsons() -> None:
     metric = share(torch.tensor([True] * 8 + [False] * 2))
     assert metric.value == pytest.approx(0.8)
     assert metric.ci95 == pytest.approx(0.8 - 0.4902, abs=1e-3)
+
+
+@given(st.integers(1, 10**6), st.floats(0, 1))
+def test_the_interval_of_a_share_is_scipys(n: int, part: float) -> None:
+    k = round(part * n)
+    found = share(torch.arange(n) < k)
+    expected = stats.binomtest(k, n).proportion_ci(0.95, method="wilson")
+    arms = (expected.high - found.value, found.value - expected.low)
+    assert found.ci95 == pytest.approx(max(arms), abs=1e-12)
+
+
+@pytest.mark.parametrize("count", [2, 3, 600])
+def test_the_interval_of_a_mean_is_scipys(count: int) -> None:
+    values = torch.rand(count, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    low, high = stats.t.interval(0.95, count - 1, values.mean(), stats.sem(values))
+    assert mean(values).ci95 == pytest.approx((high - low) / 2)
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=300))
