@@ -6,7 +6,7 @@ slots = 2  # stages side by side; each gets its share of the CPU's cores
 pretrain = "pretrain/vit-micro-p6_1xb128-24e_demo"
 supervised = "supervise/vit-micro-p6_1xb128-40e_demo"  # makes the row 'supervised', if asked for
 encoders = ["mae", "random"]
-tasks = {  # the longest first: slots are taken about in this order
+tasks = {  # the longest first: in this order they have their slots in a first run
     "segment": "segment/upernet_vit-micro-p6_1xb20-56e_demo",
     "detect": "detect/mask-rcnn_vit-micro-p6_1xb2-2e_demo",
     "finetune": "finetune/vit-micro-p6_1xb64-40e_demo-5pct",
