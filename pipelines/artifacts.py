@@ -13,8 +13,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from requests.exceptions import RequestException
 
-from mae_core.checkpoints import digest
 from mae_core.errors import UserError
+from mae_core.files import digest
 
 SHA256 = "sha256/"  # begins the tag of a file, whose value is '<hexadecimal digest> <bytes>'
 
