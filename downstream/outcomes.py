@@ -8,11 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:  # reports read outcomes without torch
+    from torch import Tensor
 
 FILE = "outcomes.npz"
 RESAMPLED = "resampled:"  # before the name of a metric that is no mean of cases
@@ -38,9 +40,7 @@ class Resampled:
 Outcomes = NDArray[np.generic] | Resampled
 
 
-def save_outcomes(
-    work_dir: Path, outcomes: Mapping[str, torch.Tensor | Resampled]
-) -> dict[str, str]:
+def save_outcomes(work_dir: Path, outcomes: "Mapping[str, Tensor | Resampled]") -> dict[str, str]:
     """Write the cases' outcomes beside a stage's result; the entry for its `artifacts`.
 
     Args:

@@ -1,17 +1,21 @@
 """How sure a number is, and whether two encoders differ.
 
-Every stage says the first, so that needs no `scipy.stats`, whose import takes most of a second.
+Without torch, and with the slow part of SciPy only where a test needs it: a leaderboard of single
+runs needs neither.
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
-from scipy.special import ndtri, stdtrit
+import scipy  # which imports its parts when they are first used
+from numpy.typing import ArrayLike, NDArray
 
 from downstream.outcomes import Outcomes, Resampled
 from mae_core.stage import Metric
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Values = NDArray[np.float64]
 LEVEL = 0.95
@@ -44,30 +48,41 @@ class Comparison:
         return "better" if self.difference > 0 else "worse"
 
 
-def share(correct: torch.Tensor) -> Metric:
+def share(correct: "Tensor | NDArray[np.bool_]") -> Metric:
     """Share of True in `correct` (N,); the width is the larger arm of Wilson's score interval."""
     n, k = len(correct), int(correct.sum())
-    z = _normal((1 - LEVEL) / 2)
+    z = normal_quantile(1 - LEVEL)
     middle = (k + z**2 / 2) / (n + z**2)
     arm = z / (n + z**2) * (k * (n - k) / n + z**2 / 4) ** 0.5
     return Metric(k / n, arm + abs(middle - k / n))
 
 
-def mean(values: torch.Tensor) -> Metric:
+def mean(values: ArrayLike) -> Metric:
     """Mean of (N,) values and the half width of its 95 % t interval."""
-    n = len(values)
-    arm = _student((1 - LEVEL) / 2, n - 1) * float(values.var() / n) ** 0.5
-    return Metric(float(values.mean()), arm)
+    cases = np.asarray(values, np.float64)
+    n = len(cases)
+    arm = t_quantile(1 - LEVEL, n - 1) * float(cases.var(ddof=1) / n) ** 0.5
+    return Metric(float(cases.mean()), arm)
 
 
-def over_trainings(values: torch.Tensor) -> Metric:
+def over_trainings(values: ArrayLike) -> Metric:
     """Mean of (S, N) outcomes of S trainings, each tested on the same N cases.
 
     The 95 % interval covers both other trainings and other cases, by the two variances of a two-way
     random layout, each with its own quantile (Graybill and Wang 1980).
     """
-    outcomes = values.double().numpy()
+    outcomes = np.asarray(values, np.float64)
     return Metric(float(outcomes.mean()), _Layout.of(outcomes).arm(1 - LEVEL))
+
+
+def t_quantile(p: float, freedom: int) -> float:
+    """What Student's t exceeds in size with probability `p`."""
+    return float(-scipy.special.stdtrit(freedom, p / 2))
+
+
+def normal_quantile(p: float) -> float:
+    """What a standard normal variable exceeds in size with probability `p`."""
+    return float(-scipy.special.ndtri(p / 2))
 
 
 def resamples(cases: int, seed: int) -> NDArray[np.int64]:
@@ -111,19 +126,15 @@ def compare(first: Outcomes, second: Outcomes, seed: int = 0) -> Comparison:
 
 
 def _mcnemar(difference: Values) -> Comparison:
-    from scipy import stats
-
     value, n = float(difference.mean()), len(difference)
     won, differ = int((difference > 0).sum()), int((difference != 0).sum())
-    p = float(stats.binomtest(won, differ).pvalue) if differ else 1.0
-    arm = _normal((1 - LEVEL) / 2) * float(difference.std()) / n**0.5
+    p = float(scipy.stats.binomtest(won, differ).pvalue) if differ else 1.0
+    arm = normal_quantile(1 - LEVEL) * float(difference.std()) / n**0.5
     return Comparison(value, value - arm, value + arm, p)
 
 
 def _bootstrap(difference: Values, seed: int) -> Comparison:
-    from scipy import stats
-
-    found = stats.bootstrap(
+    found = scipy.stats.bootstrap(
         (difference,),
         np.mean,
         n_resamples=RESAMPLES,
@@ -149,8 +160,6 @@ def _of_resamples(difference: Values) -> Comparison:
 
 
 def _of_trainings(difference: Values) -> Comparison:
-    from scipy import optimize
-
     layout = _Layout.of(difference)
     value, arm = float(difference.mean()), layout.arm(1 - LEVEL)
     size = abs(value)
@@ -159,7 +168,7 @@ def _of_trainings(difference: Values) -> Comparison:
     elif size >= layout.arm(SMALLEST):
         p = SMALLEST
     else:
-        p = float(optimize.brentq(lambda level: layout.arm(level) - size, SMALLEST, 1.0))
+        p = float(scipy.optimize.brentq(lambda level: layout.arm(level) - size, SMALLEST, 1.0))
     return Comparison(value, value - arm, value + arm, p)
 
 
@@ -184,15 +193,5 @@ class _Layout:
 
     def arm(self, p: float) -> float:
         """Half width of the interval of level 1 - p."""
-        t, z = _student(p / 2, max(self.count - 1, 1)), _normal(p / 2)
+        t, z = t_quantile(p, max(self.count - 1, 1)), normal_quantile(p)
         return (t**2 * self.trainings + z**2 * self.cases) ** 0.5
-
-
-def _normal(p: float) -> float:
-    """What a standard normal number exceeds with probability `p`."""
-    return -float(ndtri(p))
-
-
-def _student(p: float, freedom: int) -> float:
-    """What Student's t exceeds with probability `p`, at so many degrees of freedom."""
-    return -float(stdtrit(freedom, p))

@@ -1,7 +1,21 @@
 """Masked-autoencoder pretraining: encoder, masking, decoder, objective, checkpoints, engine."""
 
-from mae_core.checkpoints import load_weights
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from mae_core.errors import UserError
-from mae_core.models import create_encoder, create_model
 
 __all__ = ["UserError", "create_encoder", "create_model", "load_weights"]
+
+if TYPE_CHECKING:
+    from mae_core.checkpoints import load_weights
+    from mae_core.models import create_encoder, create_model
+else:
+    # Imported when they are first asked for: with them come torch and timm, three seconds that
+    # nothing pays that only needs a light module of this package, such as the command line's help.
+    PLACES = {"create_encoder": "models", "create_model": "models", "load_weights": "checkpoints"}
+
+    def __getattr__(name: str) -> object:
+        if name not in PLACES:
+            raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+        return getattr(import_module(f"{__name__}.{PLACES[name]}"), name)

@@ -5,7 +5,6 @@ what it is. Foreign files are read with `weights_only=True`, in any of the known
 """
 
 import argparse
-import hashlib
 import json
 import logging
 import os
@@ -267,12 +266,6 @@ def _value_of(text: str) -> Any:
         return json.loads(text)
     except ValueError:  # transformers writes format=pt
         return text
-
-
-def digest(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of a file's content, in hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _existing(path: str | os.PathLike[str]) -> Path:

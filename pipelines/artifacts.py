@@ -10,11 +10,12 @@ from pathlib import Path
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from requests.exceptions import RequestException
 
-from mae_core.checkpoints import digest
 from mae_core.errors import UserError
+from mae_core.files import digest
 
 SHA256 = "sha256/"  # begins the tag of a file, whose value is '<hexadecimal digest> <bytes>'
 
@@ -53,8 +54,12 @@ def fetch(client: MlflowClient, run: Run, name: str, folder: Path) -> Path:
     if not within(place, folder):
         raise Damaged(f"the MLflow run '{run_id}' names a file outside of its folder: '{name}'")
     with store_errors():
-        place.parent.mkdir(parents=True, exist_ok=True)
-        client.download_artifacts(run_id, name, str(place.parent))
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            store_of(client, run).download_artifacts(name, str(folder))
+        except MlflowException as error:  # of many lines, of which the last has the cause
+            cause = str(error).strip().splitlines()[-1]
+            raise StoreError(f"'{name}' of the MLflow run '{run_id}': {cause}") from error
     if place.is_symlink() or not place.is_file():  # MLflow may end so without an error
         raise StoreError(f"the MLflow run '{run_id}' has no file '{name}'")
     expected = run.data.tags.get(SHA256 + name)
@@ -87,10 +92,14 @@ def remove(client: MlflowClient, run_id: str, name: str) -> None:
     """
     run = client.get_run(run_id)
     with store_errors():
-        store = get_artifact_repository(run.info.artifact_uri, tracking_uri=client.tracking_uri)
-        store.delete_artifacts(name)
+        store_of(client, run).delete_artifacts(name)
     if SHA256 + name in run.data.tags:
         client.delete_tag(run_id, SHA256 + name)
+
+
+def store_of(client: MlflowClient, run: Run) -> ArtifactRepository:
+    """Where the run's files are, without the questions to the server that MLflow's client asks."""
+    return get_artifact_repository(run.info.artifact_uri, tracking_uri=client.tracking_uri)
 
 
 def within(place: Path, folder: Path) -> bool:

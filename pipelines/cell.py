@@ -20,16 +20,17 @@ from pipelines import lineage
 from pipelines.delivery import Delivery
 from pipelines.display import Shown
 from pipelines.events import EVENTS, Event, read_events
+from pipelines.identity import content_of, data_digests, fingerprint
 from pipelines.launch import Resources, StageInterrupted, launch, stopping
 from pipelines.machine import watched
 from pipelines.patience import AWAY, patiently
 from pipelines.registry import PROBE, probed, register
 from pipelines.reuse import RESULT, read_result, restore
-from pipelines.stages import MAKE_ENCODERS, PARALLEL, content_of, data_digests, fingerprint
-from pipelines.tracking import Tracker
+from pipelines.stages import MAKE_ENCODERS, PARALLEL
+from pipelines.tracking import CONFIG, Tracker
 from pipelines.upload import clear, take_over, uploading
 
-CONFIG, JOB, RECORD = "config.py", "job.json", "run.json"
+JOB, RECORD = "job.json", "run.json"
 STAGES = "stages"  # folder of a work dir
 PATIENCE = 1.0  # seconds between two looks at a lock, or for a wish to stop
 ERROR_LIMIT = 2000  # characters of a tag, from the end, where the cause is
@@ -64,7 +65,7 @@ class Cell:
 
     @cached_property
     def key(self) -> str:
-        """See :func:`pipelines.stages.fingerprint`, which reads the encoder and the data."""
+        """See :func:`pipelines.identity.fingerprint`, which reads the encoder and the data."""
         return fingerprint(self.config, self.source)
 
 

@@ -134,11 +134,10 @@ def deploy(
     ] = None,
 ) -> None:
     """Create work pool, slots and deployments on the Prefect server; may be called again."""
-    import torch
-
     from pipelines.deploy import deploy as deploy_all
+    from pipelines.launch import visible_gpus
 
-    for line in deploy_all(slots or torch.cuda.device_count() or 2, notify):
+    for line in deploy_all(slots or len(visible_gpus()) or 2, notify):
         print(line)
     print("next: mae-bench worker, on each machine that is to compute")
 
@@ -184,10 +183,13 @@ def plan(
 ) -> None:
     """Show what a benchmark would run, reuse or resume, and how long that takes here."""
     from pipelines.launch import stopping_on_error
-    from pipelines.plan import plan as show_plan
+    from pipelines.recipe import load_recipe
 
     with interruptible(), stopping_on_error():
-        show_plan(recipe, work_dir, override or [], devices, Console(highlight=False))
+        checked = load_recipe(recipe, override or [])
+        from pipelines.plan import plan as show_plan
+
+        show_plan(checked, work_dir, devices, Console(highlight=False))
 
 
 @app.command()
@@ -198,6 +200,9 @@ def sweep(
     devices: Devices = None,
 ) -> None:
     """Run a benchmark for many values of some keys, such as mask ratios, and draw the curves."""
+    from mae_core.engine.config import find_config
+
+    find_config(sweep, "sweeps")
     from pipelines.server import check_server
     from pipelines.sweep.flow import mae_sweep
 
@@ -219,6 +224,7 @@ def stage_command(stage: str) -> None:
         rendezvous: Rendezvous = "",
         join: Join = False,
     ) -> None:
+        check_config(stage, config, override)
         machine = machine_of(devices, nodes, rendezvous)
         start_stage(stage, config, encoder, work_dir, override, machine, join)
 
@@ -257,11 +263,20 @@ def dense_command(stage: str) -> None:
                 f"{stage} needs --encoder: a checkpoint's path, timm:<model>, runs:/<MLflow run>, "
                 "or 'random' for one that knows nothing"
             )
+        check_config(stage, config, override)
         machine = machine_of(devices, nodes, rendezvous)
         start_stage(stage, config, encoder, work_dir, override, machine, join)
 
     command.__doc__ = HELP[stage]
     app.command(stage)(command)
+
+
+def check_config(stage: str, config: str, override: list[str] | None) -> None:
+    """Raise UserError for a mistake in a stage's config, before the stage's needs are imported."""
+    from pipelines.recipe import load_stage_config
+
+    with interruptible():
+        load_stage_config(stage, config, override or [])
 
 
 def machine_of(devices: int | None, nodes: int, rendezvous: str) -> "Resources":

@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -136,7 +135,7 @@ def overview(data: str, found: "Checked") -> Table:
     table.add_row("images", f"{found.images:,}")
     table.add_row("unreadable", f"{len(found.unreadable):,}")
     if len(found.sizes):
-        by_area = found.sizes[np.argsort(found.sizes.prod(axis=1), kind="stable")]
+        by_area = found.sizes[found.sizes.prod(axis=1).argsort(kind="stable")]
         for name, place in (("smallest", 0), ("median size", len(by_area) // 2), ("largest", -1)):
             height, width = by_area[place]
             table.add_row(name, f"{width}×{height}")

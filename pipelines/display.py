@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 LINE_EVERY = 15.0  # seconds between two plain lines of one stage
+GIB = 2**30
 
 
 class Shown(Protocol):
@@ -31,6 +32,18 @@ class Shown(Protocol):
 def in_words(shown: Mapping[str, float]) -> str:
     """{'loss': 0.25, 'images_per_s': 12.0} -> 'loss 0.25, images/s 12'."""
     return ", ".join(f"{key.replace('_per_', '/')} {value:.4g}" for key, value in shown.items())
+
+
+def duration(hours: float) -> str:
+    """Hours as text: '3.2 h', '12 min' or '8 s'."""
+    if hours >= 1:
+        return f"{hours:,.1f} h"
+    return f"{60 * hours:.0f} min" if hours >= 1 / 60 else f"{3600 * hours:.0f} s"
+
+
+def size(count: int) -> str:
+    """Bytes as text: '1.5 GiB' or '20 MiB'."""
+    return f"{count / GIB:,.1f} GiB" if count >= GIB else f"{count / 2**20:.0f} MiB"
 
 
 class Display(AbstractContextManager["Display"]):

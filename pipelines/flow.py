@@ -40,6 +40,7 @@ from pipelines.cell import (
 from pipelines.cluster import cancel, needs, ray_runner
 from pipelines.commands import command_line
 from pipelines.display import Display
+from pipelines.identity import data_digests
 from pipelines.launch import (
     BenchmarkFailed,
     Resources,
@@ -57,7 +58,6 @@ from pipelines.report.write import write_report
 from pipelines.schedule import Planned, by_urgency, earlier_seconds
 from pipelines.server import FLOW_NAME, INCOMPLETE, end_with_worker
 from pipelines.slots import Slots
-from pipelines.stages import data_digests
 from pipelines.tracking import Tracker, check_parameter
 
 REPORT = "report"  # folder of a work dir, and of the run's artifacts

@@ -15,11 +15,10 @@ from mae_core.errors import UserError, suggest
 from pipelines.protocol import digests_of, protocol, stored_config
 from pipelines.report.collect import Row, date_of, joined, outcomes_of
 from pipelines.report.names import is_share, lower_is_better, metrics_of, number, order, title
-from pipelines.stages import TASKS
+from pipelines.stages import stage_of
 from pipelines.tracking import Tracker
 
 SHORT = 8  # characters of a run's id, and of a protocol's hash
-STAGE_OF = {"fine-tune": "finetune"}  # a task whose stage has another name
 
 
 @dataclass(frozen=True)
@@ -61,10 +60,7 @@ def leaderboard(task: str, tracker: Tracker, console: Console) -> list[Board]:
     Raises:
         UserError: if there is no such task or metric, or no finished run of it.
     """
-    name, _, metric = task.partition("/")
-    stage = STAGE_OF.get(name, name)
-    if stage not in TASKS:
-        raise UserError(f"no task is called '{name}'{suggest(name, TASKS)}")
+    stage, metric = stage_of(task), task.partition("/")[2]
     runs = finished_runs(stage, tracker)
     names = sorted(
         {n for run in runs for n in metrics_of(stage, list(run.data.metrics))}, key=order

@@ -12,7 +12,7 @@ import torch
 from mlflow.entities import Dataset, DatasetInput, InputTag
 from mmengine.config import Config
 
-from pipelines.stages import SOURCE, code_version, data_digests
+from pipelines.identity import SOURCE, code_version, data_digests
 
 PACKAGES = (
     "torch",

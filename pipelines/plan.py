@@ -13,13 +13,13 @@ from rich.table import Table
 
 from mae_core.engine.checkpoint import checkpoints, step_of
 from pipelines.cell import Cell, cell_folder, finished_result, usable
+from pipelines.display import duration, size
 from pipelines.launch import Resources, default_devices
 from pipelines.matrix import planned_cells
-from pipelines.recipe import Recipe, load_recipe
+from pipelines.recipe import Recipe
 from pipelines.trial import Trial, try_stage
 
 KEPT = 3  # the last two checkpoints, and the one being written
-GIB = 2**30
 
 
 @dataclass(frozen=True)
@@ -47,20 +47,15 @@ class Item:
 
 
 def plan(
-    recipe: str, work_dir: Path | None, overrides: list[str], devices: int | None, console: Console
+    recipe: Recipe, work_dir: Path | None, devices: int | None, console: Console
 ) -> list[Item]:
-    """Check a recipe and its data, time each stage's first steps, and show what all would take.
-
-    Raises:
-        UserError: for anything that the benchmark itself would refuse.
-    """
-    checked = load_recipe(recipe, overrides)
-    folder = (work_dir or Path("runs") / checked.name).absolute()
-    devices = devices or default_devices(checked.slots)
-    resources = Resources(max(cpu_count() // checked.slots, 1), devices)
-    items = list(plan_cells(checked, folder, resources, console))
-    console.print(table(items, checked, resources))
-    for line in summary(items, checked, folder):
+    """Time each stage's first steps, and show what all of a benchmark would take."""
+    folder = (work_dir or Path("runs") / recipe.name).absolute()
+    devices = devices or default_devices(recipe.slots)
+    resources = Resources(max(cpu_count() // recipe.slots, 1), devices)
+    items = list(plan_cells(recipe, folder, resources, console))
+    console.print(table(items, recipe, resources))
+    for line in summary(items, recipe, folder):
         console.print(line)
     return items
 
@@ -158,15 +153,3 @@ def compare(what: str, needed: int, free: int) -> Iterator[str]:
     """What is needed and free, in red if it does not suffice."""
     line = f"{what}: {size(needed)} of {size(free)} free"
     yield f"[bold red]{line}: too little[/]" if needed > free else line
-
-
-def duration(hours: float) -> str:
-    """Hours as text: '3.2 h', '12 min' or '8 s'."""
-    if hours >= 1:
-        return f"{hours:,.1f} h"
-    return f"{60 * hours:.0f} min" if hours >= 1 / 60 else f"{3600 * hours:.0f} s"
-
-
-def size(count: int) -> str:
-    """Bytes as text: '1.5 GiB' or '20 MiB'."""
-    return f"{count / GIB:,.1f} GiB" if count >= GIB else f"{count / 2**20:.0f} MiB"

@@ -7,12 +7,10 @@ from typing import Any
 
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
-from mmengine.config import Config
 
-from pipelines.cell import CONFIG
+from pipelines.identity import LOADER_SPEED, decisive
 from pipelines.report.collect import download
-from pipelines.stages import LOADER_SPEED, decisive
-from pipelines.tracking import Tracker
+from pipelines.tracking import CONFIG, Tracker
 
 # Keys of a config that are no part of the protocol: the encoder's own, and how a run is shown.
 OWN = ("encoder", "reference", "seed", "default_hooks", "env_cfg", "default_scope", "log_level")
@@ -51,8 +49,7 @@ def protocol(config: Mapping[str, Any], digests: Mapping[str, str]) -> dict[str,
         config: of a stage.
         digests: of the data that the config names, by path.
     """
-    content = decisive(Config(dict(config)))
-    kept = {key: value for key, value in content.items() if key not in OWN}
+    kept = {key: value for key, value in decisive(config).items() if key not in OWN}
     return by_digest(without(kept, LOADER_SPEED), digests)
 
 

@@ -2,23 +2,19 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from mmengine.config import Config
 
-from mae_core.checkpoints import SIZES, check_sizes, read_weights
-from mae_core.data.demo import prepare_demo
 from mae_core.data.roots import DEMO
-from mae_core.data.sources import check_data, opened_once
+from mae_core.data.sources import check_data
 from mae_core.engine.config import find_config, load_config
 from mae_core.errors import UserError, suggest
-from mae_core.models import create_encoder
 from pipelines.display import Display
-from pipelines.encoders import resolve_encoder
-from pipelines.stages import FROM_SCRATCH, STAGES, TASKS, check_stage, data_roots
+from pipelines.identity import data_roots
+from pipelines.stages import STAGES, TASKS
 
 KEYS: dict[str, tuple[type, ...]] = {
     "seed": (int,),
@@ -32,7 +28,6 @@ OPTIONAL: dict[str, tuple[type, ...]] = {
     "repeats": (dict,),
     "retries": (int,),
 }
-ROWS = ("mae", "random", "supervised")
 ALL = "*"  # in place of a stage's name in an override
 
 
@@ -93,10 +88,9 @@ def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
         stage: load_stage_config(stage, config, of_all + of_stage.get(stage, []), content.seed)
         for stage, config in names.items()
     }
-    for encoder in content.encoders:
-        check_encoder(encoder, ROWS)
-    with opened_once():
-        check_stages(content, configs)
+    from pipelines.checks import check_recipe  # torch: what needs none was told by now
+
+    check_recipe(content, configs)
     repeats = {stage: int(count) for stage, count in content.get("repeats", {}).items()}
     return Recipe(
         find_config(name, "benchmarks").stem,
@@ -143,38 +137,6 @@ def first_stages(content: Config) -> dict[str, str]:
             )
         found["supervise"] = content.supervised
     return found
-
-
-def check_stages(content: Config, configs: Mapping[str, Config]) -> None:
-    """Raise UserError for what each stage can know to be wrong, and for encoders that do not fit.
-
-    The sizes of an encoder are those of the stage that makes it, or of its file.
-    """
-    made = {"mae": "pretrain", "supervised": "supervise"}
-    for stage, config in configs.items():
-        check_stage(stage, config, "random")
-        if stage not in content.tasks:
-            continue
-        for encoder in content.encoders:
-            if encoder in made:
-                same_sizes(configs[made[encoder]], config)
-            if encoder == "supervised" and stage in FROM_SCRATCH:
-                check_stage(stage, config, encoder)
-            elif encoder not in ROWS and stage != "evaluate":
-                resample = config.get("resample_patches", False)
-                check_sizes(config.encoder, resolve_encoder(encoder), resample)
-
-
-def same_sizes(makes: Config, takes: Config) -> None:
-    """Raise UserError unless two stages' configs have encoders of the same sizes."""
-    with torch.device("meta"):
-        one, other = (create_encoder(**config.encoder).config for config in (makes, takes))
-    for key in (*SIZES[takes.get("resample_patches", False) :], "in_chans"):
-        if one[key] != other[key]:
-            raise UserError(
-                f"{makes.filename} makes an encoder with {key}={one[key]}, {takes.filename} takes "
-                f"one with {key}={other[key]}: change `encoder` in one of them"
-            )
 
 
 def split_overrides(overrides: Iterable[str]) -> tuple[list[str], dict[str, list[str]]]:
@@ -251,6 +213,8 @@ def load_stage_config(
 
 def prepare_demo_visibly() -> None:
     """Prepare the demo's data, with progress where there is something to do."""
+    from mae_core.data.demo import prepare_demo
+
     with Display() as display:
 
         def show(done: int, total: int) -> None:
@@ -259,19 +223,3 @@ def prepare_demo_visibly() -> None:
             display.update("demo data", done, total, "picture", {})
 
         prepare_demo(progress=show)
-
-
-def check_encoder(encoder: str, names: Sequence[str] = ("random",)) -> None:
-    """Raise UserError unless `encoder` is one of `names`, published, a run's or a checkpoint.
-
-    A published one is downloaded if it is not in the cache.
-    """
-    if encoder in names:
-        return
-    path = resolve_encoder(encoder)
-    if not Path(path).is_file():
-        raise UserError(
-            f"no encoder at '{encoder}'{suggest(encoder, names)}, timm:<model>, runs:/<id>, or "
-            "the path of a checkpoint"
-        )
-    read_weights(path)

@@ -9,11 +9,12 @@ from joblib import cpu_count
 from mae_core.data.sources import opened_once
 from mae_core.errors import UserError
 from pipelines.cell import Cell, Outcome, Setting, join_cell, run_cell
+from pipelines.checks import check_encoder
 from pipelines.commands import command_line
 from pipelines.display import Display
 from pipelines.encoders import resolve_encoder, run_of
 from pipelines.launch import Resources, stopping_on_error
-from pipelines.recipe import check_encoder, load_stage_config
+from pipelines.recipe import load_stage_config
 from pipelines.stages import FROM_SCRATCH, NO_FILE, PARALLEL, check_stage
 from pipelines.tracking import Tracker
 

@@ -17,11 +17,12 @@ from torch.utils.data import DataLoader
 
 from downstream.classification.classifier import pool_tokens
 from downstream.classification.labels import check_labels
-from mae_core.checkpoints import build_encoder, check_sizes, digest
+from mae_core.checkpoints import build_encoder, check_sizes
 from mae_core.data.images import ImageDataset
 from mae_core.data.sources import data_digest
 from mae_core.encoder import ViTEncoder
 from mae_core.engine.preprocess import Normalize
+from mae_core.files import digest
 from mae_core.stage import Reporter
 
 

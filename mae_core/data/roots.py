@@ -5,7 +5,6 @@ import os
 from functools import lru_cache
 from pathlib import Path
 
-from mae_core.data.demo import prepare_demo
 from mae_core.errors import UserError
 
 DEMO = "demo"  # first part of a data folder's name
@@ -76,6 +75,8 @@ def _cannot_list(error: OSError) -> None:
 def _meant(data: str) -> Path:
     first, _, rest = data.partition("/")
     if first == DEMO:
+        from mae_core.data.demo import prepare_demo  # here, as few need what draws it
+
         return prepare_demo() / rest
     return Path(os.environ.get(DATA, ""), Path(data).expanduser())
 

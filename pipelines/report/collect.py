@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
@@ -154,9 +153,9 @@ def joined(
         for run, value in zip(runs, values, strict=True)
     )
     if cases is not None and len(known) == len(runs):
-        interval = over_trainings(torch.from_numpy(cases.astype(np.float64))).ci95
+        interval = over_trainings(cases).ci95
     else:
-        interval = mean(torch.tensor(values, dtype=torch.float64)).ci95
+        interval = mean(values).ci95
     value = float(np.mean(values))
     return Row(encoder, task, metric, value, interval, first.info.run_id, seeds), cases
 

@@ -12,11 +12,9 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
-from mmengine.config import Config
-
 from mae_core.engine.config import load_config
+from pipelines.identity import LOADER_SPEED, decisive
 from pipelines.protocol import without
-from pipelines.stages import LOADER_SPEED, decisive
 
 MAE = "He et al. 2021, Masked Autoencoders Are Scalable Vision Learners, arXiv:2111.06377"
 SOURCES = {
@@ -63,4 +61,4 @@ def entries(stage: str) -> list[dict[str, Any]]:
 
 def fixed(config: Mapping[str, Any]) -> Any:
     """What has to be the same: all but seed and speed."""
-    return without(decisive(Config(dict(config))), FREE)
+    return without(decisive(config), FREE)

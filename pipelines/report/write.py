@@ -8,7 +8,7 @@ from pathlib import Path
 from mlflow.entities import Run
 
 from downstream.statistics import compare
-from pipelines.plan import duration
+from pipelines.display import duration
 from pipelines.protocol import stored_config
 from pipelines.report.collect import Benchmark, Outcomes, Row, collect
 from pipelines.report.names import is_headline, is_share, lower_is_better, number, order, title

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from pipelines.report.figures import COLOURS, lighten, png
 from pipelines.report.names import LOSS, title
-from pipelines.sweep.record import Entry
+from pipelines.sweep.collect import Entry
 
 WIDE = 8  # from this ratio of the largest to the smallest value on, an axis is logarithmic
 

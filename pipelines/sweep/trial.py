@@ -17,7 +17,8 @@ from pipelines.matrix import planned_cells
 from pipelines.patience import AWAY
 from pipelines.report.collect import numbers
 from pipelines.report.names import LOSS
-from pipelines.sweep.record import PRUNED, WATCHED, start_trial
+from pipelines.sweep.collect import PRUNED
+from pipelines.sweep.record import WATCHED, start_trial
 from pipelines.sweep.space import Sweep
 from pipelines.sweep.study import Past
 from pipelines.tracking import Tracker

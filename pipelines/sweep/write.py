@@ -13,8 +13,8 @@ from optuna.trial import create_trial
 
 from pipelines.report.names import LOSS, is_headline, lower_is_better, number, order, title
 from pipelines.report.render import write_pages
+from pipelines.sweep.collect import Entry, entries
 from pipelines.sweep.figures import curves, importance_bars, is_number
-from pipelines.sweep.record import Entry, entries
 from pipelines.sweep.space import text
 from pipelines.tracking import Tracker
 

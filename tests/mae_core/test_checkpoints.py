@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from mae_core import UserError, create_encoder, create_model
 from mae_core.checkpoints import (
     build_encoder,
-    digest,
     load_encoder,
     load_weights,
     read_metadata,
@@ -151,10 +150,5 @@ def test_a_missing_weight_is_an_error_not_a_random_one(tmp_path: Path) -> None:
         build_encoder(FIELDS, str(tmp_path / "part.safetensors"))
 
 
-def test_the_file_says_what_it_is_and_its_digest_follows_the_content(
-    tmp_path: Path, encoder_file: Path
-) -> None:
+def test_the_file_says_what_it_is(encoder_file: Path) -> None:
     assert read_metadata(encoder_file)["encoder"]["img_size"] == [24, 24]
-    before = digest(encoder_file)
-    save_weights(encoder_file, create_encoder(**FIELDS))
-    assert digest(encoder_file) != before

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from pipelines import display
-from pipelines.display import Display
+from pipelines.display import Display, duration, size
 
 ROW = "knn[/data/[x]/encoder.safetensors]"
 
@@ -116,3 +116,14 @@ def test_stages_of_several_threads_do_not_lose_each_other(
             thread.join()
     text = text_of(terminal)
     assert all(f"t{i}: done\n" in text for i in range(8))
+
+
+@pytest.mark.parametrize(
+    ("hours", "text"), [(0, "0 s"), (8 / 3600, "8 s"), (0.2, "12 min"), (3.21, "3.2 h")]
+)
+def test_durations_are_readable(hours: float, text: str) -> None:
+    assert duration(hours) == text
+
+
+def test_sizes_are_readable() -> None:
+    assert [size(20 << 20), size(3 << 29)] == ["20 MiB", "1.5 GiB"]

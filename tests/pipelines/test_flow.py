@@ -7,13 +7,13 @@ import pytest
 from mlflow.entities import Run
 from prefect.client.orchestration import get_client
 
-from mae_core.checkpoints import digest
 from mae_core.engine.config import load_config
 from mae_core.errors import UserError
+from mae_core.files import digest
 from pipelines.flow import check_same_data, mae_full_benchmark
+from pipelines.identity import data_digests
 from pipelines.launch import BenchmarkFailed
 from pipelines.server import FLOW_NAME
-from pipelines.stages import data_digests
 from pipelines.tracking import Tracker
 from tests.faults import arm
 from tests.tiny import write_configs, write_recipe

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from mae_core.checkpoints import digest
 from mae_core.data.sources import data_digest
+from mae_core.files import digest
 from pipelines import lineage
 from pipelines.flow import mae_full_benchmark
 from pipelines.registry import MODEL

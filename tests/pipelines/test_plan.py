@@ -8,7 +8,7 @@ from pipelines import plan as planning
 from pipelines.cell import Cell, Setting, run_cell
 from pipelines.display import Display
 from pipelines.launch import StageFailed, stopping_on_error
-from pipelines.plan import Item, duration, plan, size
+from pipelines.plan import Item, plan
 from pipelines.recipe import load_recipe
 from pipelines.tracking import Tracker
 from pipelines.trial import Trial
@@ -26,7 +26,7 @@ def recipe(configs: Path) -> str:
 def show(recipe: str, folder: Path, *overrides: str) -> tuple[list[Item], str]:
     console = Console(width=140, record=True)
     with stopping_on_error():
-        items = plan(recipe, folder, list(overrides), None, console)
+        items = plan(load_recipe(recipe, overrides), folder, None, console)
     return items, console.export_text()
 
 
@@ -110,14 +110,3 @@ def test_too_little_memory_or_disk_is_said() -> None:
     (short,) = planning.compare("disk", 3 << 30, 2 << 30)
     assert enough == "disk: 0 MiB of 0 MiB free"
     assert short == "[bold red]disk: 3.0 GiB of 2.0 GiB free: too little[/]"
-
-
-@pytest.mark.parametrize(
-    ("hours", "text"), [(0, "0 s"), (8 / 3600, "8 s"), (0.2, "12 min"), (3.21, "3.2 h")]
-)
-def test_durations_are_readable(hours: float, text: str) -> None:
-    assert duration(hours) == text
-
-
-def test_sizes_are_readable() -> None:
-    assert [size(20 << 20), size(3 << 29)] == ["20 MiB", "1.5 GiB"]

@@ -2,14 +2,12 @@ from pathlib import Path
 
 import pytest
 
-from mae_core import UserError, create_encoder
-from mae_core.checkpoints import save_weights
+from mae_core import UserError
 from mae_core.data.sources import factory
 from mae_core.data.sources.folder import FolderSource
 from mae_core.engine.config import load_config
 from pipelines.recipe import (
     check_content,
-    check_encoder,
     choices,
     load_recipe,
     load_stage_config,
@@ -131,19 +129,6 @@ def test_a_wrong_recipe_gets_the_nearest_name() -> None:
 def test_a_config_of_another_stage_is_refused(configs: Path) -> None:
     with pytest.raises(UserError, match=r"knn\.py is a config for 'knn', expected 'few-shot'"):
         load_stage_config("few-shot", str(configs / "knn.py"))
-
-
-def test_an_encoder_is_random_or_a_readable_file(tmp_path: Path) -> None:
-    encoder = create_encoder("vit-micro-p6", img_size=12, width=16, depth=1, heads=2)
-    good, damaged = tmp_path / "good.safetensors", tmp_path / "damaged.safetensors"
-    save_weights(good, encoder, encoder=encoder.config)
-    damaged.write_bytes(good.read_bytes()[:-100])
-    check_encoder("random")
-    check_encoder(str(good))
-    with pytest.raises(UserError, match=r"damaged\.safetensors cannot be read"):
-        check_encoder(str(damaged))
-    with pytest.raises(UserError, match="no encoder at 'mae'"):
-        check_encoder("mae")  # only a benchmark pretrains one
 
 
 def test_rows_columns_and_seed_can_be_chosen(recipe: str) -> None:

@@ -8,14 +8,26 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from timm.data.readers import add_img_extensions, get_img_extensions, is_img_extension
 
 from mae_core.errors import UserError
 
 NO_LABEL = -1
 MAX_CLASSES = 1 << 20  # a larger number is no class but something else, an id or a hash
 
-add_img_extensions([".bmp", ".gif", ".jfif", ".pgm", ".ppm", ".tif", ".tiff", ".webp"])
+# Of images. Not timm's list, as timm takes seconds to import.
+SUFFIXES = (
+    ".bmp",
+    ".gif",
+    ".jfif",
+    ".jpeg",
+    ".jpg",
+    ".pgm",
+    ".png",
+    ".ppm",
+    ".tif",
+    ".tiff",
+    ".webp",
+)
 
 
 class Source(Protocol):
@@ -44,12 +56,12 @@ class Source(Protocol):
 def is_image(name: str) -> bool:
     """Whether the path `name` has the suffix of an image, and no hidden part."""
     hidden = name.startswith(".") or "/." in name
-    return not hidden and is_img_extension(os.path.splitext(name)[1].lower())
+    return not hidden and os.path.splitext(name)[1].lower() in SUFFIXES
 
 
 def no_images(path: Path) -> UserError:
     """The error of a place that should hold images."""
-    return UserError(f"{path} holds no images; known are {' '.join(get_img_extensions())}")
+    return UserError(f"{path} holds no images; known are {' '.join(SUFFIXES)}")
 
 
 def natural(name: str) -> tuple[list[str | int], str]:

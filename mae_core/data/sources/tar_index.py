@@ -10,10 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from timm.data.readers import get_img_extensions
 
 from mae_core.data.cache import cache_root
-from mae_core.data.sources.base import is_image, packed
+from mae_core.data.sources.base import SUFFIXES, is_image, packed
 from mae_core.errors import UserError
 
 LABEL = ".cls"  # WebDataset's suffix of a member with a class, as number or name
@@ -88,7 +87,7 @@ def _text(tar: tarfile.TarFile, member: tarfile.TarInfo) -> str:
 def _kept(shard: Path) -> Path:
     """The cache's file for this state of `shard`."""
     state = shard.stat()
-    text = f"{shard.resolve()}\0{state.st_size}\0{state.st_mtime_ns}\0{get_img_extensions()}"
+    text = f"{shard.resolve()}\0{state.st_size}\0{state.st_mtime_ns}\0{SUFFIXES}"
     name = hashlib.sha256(os.fsencode(text)).hexdigest()[:24]
     return cache_root() / "tars" / f"{name}.npz"
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from mae_core import UserError
-from mae_core.data import roots
+from mae_core.data import demo, roots
 from mae_core.data.roots import path_digest, resolve_path, resolve_root
 
 
@@ -78,7 +78,7 @@ def test_home_and_relative_paths_become_absolute(
 
 def test_demo_means_the_demos_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tree(tmp_path / "written" / "scenes")
-    monkeypatch.setattr(roots, "prepare_demo", lambda: tmp_path / "written")
+    monkeypatch.setattr(demo, "prepare_demo", lambda: tmp_path / "written")
     assert resolve_root("demo/scenes") == folder
     assert resolve_root("demo") == folder.parent
     with pytest.raises(UserError, match="holds scenes"):

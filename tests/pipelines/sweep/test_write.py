@@ -8,7 +8,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from pipelines.cli import app
-from pipelines.sweep.record import SWEEP, TRIAL
+from pipelines.sweep.collect import SWEEP, TRIAL
 from pipelines.sweep.write import write_sweep
 from pipelines.tracking import Tracker
 from tests.browser import CHROMIUM, DESKTOP, PHONE, browser, opened, overflows

@@ -7,7 +7,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from mae_core import UserError
-from mae_core.data import roots
+from mae_core.data import demo
 from mae_core.data.images import ImageDataset
 from mae_core.data.sampler import DrawSampler
 from mae_core.data.sources import Source, check_data, data_digest, open_source, opened_once
@@ -111,7 +111,7 @@ def test_one_class_is_enough(tmp_path: Path) -> None:
 
 
 def test_demo_means_the_demos_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(roots, "prepare_demo", lambda: tmp_path)
+    monkeypatch.setattr(demo, "prepare_demo", lambda: tmp_path)
     write_folder(tmp_path / "classification" / "val", {"a/x.jpg": b"1"})
     assert sequence(open_source("demo/classification/val")) == [b"1"]
 
