@@ -26,7 +26,7 @@ for line in sys.argv[1:]:
     except SystemExit as end:
         codes.append(end.code)
 peak = int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) / 1000
-modules = sorted({name.partition(".")[0] for name in sys.modules})
+modules = sorted(name for name in sys.modules if "." not in name)
 print(json.dumps({"codes": codes, "modules": modules, "peak": peak}))
 """
 COMPUTE = {"torch", "torchvision", "timm", "mmcv", "mmdet", "mmseg", "sklearn", "datasets"}
