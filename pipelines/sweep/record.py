@@ -9,7 +9,7 @@ from mlflow.entities import Run
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from prefect.runtime import flow_run
 
-from pipelines.cell import read_record
+from pipelines.folder import read_record
 from pipelines.sweep.space import Sweep, Values, short_names
 from pipelines.sweep.study import Past
 from pipelines.tracking import Tracker
