@@ -31,7 +31,6 @@ SQLITE = "sqlite:///"
 ARTIFACT_ROOT = "MLFLOW_DEFAULT_ARTIFACT_ROOT"
 USER, PASSWORD = "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"
 CHECKPOINT = "checkpoint"  # a run's folder of artifacts for it
-CONFIG = "config.py"  # a run's file with the config of its stage
 TRIES = 5
 PARAM_LIMIT = 500  # characters of a value; the whole config is an artifact
 
