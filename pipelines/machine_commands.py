@@ -13,6 +13,14 @@ app = typer.Typer()
 
 
 @app.command()
+def doctor() -> None:
+    """Look at everything that a benchmark needs of this machine; exit 2 if anything is wrong."""
+    from pipelines.doctor.run import examine
+
+    examine(Console(highlight=False))
+
+
+@app.command()
 def clean(
     kinds: Annotated[
         list[Kind] | None, typer.Argument(help="What to remove.", metavar="KIND...")

@@ -163,7 +163,7 @@ class Tracker:
     @property
     def place(self) -> str:
         """The address without user and password."""
-        return re.sub(r"//[^/]*@", "//", self.uri, count=1)
+        return shown(self.uri)
 
     def link(self, run_id: str) -> str:
         """Where the run is shown, '' unless a server shows it."""
@@ -267,6 +267,11 @@ class Tracker:
     def tag(self, run_id: str, **tags: str) -> None:
         """Set tags of a run."""
         self.client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+
+
+def shown(uri: str) -> str:
+    """An address without user and password."""
+    return re.sub(r"//[^/]*@", "//", uri, count=1)
 
 
 def without_password(uri: str) -> str:
