@@ -4,7 +4,7 @@ import fcntl
 import logging
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,9 +13,9 @@ from mae_core.errors import UserError
 log = logging.getLogger(__name__)
 
 
-def cache_root() -> Path:
+def cache_root(environment: Mapping[str, str] = os.environ) -> Path:
     """`$XDG_CACHE_HOME/mae-bench`, or `~/.cache/mae-bench` without that variable."""
-    base = os.environ.get("XDG_CACHE_HOME")
+    base = environment.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "mae-bench"
 
 

@@ -11,7 +11,7 @@ from pipelines.clean.files import (
     folders_in,
     is_left,
     is_old,
-    stage_runs,
+    stage_uses,
     unlocked,
 )
 from pipelines.clean.items import LEFT, Item, Kind, Say
@@ -32,8 +32,8 @@ def in_cache(root: Path, say: Say) -> Iterator[Item]:
             with unlocked(lock_of(path)) as free:
                 if free:
                     yield Item(Kind.TEMPORARY, root, LEFT, path)
-    if stage_runs():
-        say(f"a stage runs on this machine: {root} is left alone")
+    if stage_uses(root):
+        say(f"a stage that uses it runs on this machine: {root} is left alone")
         return
     for path, what in made_again(root):
         with unlocked(lock_of(path)) as free:

@@ -12,6 +12,7 @@ from typing import Any
 
 import psutil
 
+from mae_core.data.cache import cache_root
 from pipelines.folder import taken_now
 
 SCRATCH = re.compile(r"tmp[a-z0-9_]{8}|\.trial-.*|mae-bench-.*")  # names of temporary folders
@@ -97,9 +98,13 @@ def is_used(path: Path) -> bool:
     return False
 
 
-def stage_runs() -> bool:
-    """Whether a process of this machine computes a stage."""
-    return any("pipelines.stage_process" in process["cmdline"] for process in processes())
+def stage_uses(cache: Path) -> bool:
+    """Whether a process of this machine computes a stage with this cache folder."""
+    for process in processes():
+        is_stage = "pipelines.stage_process" in process["cmdline"]
+        if is_stage and cache_root(process["environ"]) == cache:
+            return True
+    return False
 
 
 def processes() -> Iterator[dict[str, Any]]:

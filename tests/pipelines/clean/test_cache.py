@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -69,16 +70,19 @@ def test_what_is_being_written_is_left_alone(cache: Path) -> None:
     }
 
 
-def test_while_a_stage_runs_it_may_read_the_cache(cache: Path) -> None:
+@pytest.mark.parametrize("same", [True, False])
+def test_while_a_stage_runs_it_may_read_its_cache(cache: Path, tmp_path: Path, same: bool) -> None:
     put(cache / "encoders" / "vit.safetensors")
     wait = [sys.executable, "-c", "input()", "pipelines.stage_process"]
-    process = subprocess.Popen(wait, stdin=subprocess.PIPE)
+    place = {} if same else {"XDG_CACHE_HOME": str(tmp_path / "elsewhere")}
+    process = subprocess.Popen(wait, stdin=subprocess.PIPE, env={**os.environ, **place})
     said: list[str] = []
     try:
-        assert not list(in_cache(cache, said.append))
+        assert len(list(in_cache(cache, said.append))) == (not same)
     finally:
         process.communicate()
-    assert said == [f"a stage runs on this machine: {cache} is left alone"]
+    told = f"a stage that uses it runs on this machine: {cache} is left alone"
+    assert said == [told] * same
 
 
 def test_there_may_be_no_cache(tmp_path: Path) -> None:
