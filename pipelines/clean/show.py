@@ -29,8 +29,11 @@ def show(found: Found, kinds: Sequence[Kind], console: Console) -> None:
         console.print(f"freed {decimal(found.freed)}")
     elif rows:
         size = decimal(sum(row.size for row in rows.values()))
-        named = " ".join(kind for kind in Kind if any(key[0] == kind for key in rows))
-        console.print(f"{size} in all; to remove it, or some of it: mae-bench clean {named}")
+        there = {key[0] for key in rows}
+        # What a stage would go on from is no rubbish: its kind is to be typed, not pasted.
+        named = " ".join(kind for kind in Kind if kind in there and kind != Kind.UNFINISHED)
+        hint = f"mae-bench clean {named or Kind.UNFINISHED}"
+        console.print(f"{size} in all; name the kinds that may go: {hint}", soft_wrap=True)
     else:
         console.print("nothing to remove")
 

@@ -17,8 +17,10 @@ from tests.downstream.conftest import TINY, scenes  # noqa: F401  a fixture
 from tests.tiny import CONFIGS
 
 EXTRA = {
-    "detect": "model = dict(backbone=dict(layers=[1], window=3, global_blocks=[1]))\n",
-    "segment": "model = dict(backbone=dict(layers=[1]))\n",
+    "detect": "model = dict(backbone=dict(layers=[1], window=3, global_blocks=[1]))\n"
+    "val_data = dict(images='val', annotations='instances_val.json')\n",
+    "segment": "model = dict(backbone=dict(layers=[1]))\n"
+    "val_data = dict(images='val', masks='val_masks')\n",
 }
 METRIC = {"detect": "detect/mask_AP", "segment": "segment/mIoU"}
 

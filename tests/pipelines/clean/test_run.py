@@ -10,7 +10,7 @@ from rich.console import Console
 from mae_core.errors import UserError
 from pipelines.clean.files import walk
 from pipelines.clean.items import Kind
-from pipelines.clean.run import Found, clean
+from pipelines.clean.run import Found, Row, clean
 from pipelines.clean.show import show
 from pipelines.flow import mae_full_benchmark
 from pipelines.tracking import Tracker
@@ -86,7 +86,13 @@ def test_without_a_kind_everything_is_shown_and_nothing_removed(here: Done) -> N
     lines = shown(found, [])
     assert len(lines) == len(kinds) + 2
     assert lines[0].split() == ["kind", "where", "what", "files", "size"]
-    assert lines[-1].endswith("to remove it, or some of it: mae-bench clean superseded cache")
+    assert lines[-1].endswith("name the kinds that may go: mae-bench clean superseded cache")
+
+
+def test_what_a_stage_would_go_on_from_is_not_offered_among_others() -> None:
+    found = Found({(kind, Path("work"), "files"): Row(1, 4096) for kind in Kind})
+    hint = "mae-bench clean checkpoints superseded cache temporary"
+    assert shown(found, [])[-1] == f"20.5 kB in all; name the kinds that may go: {hint}"
 
 
 def test_after_removing_every_kind_the_benchmark_is_reused(here: Done, cache: Path) -> None:
