@@ -59,8 +59,11 @@ class StageResult:
 
     def files_exist(self) -> bool:
         """Whether everything that the result names is still on disk."""
-        names = [*self.artifacts.values(), *([self.checkpoint] if self.checkpoint else [])]
-        return all(Path(name).exists() for name in names)
+        return all(Path(name).exists() for name in self.files())
+
+    def files(self) -> list[str]:
+        """Everything that the result names."""
+        return [*self.artifacts.values(), *([self.checkpoint] if self.checkpoint else [])]
 
 
 def _inside(name: str, folder: Path) -> str:

@@ -1,12 +1,11 @@
 """One cell of the matrix: a stage for one encoder, reused, resumed or run."""
 
-import fcntl
 import hashlib
 import json
 import socket
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,19 +19,27 @@ from pipelines import lineage
 from pipelines.delivery import Delivery
 from pipelines.display import Shown
 from pipelines.events import EVENTS, Event, read_events
+from pipelines.folder import (
+    CONFIG,
+    JOB,
+    RECORD,
+    RESULT,
+    STAGES,
+    alone,
+    finished_result,
+    read_record,
+    training_files,
+)
 from pipelines.identity import content_of, data_digests, fingerprint
-from pipelines.launch import Resources, StageInterrupted, launch, stopping
+from pipelines.launch import Resources, StageInterrupted, launch
 from pipelines.machine import watched
 from pipelines.patience import AWAY, patiently
 from pipelines.registry import PROBE, probed, register
-from pipelines.reuse import RESULT, read_result, restore
+from pipelines.reuse import restore, taken
 from pipelines.stages import MAKE_ENCODERS, PARALLEL
-from pipelines.tracking import CONFIG, Tracker
+from pipelines.tracking import Tracker
 from pipelines.upload import clear, take_over, uploading
 
-JOB, RECORD = "job.json", "run.json"
-STAGES = "stages"  # folder of a work dir
-PATIENCE = 1.0  # seconds between two looks at a lock, or for a wish to stop
 ERROR_LIMIT = 2000  # characters of a tag, from the end, where the cause is
 Status = Literal["reused", "resumed", "run"]
 Slot = Callable[[], AbstractContextManager[tuple[str, ...] | None]]
@@ -135,14 +142,21 @@ def run_cell(cell: Cell, setting: Setting, slot: Slot = nullcontext) -> Outcome:
 
 
 def finished(cell: Cell, setting: Setting, folder: Path) -> Outcome | None:
-    """The finished result of this folder or, if nothing was begun in it, of another work dir."""
+    """The finished result of this folder or, if nothing was begun in it, of another work dir.
+
+    Files of a finished run that are gone from the folder come back from MLflow.
+    """
     tracker, record = setting.tracker, folder / RECORD
     run_id = read_record(record).get("run_id", "")
     begun, say = record.exists() or not setting.elsewhere, setting.display.say
     if not begun and (run_id := restore(cell.key, cell.encoder, tracker, folder, say)):
         record.write_text(json.dumps({"run_id": run_id}))
+    if not (run_id and tracker.finished(run_id)):
+        return None
     result = finished_result(folder)
-    if not (result and run_id and tracker.finished(run_id)):
+    if not result and taken(tracker.client.get_run(run_id), tracker, folder, say):
+        result = finished_result(folder)
+    if not result:
         return None
     tracker.adopt(run_id, cell.name, setting.parent)
     setting.display.finish(cell.name, f"reused, {summary(result)}")
@@ -174,6 +188,8 @@ def compute(cell: Cell, setting: Setting, folder: Path) -> Outcome:
             result = _train(cell, setting, folder, points, status)
     outcome = Outcome(status, run_id, result)
     patiently(lambda: hand_in(cell, setting, outcome, folder), tracker.place)
+    for path in training_files(folder, result):
+        path.unlink()
     return outcome
 
 
@@ -229,40 +245,6 @@ def join_cell(cell: Cell, work_dir: Path, resources: Resources) -> None:
 def cell_folder(cell: Cell, work_dir: Path) -> Path:
     """Where a cell keeps everything."""
     return work_dir / STAGES / f"{cell.stage}-{Path(cell.encoder).stem}-{cell.key}"
-
-
-@contextmanager
-def alone(folder: Path) -> Iterator[Path]:
-    """Within the block no other process works in `folder`, which is made if it is not there.
-
-    Raises:
-        StageInterrupted: if all stages are asked to stop while it waits.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if stopping():
-                    raise StageInterrupted(f"stopped while another run had {folder}") from None
-                time.sleep(PATIENCE)
-        yield folder
-
-
-def finished_result(folder: Path) -> StageResult | None:
-    """The result in a stage's folder, if all its files are still there."""
-    result = read_result(folder)
-    return result if result and result.files_exist() else None
-
-
-def read_record(path: Path) -> dict[str, Any]:
-    """A JSON file's dict; empty if it is missing, or cut short by a crash."""
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
 
 
 def summary(result: StageResult) -> str:

@@ -20,6 +20,7 @@ from rich.markup import escape
 from mae_core.errors import UserError
 from pipelines.data_commands import app as data_app
 from pipelines.launch import BenchmarkFailed, StageFailed, StageInterrupted
+from pipelines.machine_commands import app as machine_app
 from pipelines.report_commands import app as report_app
 from pipelines.stages import STAGES
 
@@ -68,6 +69,7 @@ app = typer.Typer(
 )
 app.add_typer(data_app, name="data")
 app.add_typer(report_app)
+app.add_typer(machine_app)
 
 Overrides = Annotated[
     list[str] | None,

@@ -27,19 +27,11 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from downstream.classification.features import features_cached
 from mae_core.data.roots import DATA
 from mae_core.errors import UserError
-from pipelines.cell import (
-    STAGES,
-    Cell,
-    Outcome,
-    Setting,
-    cell_folder,
-    fed,
-    read_record,
-    run_cell,
-)
+from pipelines.cell import Cell, Outcome, Setting, cell_folder, fed, run_cell
 from pipelines.cluster import cancel, needs, ray_runner
 from pipelines.commands import command_line
 from pipelines.display import Display
+from pipelines.folder import BEFORE, BENCHMARK, STAGES, alone, read_record
 from pipelines.identity import data_digests
 from pipelines.launch import (
     BenchmarkFailed,
@@ -157,7 +149,7 @@ def run_benchmark(plan: Recipe, digests: Mapping[str, str], place: Place) -> str
     """
     tracker, parent = place.tracker, start_parent(plan, place.folder, place.tracker)
     tracker.tag(parent, command=place.command)
-    with Display() as display, tracker.closing(parent):
+    with tracker.closing(parent), alone(place.folder, shared=True), Display() as display:
         resources = place.resources(plan.slots)
         setting = Setting(
             place.folder,
@@ -202,12 +194,12 @@ def set_aside(folder: Path) -> None:
     """Rename the stages' results in a work dir, so that none is reused."""
     stages = folder / STAGES
     if stages.exists():
-        stages.rename(folder / f"{STAGES}-before-{time.strftime('%Y%m%d-%H%M%S')}")
+        stages.rename(folder / f"{BEFORE}{time.strftime('%Y%m%d-%H%M%S')}")
 
 
 def start_parent(plan: Recipe, folder: Path, tracker: Tracker) -> str:
     """The benchmark's MLflow run: the earlier one if the recipe has not changed since."""
-    record = folder / "benchmark.json"
+    record = folder / BENCHMARK
     known = read_record(record)
     earlier = known.get("run_id", "") if known.get("recipe") == plan.key else ""
     encoders = json.dumps(plan.encoders)
@@ -267,7 +259,10 @@ def slots_for(plan: Recipe, planned: Planned, setting: Setting) -> Slots:
 
 
 def note_outcomes(cells: Mapping[str, tuple[Future, str]], setting: Setting) -> dict[str, str]:
-    """Note the cells' MLflow runs; the causes of those that failed, by name."""
+    """Note the cells' MLflow runs; the causes of those that failed, by name.
+
+    If none failed they are noted in the work dir too, for `mae-bench clean`.
+    """
     assert setting.parent is not None
     done, failed = {}, {}
     for name, (future, upstream) in cells.items():
@@ -279,6 +274,10 @@ def note_outcomes(cells: Mapping[str, tuple[Future, str]], setting: Setting) -> 
     causes = {name: cause[-limit:] for name, cause in failed.items()}  # the cause is at the end
     tags = {"cells": json.dumps(done), "failed": json.dumps(causes)}
     setting.tracker.tag(setting.parent, **tags)
+    record = setting.work_dir / BENCHMARK
+    known = read_record(record)
+    if not failed and known.get("run_id") == setting.parent:
+        record.write_text(json.dumps({**known, "cells": done}))
     return failed
 
 

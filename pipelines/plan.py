@@ -12,8 +12,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from mae_core.engine.checkpoint import checkpoints, step_of
-from pipelines.cell import Cell, cell_folder, finished_result, usable
+from pipelines.cell import Cell, cell_folder, usable
 from pipelines.display import duration, size
+from pipelines.folder import finished_result
 from pipelines.launch import Resources, default_devices
 from pipelines.matrix import planned_cells
 from pipelines.recipe import Recipe

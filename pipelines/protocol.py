@@ -8,9 +8,10 @@ from typing import Any
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
+from pipelines.folder import CONFIG
 from pipelines.identity import LOADER_SPEED, decisive
 from pipelines.report.collect import download
-from pipelines.tracking import CONFIG, Tracker
+from pipelines.tracking import Tracker
 
 # Keys of a config that are no part of the protocol: the encoder's own, and how a run is shown.
 OWN = ("encoder", "reference", "seed", "default_hooks", "env_cfg", "default_scope", "log_level")

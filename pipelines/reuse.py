@@ -10,9 +10,8 @@ from mlflow.exceptions import MlflowException
 
 from mae_core.stage import StageResult
 from pipelines.artifacts import Damaged, within
+from pipelines.folder import RESULT, read_result
 from pipelines.tracking import CHECKPOINT, Tracker
-
-RESULT = "result.json"
 
 
 def restore(
@@ -31,12 +30,18 @@ def restore(
         The run's id; '' if there is none whose files can be had.
     """
     for run in tracker.runs_with(fingerprint, encoder):
-        try:
-            if download(run, tracker, folder):
-                return run.info.run_id
-        except Damaged as error:
-            say(f"not reused: {error}")
+        if taken(run, tracker, folder, say):
+            return run.info.run_id
     return ""
+
+
+def taken(run: Run, tracker: Tracker, folder: Path, say: Callable[[str], None]) -> bool:
+    """Whether all files of a run's result are in `folder` now; `say` is told of damaged ones."""
+    try:
+        return download(run, tracker, folder)
+    except Damaged as error:
+        say(f"not reused: {error}")
+        return False
 
 
 def download(run: Run, tracker: Tracker, folder: Path) -> bool:
@@ -77,11 +82,3 @@ def places(result: StageResult, folder: Path) -> dict[str, Path]:
             raise Damaged(f"{RESULT} names a file outside of its folder as '{name}': {file}")
     inside = {name: file.resolve().relative_to(folder.resolve()) for name, file in files.items()}
     return {**inside, RESULT: Path(RESULT)}
-
-
-def read_result(folder: Path) -> StageResult | None:
-    """The result in a stage's folder; None if it is missing or damaged."""
-    try:
-        return StageResult.load(folder / RESULT)
-    except (OSError, ValueError, TypeError, AttributeError, KeyError):
-        return None

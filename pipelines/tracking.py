@@ -31,7 +31,6 @@ SQLITE = "sqlite:///"
 ARTIFACT_ROOT = "MLFLOW_DEFAULT_ARTIFACT_ROOT"
 USER, PASSWORD = "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"
 CHECKPOINT = "checkpoint"  # a run's folder of artifacts for it
-CONFIG = "config.py"  # a run's file with the config of its stage
 TRIES = 5
 PARAM_LIMIT = 500  # characters of a value; the whole config is an artifact
 
@@ -164,7 +163,7 @@ class Tracker:
     @property
     def place(self) -> str:
         """The address without user and password."""
-        return re.sub(r"//[^/]*@", "//", self.uri, count=1)
+        return shown(self.uri)
 
     def link(self, run_id: str) -> str:
         """Where the run is shown, '' unless a server shows it."""
@@ -268,6 +267,11 @@ class Tracker:
     def tag(self, run_id: str, **tags: str) -> None:
         """Set tags of a run."""
         self.client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+
+
+def shown(uri: str) -> str:
+    """An address without user and password."""
+    return re.sub(r"//[^/]*@", "//", uri, count=1)
 
 
 def without_password(uri: str) -> str:

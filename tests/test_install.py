@@ -13,6 +13,8 @@ import pytest
 
 from tests.tiny import write_images
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 SOURCES = ("configs", "mae_bench_configs", "mae_core", "downstream", "pipelines")
 FILES = ("pyproject.toml", "LICENSE", "prefect.yaml")

@@ -10,10 +10,11 @@ from prefect import allow_failure, flow, task
 from prefect.states import Cancelled, Completed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from pipelines.cell import Setting, alone
+from pipelines.cell import Setting
 from pipelines.commands import command_line
 from pipelines.display import Display
 from pipelines.flow import REPORT, Future, Place, cause_of, data_below, publish, said_of
+from pipelines.folder import alone
 from pipelines.launch import (
     BenchmarkFailed,
     StageInterrupted,

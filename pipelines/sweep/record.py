@@ -6,7 +6,7 @@ from pathlib import Path
 from mlflow.entities import Run
 from prefect.runtime import flow_run
 
-from pipelines.cell import read_record
+from pipelines.folder import read_record
 from pipelines.sweep.collect import PRUNED, SWEEP, TRIAL, VALUES, trial_runs
 from pipelines.sweep.space import Sweep, Values, short_names
 from pipelines.sweep.study import Past

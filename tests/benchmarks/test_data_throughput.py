@@ -2,9 +2,12 @@ import io
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from benchmarks import data_throughput, photos
+
+pytestmark = pytest.mark.slow
 
 
 def picture(width: int, height: int) -> Image.Image:

@@ -8,6 +8,8 @@ import torch
 
 from benchmarks.dense_throughput import BACKBONES, DETECTORS, backbone, training_step
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("variant", BACKBONES)
 def test_every_backbone_gives_four_maps_of_the_same_sizes(variant: str) -> None:

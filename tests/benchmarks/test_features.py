@@ -4,6 +4,8 @@ import pytest
 
 from benchmarks import features
 
+pytestmark = pytest.mark.slow
+
 
 def test_extraction_is_timed_beside_the_bare_forward(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

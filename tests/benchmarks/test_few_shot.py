@@ -4,6 +4,8 @@ import pytest
 
 from benchmarks import few_shot
 
+pytestmark = pytest.mark.slow
+
 
 def test_every_head_is_timed_beside_scikit_learns(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -7,6 +7,8 @@ import pytest
 
 from tests.tiny import write_configs, write_images
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -8,6 +8,8 @@ import torch
 
 from benchmarks.pretrain_throughput import VARIANTS, build, flops_per_image, training_step
 
+pytestmark = pytest.mark.slow
+
 EAGER = [variant for variant in VARIANTS if "compiled" not in variant]
 
 

@@ -3,7 +3,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from benchmarks.threads import WAYS
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 

@@ -4,6 +4,8 @@ import pytest
 
 from benchmarks import tracking
 
+pytestmark = pytest.mark.slow
+
 
 def test_steps_are_timed_bare_tracked_and_without_a_server(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

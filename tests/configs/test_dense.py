@@ -21,6 +21,8 @@ from mae_core.models import create_encoder
 from mae_core.stage import SilentReporter
 from tests.downstream.conftest import square
 
+pytestmark = pytest.mark.slow
+
 PIXELS = 48  # a multiple of every patch
 SLIM = 16  # channels
 DETECT = sorted(f"detect/{p.stem}" for p in (CONFIG_ROOT / "detect").glob("*.py"))

@@ -115,6 +115,7 @@ def test_a_resume_with_ema_is_exact_too(configs: Path, tmp_path: Path) -> None:
     assert same(weights(whole), weights(run(config, tmp_path / "broken")))
 
 
+@pytest.mark.slow
 def test_a_compiled_run_ends_near_an_eager_one(configs: Path, tmp_path: Path) -> None:
     eager = run(config_of(configs, "train_cfg.max_epochs=1"), tmp_path / "eager")
     compiled = config_of(configs, "train_cfg.max_epochs=1", "compile=True")

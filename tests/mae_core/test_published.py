@@ -15,6 +15,8 @@ from timm.models.vision_transformer import VisionTransformer
 from mae_core import UserError
 from mae_core.published import licence_note, resolve_encoder, to_encoder
 
+pytestmark = pytest.mark.slow
+
 NAME = "vit_tiny_patch16_224.augreg_in21k"
 RESOLVE = """
 import sys, torch

@@ -10,16 +10,7 @@ from mlflow.entities import Run
 from mae_core import pretrain
 from mae_core.checkpoints import read_state
 from mae_core.stage import Metric, SilentReporter, StageResult
-from pipelines.cell import (
-    Cell,
-    Outcome,
-    Setting,
-    finished_result,
-    loggable,
-    read_record,
-    run_cell,
-    summary,
-)
+from pipelines.cell import Cell, Outcome, Setting, loggable, run_cell, summary
 from pipelines.launch import StageFailed
 from pipelines.recipe import load_stage_config
 from pipelines.tracking import Tracker
@@ -100,15 +91,33 @@ def test_a_resume_reads_no_pickled_code(shared: Shared, resumed: Outcome) -> Non
     assert "weights_only" not in log
 
 
-def test_a_cell_whose_checkpoint_is_gone_runs_again(
+def test_a_finished_cell_keeps_no_training_state(shared: Shared, resumed: Outcome) -> None:
+    folder = folder_of(shared[0], resumed.run_id)
+    assert resumed.result.files_exist() and not list(folder.rglob("step_*"))
+
+
+def test_a_file_that_is_gone_comes_back_from_mlflow(
     shared: Shared, resumed: Outcome, whole: StageResult
 ) -> None:
     setting, configs = shared
-    Path(str(resumed.result.checkpoint)).unlink()
+    for name in resumed.result.files():
+        Path(name).unlink()
     again = run_cell(make(configs, "pretrain"), setting)
-    assert (again.status, again.run_id) == ("resumed", resumed.run_id)
-    assert again.result.files_exist()
-    assert same(again.result, whole)
+    assert (again.status, again.run_id) == ("reused", resumed.run_id)
+    assert again.result.files_exist() and same(again.result, whole)
+
+
+def test_a_cell_whose_files_are_gone_everywhere_runs_again(
+    shared: Shared, resumed: Outcome, whole: StageResult
+) -> None:
+    setting, configs = shared
+    for name in resumed.result.files():
+        Path(name).unlink()
+    for file in setting.tracker.files(resumed.run_id, "checkpoint"):
+        setting.tracker.remove(resumed.run_id, file)
+    again = run_cell(make(configs, "pretrain"), setting)
+    assert (again.status, again.run_id) == ("run", resumed.run_id)
+    assert again.result.files_exist() and same(again.result, whole)
     points = setting.tracker.client.get_metric_history(resumed.run_id, "pretrain/loss")
     assert len(points) == 1
 
@@ -174,22 +183,6 @@ def test_a_result_that_mlflow_does_not_know_is_tracked_again(
     run = tracker.client.get_run(again.run_id)
     assert run.info.status == "FINISHED"
     assert run.data.metrics["knn/top1"] == finished.result.metrics["knn/top1"].value
-
-
-@pytest.mark.parametrize("content", ["", '{"run_id": '])
-def test_a_record_that_a_crash_cut_short_counts_as_none(tmp_path: Path, content: str) -> None:
-    (tmp_path / "run.json").write_text(content)
-    assert read_record(tmp_path / "run.json") == {}
-    assert read_record(tmp_path / "missing.json") == {}
-
-
-def test_a_damaged_result_is_no_result(tmp_path: Path) -> None:
-    result = StageResult({"knn/top1": Metric(0.5)})
-    result.save(tmp_path / "result.json")
-    assert finished_result(tmp_path) == result
-    for damaged in ("", '{"metrics": {', "[]", '{"metrics": {"knn/top1": {}}}'):
-        (tmp_path / "result.json").write_text(damaged)
-        assert finished_result(tmp_path) is None
 
 
 def test_the_summary_is_one_line() -> None:

@@ -51,7 +51,7 @@ def test_two_processes_share_the_images_and_the_work_is_reused(
     assert 0 <= run.data.metrics[METRIC[stage]] <= 1
     assert run.data.metrics[f"{METRIC[stage]}_ci95"] >= 0
     (work,) = Path("work", "stages").iterdir()
-    assert "step_4.pth" in {path.name for path in work.glob("step_*.pth")}  # 2 × 8 images, by 4
+    assert "checkpoint step_4.pth" in (work / "log.txt").read_text()  # 2 × 8 images, by 4
     assert "loaded 30 keys, missing []" in (work / "events.jsonl").read_text()
     names = {entry.path for entry in tracker.client.list_artifacts(outcome.run_id)}
     assert {"overlay.png", "confusion.png", "by_class.json"} <= names

@@ -18,6 +18,8 @@ from mlflow import MlflowClient
 
 from tests.tiny import write_configs, write_images, write_recipe
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 SCRIPT = ROOT / "scripts" / "services.py"

@@ -12,6 +12,8 @@ from mae_core.engine.config import load_config
 from mae_core.stage import SilentReporter, StageResult
 from tests.tiny import write_configs, write_images
 
+pytestmark = pytest.mark.slow
+
 
 class Heard(SilentReporter):
     """Keeps what is logged."""

@@ -13,6 +13,8 @@ from downstream.detection.stage import run
 from mae_core import UserError
 from mae_core.stage import SilentReporter
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def detector(config: Config, tmp_path: Path) -> Path:

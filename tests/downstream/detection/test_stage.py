@@ -16,6 +16,8 @@ from mae_core.engine.train import build_runner
 from mae_core.stage import SilentReporter
 from tests.faults import arm
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_stage_yields_four_metrics_weights_and_a_picture(
     config: Config, tmp_path: Path

@@ -10,6 +10,8 @@ from downstream.segmentation.stage import run
 from mae_core import UserError
 from mae_core.stage import SilentReporter
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_trained_segmentor_finds_the_squares(
     config: Config, scenes: Path, tmp_path: Path

@@ -12,6 +12,8 @@ from mae_core.checkpoints import read_metadata, read_state
 from mae_core.stage import SilentReporter
 from tests.faults import arm
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_few_epochs_find_bright_squares(config: Config, tmp_path: Path) -> None:
     config.train_cfg.max_epochs = 40

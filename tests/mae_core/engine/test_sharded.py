@@ -13,6 +13,8 @@ from mae_core import UserError, create_model
 from mae_core.engine.finite import FiniteOptimWrapper
 from mae_core.engine.sharded import gather, is_sharded, part, shard, whole
 
+pytestmark = pytest.mark.slow
+
 TINY: dict[str, Any] = {"img_size": 12, "patch_size": 6, "width": 16, "depth": 2, "heads": 2}
 
 

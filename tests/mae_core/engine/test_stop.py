@@ -3,7 +3,11 @@ import signal
 import subprocess
 import sys
 
+import pytest
+
 from tests.processes import gone, wait_for
+
+pytestmark = pytest.mark.slow
 
 LOADER = """
 import time
