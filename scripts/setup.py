@@ -2,7 +2,7 @@
 
 What could fail is checked before anything is downloaded (exit code 2). Then come numbered steps,
 with their full output in .venv-setup.log. A finished set-up is recognised by its stamp file and
-returns at once; an interrupted one (exit code 75) continues with the step it was in.
+returns at once; an interrupted one (exit code 75) goes on with what it has downloaded.
 
 pip installs uv, and uv the rest: from the places that pip is set to use, several downloads at a
 time, and unpacked once for all environments of the machine (see benchmarks/RESULTS.md).

@@ -1,6 +1,8 @@
 """Python and the installed packages, against what the project requires."""
 
 import platform
+import subprocess
+import sys
 import tomllib
 from importlib import metadata
 from pathlib import Path
@@ -41,14 +43,25 @@ def check_packages() -> Findings:
 
 
 def check_opencv() -> Findings:
-    """Several distributions of OpenCV, which write into the same folder."""
+    """Distributions of OpenCV, which write into the same folder, and whether it can be imported.
+
+    `pip install` of this package brings two of one version, as mmcv asks for opencv-python: the
+    same files, but for the one that needs libGL.
+    """
     found = {name: version for name in OPENCV if (version := version_of(name))}
     told = " and ".join(f"{name} {version}" for name, version in found.items())
-    if len(found) > 1:
+    if len(set(found.values())) > 1:
         todo = f"`pip uninstall {' '.join(found)}`, then {SETUP}"
         yield wrong("OpenCV", f"{told} overwrite each other's files", todo)
     elif found:
-        yield ok("OpenCV", told)
+        command = [sys.executable, "-c", "import cv2"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            headless = f"opencv-python-headless=={next(iter(found.values()))}"
+            todo = f"`pip install --force-reinstall --no-deps {headless}`, which needs no libGL"
+            yield wrong("OpenCV", f"{told}: {done.stderr.splitlines()[-1]}", todo)
+        else:
+            yield ok("OpenCV", told)
 
 
 def required() -> tuple[str, list[Requirement]]:

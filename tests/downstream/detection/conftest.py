@@ -13,6 +13,7 @@ NAME = "detect/mask-rcnn_vit-micro-p6_1xb2-2e_demo"
 def config(scenes: Path) -> Config:
     config = load_config(NAME)
     config.data_root = str(scenes)
+    config.val_data = {"images": "val", "annotations": "instances_val.json"}
     config.encoder.update(TINY)
     config.model.backbone.layers = [1]
     config.train_cfg.max_epochs = 2

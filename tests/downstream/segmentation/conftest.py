@@ -13,6 +13,7 @@ NAME = "segment/upernet_vit-micro-p6_1xb20-56e_demo"
 def config(scenes: Path) -> Config:
     config = load_config(NAME)
     config.data_root = str(scenes)
+    config.val_data = {"images": "val", "masks": "val_masks"}
     config.encoder.update(TINY)
     config.model.backbone.layers = [TINY["depth"] - 1]
     config.train_cfg.max_epochs = 1

@@ -68,7 +68,7 @@ def test_without_its_source_what_was_installed_is_asked(
     assert python == ">=3.9" and [str(one) for one in found] == ["rich"]
 
 
-def test_two_copies_of_opencv_are_wrong(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_two_versions_of_opencv_are_wrong(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
     assert list(check_opencv()) == []
     install(tmp_path, "opencv-python-headless", "4.12.0.88")
@@ -80,3 +80,19 @@ def test_two_copies_of_opencv_are_wrong(monkeypatch: pytest.MonkeyPatch, tmp_pat
     )
     assert (found.mark, found.found) == ("wrong", told)
     assert "pip uninstall opencv-python opencv-python-headless`" in found.todo
+
+
+def test_an_opencv_that_cannot_be_imported_is_wrong(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    for name in ("opencv-python", "opencv-python-headless"):
+        install(tmp_path, name, "4.12.0.88")
+    assert only(check_opencv()).mark == "ok"  # of one version, their files are the same
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "cv2.py").write_text("raise ImportError('libGL.so.1: cannot open shared object')")
+    monkeypatch.setenv("PYTHONPATH", str(broken))
+    found = only(check_opencv())
+    assert found.mark == "wrong" and "ImportError: libGL.so.1" in found.found
+    assert "--force-reinstall --no-deps opencv-python-headless==4.12.0.88`" in found.todo
