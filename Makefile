@@ -4,7 +4,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo deploy services test lint clean
+.PHONY: help setup demo deploy services test check lint clean
 
 help:  ## List the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -21,8 +21,11 @@ deploy: setup  ## Create pool, slots and deployments on the Prefect server that 
 services: setup  ## Run Postgres, MLflow, Prefect and a worker until Ctrl-C, without Docker
 	.venv/bin/python scripts/services.py
 
-test: setup  ## Run the tests
+test: setup  ## Run all tests
 	.venv/bin/python scripts/test.py
+
+check: lint  ## Check style and types, and run the tests that take a moment
+	.venv/bin/python -m pytest -m "not slow"
 
 lint: setup  ## Check style and types
 	.venv/bin/ruff check .

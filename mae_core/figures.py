@@ -66,7 +66,7 @@ def reconstruct(
     images = preprocessor.images(pixels.to(device))
     h, w = mae.encoder.grid
     noise = torch.rand(len(images), h * w, generator=torch.Generator().manual_seed(seed))
-    out = mae(images, noise.to(device))
+    out = mae.forward(images, noise.to(device))  # a compiled one would be compiled anew for this
     mae.mask_ratio = trained_with
     size = mae.encoder.patch_size
     mask = out.mask.unsqueeze(-1).expand(-1, -1, size * size * images.shape[1])

@@ -1,4 +1,13 @@
+import gc
+import resource
+
 import pytest
+from hypothesis import settings
+
+MEMORY = 4.0  # GB that a process of the tests may take, as a small laptop has no more
+
+settings.register_profile("any machine", deadline=None)  # a busy one is slow, not wrong
+settings.load_profile("any machine")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -8,3 +17,30 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     late = {item.path for item in items if "prefect" in getattr(item, "fixturenames", ())}
     items.sort(key=lambda item: item.path in late)
+
+
+def pytest_collection_finish() -> None:
+    """Modules stay: mmengine, which collects garbage for every data set, need not look at them."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Too much memory is a failure."""
+    if max(peaks()) > MEMORY:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    own, child = peaks()
+    terminalreporter.write_line(
+        f"memory: {own:.1f} GB, at most {child:.1f} GB in a process that was started; "
+        f"allowed are {MEMORY:.0f} GB"
+    )
+
+
+def peaks() -> tuple[float, float]:
+    """GB that this process took, and the largest of those that it waited for."""
+    who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    own, child = (resource.getrusage(which).ru_maxrss * 1024 / 1e9 for which in who)
+    return own, child

@@ -2,8 +2,9 @@ import json
 import os
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,12 @@ from pipelines.launch import (
 )
 from tests.faults import arm
 from tests.processes import children, gone, wait_for
+from tests.tiny import write_configs
+
+Trained = Callable[..., Path]
 
 ALONE, PAIR = Resources(), Resources(devices=2)
+WHOLE, HALF = "train_dataloader.batch_size=4", "train_dataloader.batch_size=2"
 SHARDED = pytest.mark.parametrize("shards", ["sharded=False", "sharded=True"])
 
 
@@ -55,6 +60,29 @@ def start(job: Path, resources: Resources = ALONE, log: str = "log.txt") -> list
     events: list[dict[str, Any]] = []
     launch(job, job.with_name(log), resources, events.append)
     return events
+
+
+@pytest.fixture(scope="module")
+def trained(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """The job of a pretraining that nothing disturbed: `trained(resources, *overrides)`.
+
+    What is asked for again is not run again.
+    """
+    folder = tmp_path_factory.mktemp("trained")
+    config = write_configs(folder / "configs", images) / "pretrain.py"
+
+    @cache
+    def train(resources: Resources, *overrides: str) -> Path:
+        keep = "default_hooks.checkpoint.keep=6"  # all of them
+        job = job_of(folder / f"{len(list(folder.iterdir()))}", config, keep, *overrides)
+        start(job, resources)
+        return job
+
+    return train
+
+
+def events_of(job: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in job.with_name("events.jsonl").read_text().splitlines()]
 
 
 def losses(events: list[dict[str, Any]]) -> dict[int, float]:
@@ -134,69 +162,57 @@ def test_a_stage_that_is_asked_to_stop_saves_and_goes_on_later(
 
 
 @SHARDED
-def test_two_processes_train_like_one_with_the_doubled_batch(
-    configs: Path, tmp_path: Path, shards: str
-) -> None:
-    config = configs / "pretrain.py"
-    one = job_of(tmp_path / "one", config, "train_dataloader.batch_size=4")
-    two = job_of(tmp_path / "two", config, "train_dataloader.batch_size=2", shards)
-    expected, found = losses(start(one)), losses(start(two, PAIR))
+def test_two_processes_train_like_one_with_the_doubled_batch(trained: Trained, shards: str) -> None:
+    one, two = trained(ALONE, WHOLE), trained(PAIR, HALF, shards)
+    expected, found = losses(events_of(one)), losses(events_of(two))
     assert list(found) == [10, 20, 30, 40, 48]
     assert found == pytest.approx(expected, rel=1e-5)
     assert_close(two, one)
 
 
 @SHARDED
-def test_accumulation_trains_like_the_whole_batch(
-    configs: Path, tmp_path: Path, shards: str
-) -> None:
-    config, plain = configs / "pretrain.py", "schedule.warmup_epochs=0"
-    one = job_of(tmp_path / "one", config, "train_dataloader.batch_size=4", plain)
+def test_accumulation_trains_like_the_whole_batch(trained: Trained, shards: str) -> None:
+    plain = "schedule.warmup_epochs=0"
     small = ("train_dataloader.batch_size=1", "effective_batch=4", plain, shards)
-    parts = job_of(tmp_path / "parts", config, *small)
-    start(one)
-    start(parts, PAIR)
-    assert_close(parts, one)
+    assert_close(trained(PAIR, *small), trained(ALONE, WHOLE, plain))
 
 
-def test_two_machines_meet_and_train_like_one(configs: Path, tmp_path: Path) -> None:
+def test_two_machines_meet_and_train_like_one(
+    configs: Path, tmp_path: Path, trained: Trained
+) -> None:
     """Two rendezvous ends of this machine, which know each other only by the port."""
-    config = configs / "pretrain.py"
-    one = job_of(tmp_path / "one", config, "train_dataloader.batch_size=4")
-    two = job_of(tmp_path / "two", config, "train_dataloader.batch_size=2")
+    two = job_of(tmp_path / "two", configs / "pretrain.py", HALF)
     machine = Resources(nodes=2, rendezvous=f"127.0.0.1:{free_port()}")
     with ThreadPoolExecutor() as pool:
         ends = [pool.submit(start, two, machine, f"log-{end}.txt") for end in "ab"]
         found = [losses(end.result()) for end in ends]
-    assert found[0] == found[1] == pytest.approx(losses(start(one)), rel=1e-5)
+    expected = losses(events_of(trained(ALONE, WHOLE)))
+    assert found[0] == found[1] == pytest.approx(expected, rel=1e-5)
 
 
 @SHARDED
 def test_a_lost_worker_is_started_again_and_the_weights_are_the_same(
-    configs: Path, tmp_path: Path, shards: str
+    configs: Path, tmp_path: Path, trained: Trained, shards: str
 ) -> None:
-    config = configs / "pretrain.py"
-    two, lost = (job_of(tmp_path / name, config, shards) for name in ("two", "lost"))
-    start(two, PAIR)
+    lost = job_of(tmp_path / "lost", configs / "pretrain.py", HALF, shards)
     arm(configs / "pretrain.fault", "kill", 10)
     start(lost, PAIR)
     assert not (configs / "pretrain.fault").exists()
-    for a, b in zip(weights(lost).values(), weights(two).values(), strict=True):
+    undisturbed = trained(PAIR, HALF, shards)
+    for a, b in zip(weights(lost).values(), weights(undisturbed).values(), strict=True):
         assert torch.equal(a, b)
 
 
 @pytest.mark.parametrize("shards_first", [True, False])
 def test_training_goes_on_with_shards_from_a_checkpoint_without_and_back(
-    configs: Path, tmp_path: Path, shards_first: bool
+    configs: Path, tmp_path: Path, trained: Trained, shards_first: bool
 ) -> None:
-    config, keep = configs / "pretrain.py", "default_hooks.checkpoint.keep=6"
-    one = job_of(tmp_path / "one", config, "train_dataloader.batch_size=4", keep)
-    two = job_of(tmp_path / "two", config, "train_dataloader.batch_size=2", keep, "sharded=True")
-    kinds = [(two, PAIR), (one, ALONE)]
-    (first, theirs), (second, ours) = kinds if shards_first else reversed(kinds)
-    start(first, theirs)
+    kinds = [(PAIR, HALF, "sharded=True"), (ALONE, WHOLE, "sharded=False")]
+    theirs, (resources, *overrides) = kinds if shards_first else reversed(kinds)
+    first = trained(*theirs)
+    second = job_of(tmp_path / "second", configs / "pretrain.py", *overrides)
     shutil.copy(first.with_name("step_16.pth"), second.parent)
-    assert min(losses(start(second, ours))) == 20
+    assert min(losses(start(second, resources))) == 20
     assert_close(second, first)
 
 
