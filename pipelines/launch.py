@@ -15,9 +15,9 @@ from pipelines.events import EVENTS, Event, follow
 
 GPUS = "CUDA_VISIBLE_DEVICES"
 STARTED_BY_WORKER = "PREFECT__FLOW_RUN_ID"
-# How a stage's threads wait for each other. Those that spin, OpenMP's default, take the core that
-# the one they wait for needs, where other work has the rest (benchmarks/RESULTS.md).
-WAITING = "OMP_WAIT_POLICY"
+# How long a stage's threads look for each other before they sleep. OpenMP's default, 300,000 looks,
+# takes the core that the thread they wait for needs, if others work beside (benchmarks/threads.py).
+SPIN, LOOKS = "GOMP_SPINCOUNT", "1000"
 GRACE = "MAE_BENCH_GRACE"  # seconds between SIGTERM and SIGKILL: for a step and a checkpoint
 RESTARTS = 3  # of several processes after one was lost
 LOG_TAIL = 15  # lines of the log in an error message
@@ -77,7 +77,7 @@ class Resources:
             **gpus,
             "OMP_NUM_THREADS": threads,
             "MKL_NUM_THREADS": threads,
-            WAITING: os.environ.get(WAITING, "PASSIVE"),
+            SPIN: os.environ.get(SPIN, LOOKS),
             # A store of its own for every start: in a shared one, restarted processes may find the
             # addresses of those before.
             "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",

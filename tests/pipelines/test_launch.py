@@ -256,3 +256,12 @@ def test_a_stage_sees_the_gpus_of_its_slot(monkeypatch: pytest.MonkeyPatch) -> N
     seen = [Resources(gpus=gpus).environment()["CUDA_VISIBLE_DEVICES"] for gpus in (("3",), ())]
     assert seen == ["3", ""]
     assert Resources().environment()["CUDA_VISIBLE_DEVICES"] == "2,3"
+
+
+def test_a_stages_threads_soon_sleep_unless_the_user_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    assert Resources(2).environment()["GOMP_SPINCOUNT"] == "1000"
+    monkeypatch.setenv("GOMP_SPINCOUNT", "5")
+    assert Resources(2).environment()["GOMP_SPINCOUNT"] == "5"
