@@ -4,6 +4,8 @@ import resource
 import pytest
 from hypothesis import settings
 
+import downstream  # noqa: F401  gives mmcv its operators before tests import mmdet
+
 MEMORY = 4.0  # GB that a process of the tests may take, as a small laptop has no more
 
 STARTS = {"prefect", "pair", "shared", "trained", "configs"}  # fixtures of tests that start stages
