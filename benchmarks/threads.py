@@ -74,23 +74,25 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=list(WAYS))
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     seconds, threads = arguments.seconds, arguments.threads
     if arguments.child:
         print(steps_per_second(seconds))
         return
-    quiet: dict[str, list[float]] = {name: [] for name in WAYS}
-    shared: dict[str, list[float]] = {name: [] for name in WAYS}
+    quiet: dict[str, list[float]] = {name: [] for name in arguments.ways}
+    shared: dict[str, list[float]] = {name: [] for name in arguments.ways}
     for _ in range(arguments.rounds):
-        for name, way in WAYS.items():
+        for name in arguments.ways:
+            way = WAYS[name]
             quiet[name].append(measured(way, seconds, threads))
             with busy_neighbour():
                 shared[name].append(measured(way, seconds, threads))
     print(machine("cpu"))
     print("\n| threads wait | steps/s alone | beside a busy process | kept |")
     print("|---|---:|---:|---:|")
-    for name in WAYS:
+    for name in arguments.ways:
         alone, beside = statistics.median(quiet[name]), statistics.median(shared[name])
         print(f"| {name} | {alone:.1f} | {beside:.1f} | {beside / alone:.2f} |")
 
