@@ -15,8 +15,9 @@ from pipelines.events import EVENTS, Event, follow
 
 GPUS = "CUDA_VISIBLE_DEVICES"
 STARTED_BY_WORKER = "PREFECT__FLOW_RUN_ID"
-# How long a stage's threads look for each other before they sleep. OpenMP's default, 300,000 looks,
-# takes the core that the thread they wait for needs, if others work beside (benchmarks/threads.py).
+# How often a stage's threads look for each other before they sleep. The default, 300,000 looks (GNU
+# libgomp's manual), takes the core that the thread they wait for needs, if others work beside
+# (benchmarks/threads.py).
 SPIN, LOOKS = "GOMP_SPINCOUNT", "1000"
 GRACE = "MAE_BENCH_GRACE"  # seconds between SIGTERM and SIGKILL: for a step and a checkpoint
 RESTARTS = 3  # of several processes after one was lost
