@@ -226,7 +226,7 @@ def stage_command(stage: str) -> None:
         rendezvous: Rendezvous = "",
         join: Join = False,
     ) -> None:
-        check_config(stage, config, override)
+        check_config(config, override)
         machine = machine_of(devices, nodes, rendezvous)
         start_stage(stage, config, encoder, work_dir, override, machine, join)
 
@@ -265,7 +265,7 @@ def dense_command(stage: str) -> None:
                 f"{stage} needs --encoder: a checkpoint's path, timm:<model>, runs:/<MLflow run>, "
                 "or 'random' for one that knows nothing"
             )
-        check_config(stage, config, override)
+        check_config(config, override)
         machine = machine_of(devices, nodes, rendezvous)
         start_stage(stage, config, encoder, work_dir, override, machine, join)
 
@@ -273,12 +273,15 @@ def dense_command(stage: str) -> None:
     app.command(stage)(command)
 
 
-def check_config(stage: str, config: str, override: list[str] | None) -> None:
-    """Raise UserError for a mistake in a stage's config, before the stage's needs are imported."""
-    from pipelines.recipe import load_stage_config
+def check_config(config: str, override: list[str] | None) -> None:
+    """Raise UserError for a wrong name or key, before what the stage needs is imported.
+
+    The rest, and the data, are checked with the stage.
+    """
+    from mae_core.engine.config import load_config
 
     with interruptible():
-        load_stage_config(stage, config, override or [])
+        load_config(config, overrides=override or [])
 
 
 def machine_of(devices: int | None, nodes: int, rendezvous: str) -> "Resources":
