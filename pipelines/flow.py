@@ -312,11 +312,11 @@ def run_stage(
         upstream: whose checkpoint is the cell's encoder, if it is not there yet.
         followers: names of the cells that wait for this one's checkpoint.
     """
-    check_same_data(cell.config, digests)
-    if upstream is not None:
-        cell = fed(cell, upstream)
     setting = replace(setting, display=StageProgress(setting.display, cell.name))
     try:
+        check_same_data(cell.config, digests)
+        if upstream is not None:
+            cell = fed(cell, upstream)
         slot = partial(slot_for, cell, setting.work_dir, slots, followers)
         outcome = run_cell(cell, setting, slot)
     except StageInterrupted as error:
