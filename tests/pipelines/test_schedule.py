@@ -46,3 +46,4 @@ def test_seconds_are_those_of_the_last_run_of_the_recipe(tracker: Tracker) -> No
     tracker.start("unfinished", {"recipe": "a"})
     assert earlier_seconds("a", tracker) == {"knn": 5}
     assert earlier_seconds("none", tracker) == {}
+    assert earlier_seconds("somebody's", tracker) == {}
