@@ -1,8 +1,26 @@
 """Watching processes from outside."""
 
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def printed(module: str, *options: str) -> str:
+    """What `python -m module options` prints; it must end well."""
+    done = subprocess.run(
+        [sys.executable, "-m", module, *options],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        text=True,
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    return done.stdout
 
 
 def wait_for(happened: Callable[[], bool]) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 import psutil
 
 from mae_core.data.cache import cache_root
+from pipelines.display import GIB
 from pipelines.doctor.finding import Finding, Findings, ok, warning, wrong
 
-GIB = 2**30
 MEMORY = 2 * GIB, 4 * GIB  # under the first it is wrong, under the second a warning
 SHARED = GIB // 16, GIB
 DISK = GIB, 5 * GIB

@@ -1,12 +1,10 @@
-import os
 import re
-import subprocess
-import sys
 
 import pytest
 import torch
 
 from benchmarks.dense_throughput import BACKBONES, DETECTORS, backbone, training_step
+from tests.processes import printed
 
 pytestmark = pytest.mark.slow
 
@@ -25,10 +23,7 @@ def test_every_detector_trains(variant: str) -> None:
 
 def test_the_command_prints_a_row_for_each_variant() -> None:
     chosen = list(BACKBONES[:2])
-    command = [sys.executable, "-m", "benchmarks.dense_throughput", "--size", "tiny"]
-    options = ["--pixels", "64", "--batch", "1", "--rounds", "1", "--of", *chosen]
-    done = subprocess.run(
-        [*command, *options], env=os.environ, capture_output=True, text=True, check=True
-    )
-    rows = re.findall(r"^\| (.+?) \| 64 \| fp32 \|", done.stdout, re.MULTILINE)
+    options = ["--size", "tiny", "--pixels", "64", "--batch", "1", "--rounds", "1", "--of", *chosen]
+    output = printed("benchmarks.dense_throughput", *options)
+    rows = re.findall(r"^\| (.+?) \| 64 \| fp32 \|", output, re.MULTILINE)
     assert rows == chosen

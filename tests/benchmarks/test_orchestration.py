@@ -1,30 +1,19 @@
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.processes import printed
 from tests.tiny import write_configs, write_images
 
 pytestmark = pytest.mark.slow
-
-ROOT = Path(__file__).parents[2]
 
 
 def test_the_time_is_split_into_that_of_stages_and_of_benchmarks(tmp_path: Path) -> None:
     configs = write_configs(tmp_path / "configs", write_images(tmp_path / "data"))
     options = ["--stages", "1", "2", "--knn", str(configs / "knn.py")]
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.orchestration", *options],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        text=True,
-        stdout=subprocess.PIPE,
-        check=True,
-    )
+    output = printed("benchmarks.orchestration", *options)
     kinds = ("| computed", "| reused")
-    lines = [line for line in done.stdout.splitlines() if line.startswith(kinds)]
+    lines = [line for line in output.splitlines() if line.startswith(kinds)]
     assert len(lines) == 2
     for line in lines:
         one, two, stage, benchmark = (float(cell) for cell in line.split("|")[2:6])

@@ -1,12 +1,10 @@
-import os
 import re
-import subprocess
-import sys
 
 import pytest
 import torch
 
 from benchmarks.pretrain_throughput import VARIANTS, build, flops_per_image, training_step
+from tests.processes import printed
 
 pytestmark = pytest.mark.slow
 
@@ -32,11 +30,19 @@ def test_every_variant_trains_on_images_of_the_papers_size(variant: str) -> None
 
 
 def test_the_command_prints_a_row_for_each_variant() -> None:
-    command = [sys.executable, "-m", "benchmarks.pretrain_throughput", "--sizes", "tiny"]
-    options = ["--batch", "1", "--rounds", "1", "--precisions", "fp32", "--variants", *EAGER]
-    done = subprocess.run(
-        [*command, *options], env=os.environ, capture_output=True, text=True, check=True
-    )
-    rows = re.findall(r"^\| tiny \| fp32 \| 1 \| (.+?) \|", done.stdout, re.MULTILINE)
+    options = [
+        "--sizes",
+        "tiny",
+        "--batch",
+        "1",
+        "--rounds",
+        "1",
+        "--precisions",
+        "fp32",
+        "--variants",
+        *EAGER,
+    ]
+    output = printed("benchmarks.pretrain_throughput", *options)
+    rows = re.findall(r"^\| tiny \| fp32 \| 1 \| (.+?) \|", output, re.MULTILINE)
     assert rows == EAGER
-    assert "python -m benchmarks.pretrain_throughput --sizes tiny" in done.stdout
+    assert "python -m benchmarks.pretrain_throughput --sizes tiny" in output
