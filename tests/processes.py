@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+PATIENCE = 300  # seconds, for what takes a few on a machine that does nothing else
 
 
 def printed(module: str, *options: str) -> str:
@@ -24,7 +25,7 @@ def printed(module: str, *options: str) -> str:
 
 
 def wait_for(happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while not happened():
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -19,7 +19,7 @@ from pipelines.cluster import needs, ray_runner
 from pipelines.launch import Resources
 from pipelines.tracking import Tracker
 from tests.faults import arm
-from tests.processes import gone, wait_for
+from tests.processes import PATIENCE, gone, wait_for
 from tests.tiny import write_recipe
 
 
@@ -75,7 +75,7 @@ def test_ctrl_c_stops_the_stages_on_the_nodes(
     process = start(cluster, recipe)
     wait_for(lambda: hangs.exists() and bool(hangs.read_text()))
     process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 75
+    assert process.wait(PATIENCE) == 75
     stage, child = map(int, hangs.read_text().split())
     wait_for(lambda: gone(stage) and gone(child))
     assert {run.info.status for run in cells(tracker).values()} == {"KILLED"}
