@@ -7,8 +7,8 @@ pretrain = "pretrain/vit-micro-p6_1xb128-24e_demo"
 supervised = "supervise/vit-micro-p6_1xb128-40e_demo"  # makes the row 'supervised', if asked for
 encoders = ["mae", "random"]
 tasks = {  # the longest first: in this order they have their slots in a first run
-    "segment": "segment/upernet_vit-micro-p6_1xb20-56e_demo",
-    "detect": "detect/mask-rcnn_vit-micro-p6_1xb2-2e_demo",
+    "segment": "segment/upernet_vit-micro-p6_1xb20-16e_demo",
+    "detect": "detect/mask-rcnn_vit-micro-p6_1xb4-2e_demo",
     "finetune": "finetune/vit-micro-p6_1xb64-40e_demo-5pct",
     "linear-probe": "linear_probe/vit-micro-p6_1xb500-60e_demo",
     "knn": "knn/vit-micro-p6_k20_demo",

@@ -16,15 +16,14 @@ from mae_core.data import fashion_mnist
 from mae_core.data.cache import atomic_folder, cache_root, locked
 from mae_core.data.coco import coco_file
 from mae_core.data.fashion_mnist import CLASSES, Location, Split
-from mae_core.data.scenes import Scene, generate_scenes
+from mae_core.data.scenes import KINDS, MIN_CANVAS, Scene, generate_scenes
 from mae_core.errors import UserError
 
 log = logging.getLogger(__name__)
 
-GENERATOR_VERSION = 2  # a change of the written files is a new version
+GENERATOR_VERSION = 3  # a change of the written files is a new version
 SPLITS = {"train": "train", "val": "t10k"}  # ours: Fashion-MNIST's
 SCENES = {"train": ("train",), "val": ("val", "test")}  # ours: those of scenes from the same photos
-MIN_CANVAS = 64  # room for the largest turned garment
 
 Progress = Callable[[int, int], None]
 
@@ -37,7 +36,7 @@ class DemoSpec:
         train_images, val_images: multiples of 10 (classes); at most 60,000 and 10,000.
         train_scenes, val_scenes, test_scenes: at least 1. Recipes are chosen on val, reported on
             test.
-        canvas: pixels a side of a scene, at least 64.
+        canvas: pixels a side of a scene, at least 48.
         seed: of the choice of images and of the scenes.
 
     Raises:
@@ -47,9 +46,9 @@ class DemoSpec:
     train_images: int = 10_000
     val_images: int = 2_000
     train_scenes: int = 1_200
-    val_scenes: int = 150
-    test_scenes: int = 150
-    canvas: int = 96
+    val_scenes: int = 200
+    test_scenes: int = 200
+    canvas: int = 60
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -90,8 +89,8 @@ def prepare_demo(
     ```
     classification/{train,val}/<class>/<index>.png   28x28 grey, as many of each class
     scenes/{train,val,test}/<number>.png             canvas x canvas grey
-    scenes/instances_{train,val,test}.json           COCO, categories 1..10, visible parts
-    scenes/{train,val,test}_masks/<number>.png       grey: 0 background, 1..10 category
+    scenes/instances_{train,val,test}.json           COCO, categories 1..5, visible parts
+    scenes/{train,val,test}_masks/<number>.png       grey: 0 background, 1..5 category
     dataset.json                                     source, checksums, licence, parameters
     ```
     `<index>` is the image's place in Fashion-MNIST's `train` (train) or `t10k` (val) split.
@@ -194,7 +193,7 @@ def _write_scenes(folder: Path, name: str, source: str, scenes: Iterable[Scene])
         named[file] = scene
         _save(scene.semantic(), folder / f"{name}_masks" / file)
         yield _save(scene.image, folder / name / file)
-    annotations = coco_file(named, CLASSES, source)
+    annotations = coco_file(named, tuple(KINDS), source)
     (folder / f"instances_{name}.json").write_text(json.dumps(annotations))
 
 

@@ -3,6 +3,8 @@
 The garments' pixels are photos; where they lie, what hides what and the background are drawn by
 a seeded generator. Boxes and masks follow from the layout, so they are exact for the composition
 and as good as the cut-out for the garment's outline.
+
+The ten classes of photos are five kinds in scenes: what a few minutes of training can tell apart.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,11 +19,20 @@ from mae_core.data.fashion_mnist import CLASSES, Split
 Pixels = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
-MIN_GARMENTS, MAX_GARMENTS = 2, 6
-SCALE = (0.8, 1.4)
-MAX_DEGREES = 12.0
-MIN_VISIBLE = 0.3
+KINDS = {
+    "top": ("t-shirt", "pullover", "coat", "shirt"),
+    "trouser": ("trouser",),
+    "dress": ("dress",),
+    "shoe": ("sandal", "sneaker", "ankle-boot"),
+    "bag": ("bag",),
+}
+
+MIN_GARMENTS, MAX_GARMENTS = 2, 4
+SCALE = (0.9, 1.2)
+MAX_DEGREES = 8.0
+MIN_VISIBLE = 0.5
 PLACE_ATTEMPTS = 20
+MIN_CANVAS = 48  # pixels: room for the largest turned garment
 
 BACKDROP_LEVEL = 4  # brighter is garment; photos have black backdrops with faint traces
 BACKDROP_FILL = 0.95  # a cut-out that fills its box is a photo with a grey backdrop
@@ -36,7 +47,7 @@ class Instance:
 
     Attributes:
         index: its place in the Fashion-MNIST split.
-        label: 0..9, index into `CLASSES`.
+        label: 0..4, index into `KINDS`.
         area: pixels it would cover if nothing lay over it.
         mask: (H, W) bool, its visible part; never empty.
     """
@@ -65,13 +76,21 @@ class Scene:
 def generate_scenes(
     split: Split, count: int, canvas: int, rng: np.random.Generator
 ) -> Iterator[Scene]:
-    """`count` scenes of 2 to 6 garments, `canvas` pixels a side (at least 64).
+    """`count` scenes of 2 to 4 garments, `canvas` pixels a side (at least `MIN_CANVAS`).
 
     No garment is used again before all others of the split had their turn.
     """
     garments = _shuffled(len(split.images), rng)
     for _ in range(count):
         yield _compose(split, garments, canvas, rng)
+
+
+def kind_of(label: int) -> int:
+    """The kind, 0..4, of a garment of a class 0..9."""
+    for kind, names in enumerate(KINDS.values()):
+        if CLASSES[label] in names:
+            return kind
+    raise ValueError(f"{CLASSES[label]} is of no kind")
 
 
 def cut_out(image: NDArray[np.uint8], label: int) -> Mask | None:
@@ -117,7 +136,7 @@ def _compose(split: Split, garments: Iterator[int], canvas: int, rng: np.random.
         if place is None:
             continue
         picture[place] = picture[place] * (1 - alpha) + pixels
-        _put(instances, index, label, alpha > 0.5, place, canvas)
+        _put(instances, index, kind_of(label), alpha > 0.5, place, canvas)
     return Scene(picture.round().clip(0, 255).astype(np.uint8), instances)
 
 

@@ -132,7 +132,11 @@ def test_importing_the_tasks_package_loads_no_framework() -> None:
 def test_compiled_operators_give_the_same(tmp_path: Path) -> None:
     pip = [sys.executable, "-m", "pip"]
     build = [*pip, "wheel", "--no-deps", "--no-build-isolation", "--no-cache-dir", "--no-binary"]
-    environment = os.environ | {"FORCE_CUDA": "0", "CUDA_VISIBLE_DEVICES": ""}
+    compiler = tmp_path / "c++20"  # mmcv asks for C++17, torch's headers since 2.14 for C++20
+    compiler.write_text('#!/bin/sh\nexec c++ "$@" -std=c++20\n')
+    compiler.chmod(0o755)
+    for_cpus = {"FORCE_CUDA": "0", "CUDA_VISIBLE_DEVICES": "", "CXX": str(compiler)}
+    environment = os.environ | for_cpus
     version = f"onedl-mmcv=={metadata.version('onedl-mmcv')}"
     wheels = [*build, "onedl-mmcv", "--wheel-dir", str(tmp_path), version]
     subprocess.run(wheels, check=True, env=environment)

@@ -6,7 +6,7 @@ from mmengine.config import Config
 from mae_core.engine.config import load_config
 from tests.downstream.conftest import TINY
 
-NAME = "detect/mask-rcnn_vit-micro-p6_1xb2-2e_demo"
+NAME = "detect/mask-rcnn_vit-micro-p6_1xb4-2e_demo"
 
 
 @pytest.fixture

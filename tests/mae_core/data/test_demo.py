@@ -16,6 +16,7 @@ from pycocotools.coco import COCO
 
 from mae_core.data.demo import DemoSpec, prepare_demo
 from mae_core.data.fashion_mnist import CLASSES, SHA256, Location, Split
+from mae_core.data.scenes import KINDS
 from mae_core.errors import UserError
 
 SMALL = DemoSpec(train_images=40, val_images=20, train_scenes=12, val_scenes=6, test_scenes=5)
@@ -60,12 +61,12 @@ def test_images_are_the_real_ones(demo: Path, splits: dict[str, Split]) -> None:
 def test_annotations_agree_with_each_other(demo: Path, split: str, count: int) -> None:
     coco = COCO(demo / "scenes" / f"instances_{split}.json")
     names = {c["id"]: c["name"] for c in coco.loadCats(coco.getCatIds())}
-    assert names == dict(enumerate(CLASSES, start=1))
+    assert names == dict(enumerate(KINDS, start=1))
     assert len(coco.imgs) == count == len(list((demo / "scenes" / split).iterdir()))
     for image in coco.imgs.values():
-        assert read(demo / "scenes" / split / image["file_name"]).shape == (96, 96)
+        assert read(demo / "scenes" / split / image["file_name"]).shape == (60, 60)
         semantic = read(demo / "scenes" / f"{split}_masks" / image["file_name"])
-        from_instances = np.zeros((96, 96), int)
+        from_instances = np.zeros((60, 60), int)
         for annotation in coco.imgToAnns[image["id"]]:
             mask = coco.annToMask(annotation).astype(bool)
             assert not from_instances[mask].any(), "masks overlap"

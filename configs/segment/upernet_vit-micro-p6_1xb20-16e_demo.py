@@ -1,7 +1,7 @@
-# UperNet with slim heads on the composed scenes of 96×96 pixels, 2 CPU cores.
+# UperNet with slim heads on the composed scenes of 60×60 pixels, 2 CPU cores.
 # Differs from the MAE paper's recipe (arXiv 2111.06377, A.4) in the pyramid, which comes from the
 # last map as in the detection config, and in training on crops of the size that pretraining saw,
-# with full scenes looked at through overlapping windows of that size: at three times the size, the
+# with full scenes looked at through overlapping windows of that size: at twice the size, the
 # short schedule would go into relearning what a patch's position means. The windows' stride is no
 # multiple of the patch, so that they cut each garment into patches in different ways.
 _base_ = ["../_base_/demo.py", "../_base_/upernet_small.py"]
@@ -9,16 +9,16 @@ data_root = "demo/scenes"
 train_data = dict(images="train", masks="train_masks", annotations="instances_train.json")
 val_data = dict(images="test", masks="test_masks")  # chosen on val
 background_weight = 0.3
-image = dict(scale=(96, 96), jitter=None, crop=30, flip=0.5, photometric=False)
+image = dict(scale=(60, 60), jitter=None, crop=30, flip=0.5, photometric=False)
 model = dict(
     backbone=dict(layers=[5]),
     neck=dict(type="SimpleFeaturePyramid", out_channels=48, scales=[2, 1, 0.5]),
     decode_head=dict(in_channels=[48] * 3, in_index=[0, 1, 2], pool_scales=(1, 2)),
-    test_cfg=dict(crop_size=(30, 30), stride=(8, 8)),
+    test_cfg=dict(crop_size=(30, 30), stride=(10, 10)),
 )
 train_dataloader = dict(batch_size=20)
-test_loader = dict(batch_size=30)
+test_loader = dict(batch_size=50)
 optim_wrapper = dict(optimizer=dict(lr=4e-3))
-train_cfg = dict(max_epochs=56)
-schedule = dict(warmup_epochs=1.5)
-default_hooks = dict(checkpoint=dict(interval=7))
+train_cfg = dict(max_epochs=16)
+schedule = dict(warmup_epochs=0.5)
+default_hooks = dict(checkpoint=dict(interval=4))
