@@ -19,10 +19,16 @@ Event = dict[str, Any]
 
 
 class FileReporter:
-    """Write what a stage reports; each event is one append, so that processes do not mix lines."""
+    """Write what a stage reports; each event is one append, so that processes do not mix lines.
+
+    A line that a crash cut short is ended first: it would swallow the next event.
+    """
 
     def __init__(self, path: Path) -> None:
-        self.file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        self.file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        size = os.fstat(self.file).st_size
+        if size and os.pread(self.file, 1, size - 1) != b"\n":
+            os.write(self.file, b"\n")
 
     def progress(self, done: int, total: int, unit: str, **shown: float) -> None:
         """How far the stage is."""
@@ -39,7 +45,9 @@ class FileReporter:
     def send(self, **event: Any) -> None:
         """Any event, with the milliseconds since 1970."""
         event["time"] = time.time_ns() // 1_000_000
-        os.write(self.file, (json.dumps(event) + "\n").encode())
+        line = (json.dumps(event) + "\n").encode()
+        if os.write(self.file, line) < len(line):  # the disk is full
+            os.write(self.file, b"\n")
 
 
 def read_events(path: Path) -> list[Event]:

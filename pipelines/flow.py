@@ -38,7 +38,6 @@ from pipelines.launch import (
     Resources,
     StageFailed,
     StageInterrupted,
-    deaf,
     default_devices,
     stopping_on_error,
     visible_gpus,
@@ -50,6 +49,7 @@ from pipelines.report.write import write_report
 from pipelines.schedule import Planned, by_urgency, earlier_seconds
 from pipelines.server import FLOW_NAME, INCOMPLETE, end_with_worker
 from pipelines.slots import Slots
+from pipelines.stopping import deaf
 from pipelines.tracking import Tracker, check_parameter
 
 REPORT = "report"  # folder of a work dir, and of the run's artifacts

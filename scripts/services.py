@@ -35,6 +35,7 @@ HOST = "127.0.0.1"
 PORTS = {"postgres": 5433, "mlflow": 5000, "prefect": 4200}
 SECRETS = ("POSTGRES_PASSWORD", "PREFECT_AUTH_STRING", "MLFLOW_ADMIN_PASSWORD", "MLFLOW_SECRET_KEY")
 FAILED, MISSING = 1, 2
+STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 READY = 180  # seconds until a service answers; the first start makes tables
 GRACE = 30 + float(os.environ.get("MAE_BENCH_GRACE", "60"))  # seconds to stop in
 QUIET = {
@@ -92,7 +93,7 @@ class Services:
 
     def stop(self) -> None:
         """Stop everything; what has not ended in time is killed."""
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in STOP:
             signal.signal(number, signal.SIG_IGN)
         for name, process in reversed(self.running.items()):
             left = family(process.pid)
@@ -250,8 +251,9 @@ def main() -> int:
     ports = {name: getattr(options, f"{name}_port") for name in PORTS}
     folder = options.folder.absolute()
     services = Services(folder / "logs")
-    for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background jobs ignore SIGINT
-        signal.signal(number, signal.default_int_handler)
+    for number in STOP:  # a shell's background jobs ignore SIGINT, and `nohup` wants SIGHUP ignored
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
     try:
         postgres_programs()
         for name, port in ports.items():
