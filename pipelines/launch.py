@@ -13,6 +13,7 @@ from pathlib import Path
 
 from mae_core.errors import UserError
 from pipelines.events import EVENTS, Event, follow
+from pipelines.last_net import check_writable
 from pipelines.stopping import SIGNALS, deaf
 
 GPUS = "CUDA_VISIBLE_DEVICES"
@@ -148,6 +149,7 @@ def launch(job: Path, log: Path, resources: Resources, on_event: Callable[[Event
     if _stopping.is_set() or -(process.returncode or 0) in SIGNALS:
         raise StageInterrupted(f"stopped; see {log}")
     if process.returncode:
+        check_writable(job.parent)  # a full disk takes neither an event nor the end of the log
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-LOG_TAIL:])
         raise StageFailed(
             f"the stage's process ended with code {process.returncode}; the end of {log}:\n{tail}"

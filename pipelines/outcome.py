@@ -59,9 +59,18 @@ def outcome(call: Callable[[], Any]) -> tuple[int, str]:
     except Exception as error:
         if told := disk_fault(error) or path_fault(error):
             return USER_MISTAKE, f"[bold red]error:[/] {escape(told)}"
+        if of_server(error):
+            told = f"a server or its store did not do its part: {in_a_line(error)}"
+            return FAILURE, f"[bold red]failed:[/] {escape(told + write_details(error))}"
         told = f"a fault of mae-bench, {in_a_line(error)} ({where(error)}){write_details(error)}"
         return FAILURE, f"[bold red]failed:[/] {escape(told)}"
     return DONE, ""
+
+
+def of_server(error: Exception) -> bool:
+    """Whether a client of MLflow, Prefect or a database raised it: an outage, or a refusal."""
+    package = type(error).__module__.partition(".")[0]
+    return package in ("mlflow", "prefect", "requests", "httpx", "sqlalchemy", "botocore")
 
 
 def check_text(*given: str) -> None:
