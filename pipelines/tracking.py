@@ -35,6 +35,7 @@ ARTIFACT_ROOT = "MLFLOW_DEFAULT_ARTIFACT_ROOT"
 USER, PASSWORD = "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"
 CHECKPOINT = "checkpoint"  # a run's folder of artifacts for it
 START = "start"  # tag: drawn for each start of a run, which is repeated until the server answers
+RUN_ID = re.compile(r"[a-zA-Z0-9][\w-]{0,255}")  # what MLflow takes for one
 TRIES = 5
 PARAM_LIMIT = 500  # characters of a value; the whole config is an artifact
 
@@ -140,11 +141,13 @@ class Tracker:
         return found is not None and found.info.lifecycle_stage == "active"
 
     def find(self, run_id: str) -> Run | None:
-        """The run; None only if the server says that there is none.
+        """The run; None only if the server says that there is none, or it is no run's id.
 
         Raises:
             MlflowException: if the server does not say, as it is away or refuses.
         """
+        if not RUN_ID.fullmatch(run_id):
+            return None
         try:
             return self.client.get_run(run_id)
         except MlflowException as error:
