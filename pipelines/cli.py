@@ -207,7 +207,9 @@ def stage_command(stage: str) -> None:
     """Add the command of one stage."""
 
     def command(
-        config: Annotated[str, typer.Argument(help="A name under configs/, or a path.")],
+        config: Annotated[
+            str, typer.Argument(help="A name under configs/, a path, or runs:/<run>, as it ran.")
+        ],
         encoder: Encoder = "random",
         work_dir: WorkDir = None,
         override: Overrides = None,
@@ -269,8 +271,9 @@ def check_config(config: str, override: list[str] | None) -> None:
     The rest, and the data, are checked with the stage.
     """
     from mae_core.engine.config import load_config
+    from pipelines.reproduce import stored
 
-    with interruptible():
+    if not stored(config):
         load_config(config, overrides=override or [])
 
 

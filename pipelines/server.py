@@ -65,8 +65,8 @@ def require_server() -> str:
     url = get_current_settings().api.url
     if not url:
         raise UserError(
-            "no Prefect server is set: `prefect server start` in another terminal, then "
-            "`prefect config set PREFECT_API_URL=http://127.0.0.1:4200/api`"
+            "no Prefect server is set: `prefect server start` in another terminal, with a password "
+            "as in README.md, then `prefect config set PREFECT_API_URL=http://127.0.0.1:4200/api`"
         )
     check_server()
     return url

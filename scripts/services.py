@@ -136,6 +136,7 @@ def run(services: Services, folder: Path, ports: dict[str, int]) -> None:
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "PREFECT_API_URL": f"{prefect}/api",
         "PREFECT_SERVER_API_AUTH_STRING": known["PREFECT_AUTH_STRING"],
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": prefect,  # pages of others may not ask
         "PREFECT_SERVER_DATABASE_CONNECTION_URL": "postgresql+asyncpg:///prefect",
         # The default, in memory, forgets at a restart who has a slot, and never frees it.
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": (
