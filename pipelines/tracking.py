@@ -74,7 +74,8 @@ class Tracker:
             if http_status(error) in (401, 403):
                 raise UserError(
                     f"MLflow at {self.place} wants another user or password (HTTP "
-                    f"{http_status(error)}): set {USER} and {PASSWORD}"
+                    f"{http_status(error)}): set {USER} and {PASSWORD}, or put them into "
+                    "~/.mlflow/credentials, on each machine that computes"
                 ) from error
             first = str(error).strip().splitlines()[0]
             raise UserError(
@@ -330,10 +331,14 @@ def shown(uri: str) -> str:
 
 
 def without_password(uri: str) -> str:
-    """A server's address without user and password, which go to the variables MLflow reads.
+    """An address without its password, which goes to the variable that is read for it.
 
-    MLflow's own messages show the address that it is given.
+    MLflow's own messages show the address that it is given, and other processes get it.
     """
+    if database := re.match(r"(postgres[^/]*//[^/:@]*):([^/@]*)(@.*)", uri):
+        start, password, rest = database.groups()
+        os.environ["PGPASSWORD"] = unquote(password)
+        return start + rest
     signed = re.match(r"(https?://)([^/]*)@(.*)", uri)
     if not signed:
         return uri

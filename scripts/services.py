@@ -33,7 +33,13 @@ ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 HOST = "127.0.0.1"
 PORTS = {"postgres": 5433, "mlflow": 5000, "prefect": 4200}
-SECRETS = ("POSTGRES_PASSWORD", "PREFECT_AUTH_STRING", "MLFLOW_ADMIN_PASSWORD", "MLFLOW_SECRET_KEY")
+SECRETS = (
+    "POSTGRES_PASSWORD",
+    "PREFECT_AUTH_STRING",
+    "MLFLOW_PASSWORD",
+    "MLFLOW_ADMIN_PASSWORD",
+    "MLFLOW_SECRET_KEY",
+)
 FAILED, MISSING = 1, 2
 STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 READY = 180  # seconds until a service answers; the first start makes tables
@@ -147,8 +153,13 @@ def run(services: Services, folder: Path, ports: dict[str, int]) -> None:
         "PREFECT_API_URL": f"{prefect}/api",
         "PREFECT_API_AUTH_STRING": known["PREFECT_AUTH_STRING"],
         "MLFLOW_TRACKING_URI": mlflow,
+        "MLFLOW_TRACKING_USERNAME": "mae-bench",
+        "MLFLOW_TRACKING_PASSWORD": known["MLFLOW_PASSWORD"],
+    }
+    admin = {
         "MLFLOW_TRACKING_USERNAME": "admin",
         "MLFLOW_TRACKING_PASSWORD": known["MLFLOW_ADMIN_PASSWORD"],
+        "MLFLOW_PASSWORD": known["MLFLOW_PASSWORD"],
     }
     start_postgres(services, folder / "postgres", ports["postgres"], known["POSTGRES_PASSWORD"])
 
@@ -162,12 +173,14 @@ def run(services: Services, folder: Path, ports: dict[str, int]) -> None:
     services.wait_for("prefect", partial(answers, f"{prefect}/api/health"))
 
     here = {"env": base | client, "cwd": ROOT}
+    accounts = {**here, "env": base | client | admin}
+    services.finish("accounts", sys.executable, ROOT / "docker" / "accounts.py", **accounts)
     services.finish("deploy", BIN / "mae-bench", "deploy", **here)
     services.start("worker", BIN / "mae-bench", "worker", **here)
 
     lines = (f"export {key}={shlex.quote(value)}\n" for key, value in client.items())
     write_private(folder / "env", "".join(lines))
-    print(f"MLflow   {mlflow}   user admin\nPrefect  {prefect}")
+    print(f"MLflow   {mlflow}   user mae-bench\nPrefect  {prefect}")
     print(f"ready; in another terminal: . {shlex.quote(str(folder / 'env'))}", flush=True)
     while True:
         services.check()
@@ -224,9 +237,13 @@ def read_secrets(path: Path) -> dict[str, str]:
 
 def write_private(path: Path, text: str) -> None:
     """Write a file that only its owner may read."""
-    path.unlink(missing_ok=True)
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+    unfinished = path.with_name(f"{path.name}.part")  # a crash midway keeps the one before
+    unfinished.unlink(missing_ok=True)
+    with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.replace(path)
 
 
 def check_free(name: str, port: int) -> None:
