@@ -3,7 +3,6 @@
 Whoever may write to an MLflow server that others share could else run code on their machines.
 """
 
-import os
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -44,12 +43,12 @@ def config_of_run(name: str, overrides: Iterable[str] = ()) -> Config:
         with tempfile.TemporaryDirectory() as folder:
             text = tracker.fetch(run, CONFIG, Path(folder)).read_text()
         content = parse_config(text)
+        config = Config(content, cfg_text=text or "\n", filename=name)
     except MlflowException as error:
         raise UserError(f"{name}: the run's {CONFIG} cannot be had: {error}") from error
-    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError) as error:
+    except (ValueError, SyntaxError, TypeError, KeyError, RecursionError, MemoryError) as error:
         raise UserError(f"{name}: the run's {CONFIG} is no plain config: {error}") from error
     check_data_only(content, name)
-    config = Config(content, cfg_text=text, filename=os.fspath(name))
     apply_overrides(config, overrides)
     return config
 
