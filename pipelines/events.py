@@ -53,14 +53,14 @@ class FileReporter:
 def read_events(path: Path) -> list[Event]:
     """All events in a file; none if it is missing."""
     try:
-        return list(_parse(path.read_text().splitlines()))
+        return list(_parse(path.read_text(errors="replace").split("\n")))
     except FileNotFoundError:
         return []
 
 
 def follow(path: Path, start: int, process: subprocess.Popen[bytes]) -> Iterator[Event]:
     """Events from the byte `start` on, until `process` has ended."""
-    with path.open() as stream:
+    with path.open(errors="replace") as stream:
         stream.seek(start)
         rest, ended = "", False
         while not ended:
@@ -77,4 +77,5 @@ def _parse(lines: list[str]) -> Iterator[Event]:
             event = json.loads(line)
         except ValueError:  # cut short by a crash
             continue
-        yield event
+        if isinstance(event, dict) and "event" in event:
+            yield event

@@ -17,7 +17,9 @@ from mlflow.entities import DatasetInput, Param, Run, RunTag
 from mlflow.entities import Metric as Point
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
+from mlflow.store.db.db_types import DATABASE_ENGINES
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
+from sqlalchemy import create_engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from mae_core.errors import UserError
@@ -60,6 +62,8 @@ class Tracker:
                 Path(self.uri.removeprefix(SQLITE)).parent.mkdir(parents=True, exist_ok=True)
             elif self.uri.startswith("http"):
                 check_answers(self.uri)
+            elif re.split(r"[+:]", self.uri)[0] in DATABASE_ENGINES:
+                check_database(self.uri)
             self.client = MlflowClient(self.uri)
             found = self.client.get_experiment_by_name(EXPERIMENT)
             self.experiment = found.experiment_id if found else self._create()
@@ -370,6 +374,15 @@ def check_answers(url: str) -> None:
     """Raise OSError at once if nothing answers at `url`; MLflow itself tries for minutes."""
     with suppress(requests.exceptions.SSLError):  # MLflow has its own settings for certificates
         requests.head(url, timeout=10)
+
+
+def check_database(uri: str) -> None:
+    """Raise SQLAlchemyError or ImportError at once if nothing answers; MLflow tries for minutes."""
+    engine = create_engine(uri)
+    try:
+        engine.connect().close()
+    finally:
+        engine.dispose()
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
