@@ -133,7 +133,8 @@ def run_cell(cell: Cell, setting: Setting, slot: Slot = nullcontext) -> Outcome:
             is then closed as failed or killed, and a later call continues it.
     """
     with alone(cell_folder(cell, setting.work_dir)) as folder:
-        if outcome := finished(cell, setting, folder):
+        place = setting.tracker.place
+        if outcome := patiently(lambda: finished(cell, setting, folder), place):
             return outcome
         with slot() as gpus:
             if gpus is not None:
@@ -212,8 +213,10 @@ def enter(cell: Cell, setting: Setting, run_id: str, result: StageResult) -> Non
         probed(setting.tracker, cell.encoder_run, top1, data.hexdigest())
 
 
-def describe(cell: Cell, tracker: Tracker, run_id: str) -> None:
-    """Note where the run's numbers will come from."""
+def describe(cell: Cell, tracker: Tracker, run_id: str, folder: Path) -> None:
+    """Note where the run's numbers will come from; what is noted already stays."""
+    tracker.params(run_id, {"encoder.name": cell.encoder, **loggable(cell.config)})
+    tracker.artifact(run_id, folder / CONFIG)
     digests = {root: value[:16] for root, value in data_digests(cell.config).items()}
     tracker.tag(
         run_id,
@@ -262,9 +265,7 @@ def _train(
     tracker, display, begun = setting.tracker, setting.display, time.monotonic()
     run_id = points.run_id
     job, log = write_job(cell, folder), folder / "log.txt"
-    tracker.params(run_id, {"encoder.name": cell.encoder, **loggable(cell.config)})
-    describe(cell, tracker, run_id)
-    tracker.artifact(run_id, folder / CONFIG)
+    patiently(lambda: describe(cell, tracker, run_id, folder), tracker.place)
     display.say(
         f"{cell.name}: {'resumes from its last checkpoint' if status == 'resumed' else 'starts'}"
     )

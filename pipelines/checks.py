@@ -11,6 +11,7 @@ from mae_core.data.sources import opened_once
 from mae_core.errors import UserError, suggest
 from mae_core.models import create_encoder
 from pipelines.encoders import resolve_encoder
+from pipelines.last_net import checking
 from pipelines.stages import FROM_SCRATCH, check_stage
 
 ROWS = ("mae", "random", "supervised")
@@ -25,7 +26,7 @@ def check_recipe(content: Config, configs: Mapping[str, Config]) -> None:
     """
     for encoder in content.encoders:
         check_encoder(encoder, ROWS)
-    with opened_once():
+    with opened_once(), checking(f"the check of {content.filename}"):
         check_stages(content, configs)
 
 
@@ -68,7 +69,12 @@ def check_encoder(encoder: str, names: Sequence[str] = ("random",)) -> None:
     """
     if encoder in names:
         return
-    path = resolve_encoder(encoder)
+    with checking(f"the look at the encoder '{encoder}'"):
+        check_file(encoder, resolve_encoder(encoder), names)
+
+
+def check_file(encoder: str, path: str, names: Sequence[str]) -> None:
+    """Raise UserError unless an encoder's file is there and holds weights."""
     if not Path(path).is_file():
         raise UserError(
             f"no encoder at '{encoder}'{suggest(encoder, names)}, timm:<model>, runs:/<id>, or "

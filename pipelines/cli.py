@@ -1,48 +1,36 @@
 """The command line: `mae-bench run RECIPE` and every single stage."""
 
+import pipelines.early  # isort: skip  # noqa: F401  so that a signal during the others is heard
+
 import logging
 import os
-import signal
 import sys
 import warnings
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from importlib import import_module
-from io import StringIO
+from io import StringIO, TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from mae_core.errors import UserError
 from pipelines.data_commands import app as data_app
-from pipelines.launch import BenchmarkFailed, StageFailed, StageInterrupted
+from pipelines.environment import ENVIRONMENT
 from pipelines.machine_commands import app as machine_app
+from pipelines.outcome import USER_MISTAKE as USER_MISTAKE
+from pipelines.outcome import Commands, interruptible, outcome
 from pipelines.report_commands import app as report_app
 from pipelines.stages import STAGES
+from pipelines.stopping import INTERRUPTED as INTERRUPTED
+from pipelines.stopping import before_the_start, end_when_asked, raise_when_asked
 
 if TYPE_CHECKING:
     from pipelines.launch import Resources
 
-ENVIRONMENT = {
-    "DO_NOT_TRACK": "true",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_LOGGING_LEVEL": "WARNING",
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    # Doubled pauses: a server may be away for four minutes.
-    "PREFECT_CLIENT_MAX_RETRIES": "7",
-    # A first start makes a database; a busy laptop takes longer than Prefect's 20 seconds.
-    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
-    # Batches on huge pages: their allocation takes a third of the time.
-    "THP_MEM_ALLOC_ENABLE": "1",
-    # Progress is shown by us; a Prefect worker logs it (see prefect.yaml).
-    "PREFECT_LOGGING_LEVEL": "CRITICAL",
-    "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
-}
 HELP = {
     "pretrain": "Pretrain a masked autoencoder on images.",
     "supervise": "Train an encoder from scratch on all labels: the row 'supervised'.",
@@ -59,9 +47,9 @@ HELP = {
     "segment": "Train and test semantic segmentation.",
 }
 DENSE = ("detect", "segment")  # whose models can be asked about images
-FAILURE, USER_MISTAKE, INTERRUPTED = 1, 2, 75
 
 app = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -111,8 +99,9 @@ def run(
     from pipelines.recipe import load_recipe
 
     load_recipe(recipe, override or [])
-    from pipelines.flow import mae_full_benchmark
-    from pipelines.server import check_server
+    with before_the_start():
+        from pipelines.flow import mae_full_benchmark
+        from pipelines.server import check_server
 
     check_server()
     with interruptible():
@@ -205,8 +194,9 @@ def sweep(
     from mae_core.engine.config import find_config
 
     find_config(sweep, "sweeps")
-    from pipelines.server import check_server
-    from pipelines.sweep.flow import mae_sweep
+    with before_the_start():
+        from pipelines.server import check_server
+        from pipelines.sweep.flow import mae_sweep
 
     check_server()
     with interruptible():
@@ -217,7 +207,9 @@ def stage_command(stage: str) -> None:
     """Add the command of one stage."""
 
     def command(
-        config: Annotated[str, typer.Argument(help="A name under configs/, or a path.")],
+        config: Annotated[
+            str, typer.Argument(help="A name under configs/, a path, or runs:/<run>, as it ran.")
+        ],
         encoder: Encoder = "random",
         work_dir: WorkDir = None,
         override: Overrides = None,
@@ -279,8 +271,9 @@ def check_config(config: str, override: list[str] | None) -> None:
     The rest, and the data, are checked with the stage.
     """
     from mae_core.engine.config import load_config
+    from pipelines.reproduce import stored
 
-    with interruptible():
+    if not stored(config):
         load_config(config, overrides=override or [])
 
 
@@ -303,7 +296,8 @@ def start_stage(
     join: bool,
 ) -> None:
     """Run a stage, or lend the machine to the one that does."""
-    from pipelines.single import join_single, run_single
+    with before_the_start():
+        from pipelines.single import join_single, run_single
 
     with interruptible():
         start = join_single if join else run_single
@@ -362,33 +356,20 @@ def convert(
         print(f"left out, as '{to}' has no place for them: {named}")
 
 
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """Make Ctrl-C an outcome of ours: typer would take it for an abort with exit code 1."""
-    try:
-        yield
-    except KeyboardInterrupt as error:
-        raise StageInterrupted("on request") from error
-
-
 def main() -> None:
     """Entry point: turn outcomes into exit codes."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    try:
-        app()
-    except UserError as error:
-        console.print("[bold red]error:[/]", escape(str(error)))
-        sys.exit(USER_MISTAKE)
-    except (StageFailed, BenchmarkFailed) as error:
-        console.print("[bold red]failed:[/]", escape(str(error)))
-        sys.exit(FAILURE)
-    except StageInterrupted:
-        console.print("interrupted; run the same command again to continue")
-        sys.exit(INTERRUPTED)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # names of files may hold what it cannot encode
+            stream.reconfigure(errors="backslashreplace")
+    raise_when_asked()
+    code, message = outcome(app)
+    end_when_asked(code, "")  # what is left is to leave
+    if message:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(message)
+    sys.exit(code)
 
 
 for _stage in STAGES:

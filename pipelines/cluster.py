@@ -1,8 +1,9 @@
 """Cells spread over a Ray cluster: Ray decides where and when, we say what a cell needs."""
 
 import os
+import re
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -12,8 +13,11 @@ from prefect.task_runners import TaskRunner
 from mae_core.data.roots import DATA
 from mae_core.errors import UserError
 from pipelines.launch import Resources, grace
+from pipelines.tracking import shown
 
 PASSED_ON = ("MAE_BENCH_", "MLFLOW_")  # variables that the cluster's processes get, by prefix
+# Not of these: Ray keeps and shows to everyone what its processes are given. Nodes have their own.
+SECRET = re.compile("PASSWORD|SECRET|TOKEN|KEY|AUTH|CREDENTIAL|NOTIFY")
 
 
 def ray_runner(address: str) -> TaskRunner[Any]:
@@ -29,8 +33,7 @@ def ray_runner(address: str) -> TaskRunner[Any]:
         raise UserError(
             f"ray={address} needs the package prefect-ray: install mae-bench[cluster]"
         ) from None
-    passed = {key: value for key, value in os.environ.items() if key.startswith(PASSED_ON)}
-    variables = {DATA: os.getcwd(), **passed}
+    variables = {DATA: os.getcwd(), **passed_on(os.environ)}
     try:
         host, _, port = address.removeprefix("ray://").rpartition(":")
         socket.create_connection((host, int(port)), timeout=10).close()  # Ray tries for minutes
@@ -41,6 +44,15 @@ def ray_runner(address: str) -> TaskRunner[Any]:
             "other machines with `ray start --address HOST:PORT`"
         ) from error
     return RayTaskRunner(address)  # uses the connection that is there
+
+
+def passed_on(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables that the cluster's processes get: no password, nor one within an address."""
+    return {
+        key: shown(value)
+        for key, value in environment.items()
+        if key.startswith(PASSED_ON) and not SECRET.search(key)
+    }
 
 
 def needs(resources: Resources, gpu: bool) -> AbstractContextManager[Any]:

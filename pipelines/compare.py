@@ -7,7 +7,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from rich.console import Console
 from rich.markup import escape
@@ -152,12 +151,11 @@ def find_benchmark(given: str, tracker: Tracker) -> str:
         raise UserError(f"'{given}' begins the ids of several benchmarks: {', '.join(found)}")
     if found:
         return found[0]
-    try:
-        child = tracker.client.get_run(given).data.tags
-    except MlflowException:
+    if (run := tracker.find(given)) is None:
         latest = [run_id[:SHORT] for run_id in list(known)[:SHOWN]]
         hint = suggest(given, latest) if latest else ": mae-bench run RECIPE makes one"
-        raise UserError(f"no benchmark '{given}' in {tracker.place}{hint}") from None
+        raise UserError(f"no benchmark '{given}' in {tracker.place}{hint}")
+    child = run.data.tags
     parent = child.get(MLFLOW_PARENT_RUN_ID)
     hint = f": did you mean its benchmark, '{parent}'?" if parent else ", and of no benchmark"
     raise UserError(f"MLflow run '{given}' is of the stage '{child.get('stage')}'{hint}")

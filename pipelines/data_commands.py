@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from mae_core.errors import UserError
+from pipelines.last_net import checking
 
 if TYPE_CHECKING:
     from mae_core.data.bench import Bench
@@ -43,6 +44,12 @@ def check(
     ] = None,
 ) -> None:
     """Decode every image, or check a COCO JSON or masks; exit 2 if anything is wrong."""
+    with checking(f"data check {data}"):
+        check_any(data, workers, images, masks)
+
+
+def check_any(data: str, workers: int | None, images: Path | None, masks: Path | None) -> None:
+    """Check what `data` is."""
     if data.endswith(".json"):
         check_coco(Path(data), images)
         return

@@ -6,6 +6,7 @@ from itertools import chain
 from queue import Empty, SimpleQueue
 
 from pipelines.events import Event
+from pipelines.last_net import disk_fault
 from pipelines.patience import AWAY, PATIENCE, SHORTLY, Undelivered, attempts, refused, undelivered
 from pipelines.tracking import Measured, Tracker
 
@@ -85,7 +86,7 @@ class Delivery:
             try:
                 return self._log(events)
             except AWAY as error:
-                if refused(error):
+                if refused(error) or disk_fault(error):
                     self._refused = error
                     return
                 self._seen = None  # it may have taken the points without our knowing

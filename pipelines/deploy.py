@@ -3,7 +3,9 @@
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
@@ -21,6 +23,12 @@ FORGETS = (
     "warning: this server forgets when it restarts who has a slot, and gives it to nobody again: "
     "`prefect config set PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE="
     "prefect.server.concurrency.lease_storage.filesystem`, then start it again"
+)
+
+OPEN = (
+    "warning: this server has no password: whoever reaches it, any page in a browser of this "
+    "machine too, can have the worker run commands. README.md, 'The chain as a service', starts it "
+    "with one (PREFECT_SERVER_API_AUTH_STRING)"
 )
 
 
@@ -44,16 +52,18 @@ def deploy(slots: int, webhook: str | None = None) -> list[str]:
         said.append(f"global concurrency limit '{SHARED}': {slots}")
         if webhook:
             said.append(notify(client, webhook))
-        if forgets_slots(client):
+        server = client.request("GET", "/admin/settings").json()["server"]
+        if forgets_slots(server):
             said.append(FORGETS)
+        if not server["api"]["auth_string"]:
+            said.append(OPEN)
     said += create_deployments(url)
     return said
 
 
-def forgets_slots(client: SyncPrefectClient) -> bool:
+def forgets_slots(server: Mapping[str, Any]) -> bool:
     """Whether a restart of the server would leave the slots that are taken taken for ever."""
-    settings = client.request("GET", "/admin/settings").json()
-    return str(settings["server"]["concurrency"]["lease_storage"]).endswith(".memory")
+    return str(server["concurrency"]["lease_storage"]).endswith(".memory")
 
 
 def create_pool(client: SyncPrefectClient) -> str:

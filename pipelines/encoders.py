@@ -52,10 +52,9 @@ def fetch_checkpoint(run_id: str, folder: Path) -> None:
 
     tracker = Tracker()
     try:
-        run = tracker.client.get_run(run_id)
-    except MlflowException as error:
-        raise UserError(f"no MLflow run '{run_id}' in {tracker.place}") from error
-    try:
+        run = tracker.find(run_id)
+        if run is None:
+            raise UserError(f"no MLflow run '{run_id}' in {tracker.place}")
         stored = tracker.files(run_id, CHECKPOINT)
         if stored:
             tracker.fetch(run, stored[0], folder)

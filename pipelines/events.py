@@ -19,10 +19,16 @@ Event = dict[str, Any]
 
 
 class FileReporter:
-    """Write what a stage reports; each event is one append, so that processes do not mix lines."""
+    """Write what a stage reports; each event is one append, so that processes do not mix lines.
+
+    A line that a crash cut short is ended first: it would swallow the next event.
+    """
 
     def __init__(self, path: Path) -> None:
-        self.file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        self.file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        size = os.fstat(self.file).st_size
+        if size and os.pread(self.file, 1, size - 1) != b"\n":
+            os.write(self.file, b"\n")
 
     def progress(self, done: int, total: int, unit: str, **shown: float) -> None:
         """How far the stage is."""
@@ -39,20 +45,22 @@ class FileReporter:
     def send(self, **event: Any) -> None:
         """Any event, with the milliseconds since 1970."""
         event["time"] = time.time_ns() // 1_000_000
-        os.write(self.file, (json.dumps(event) + "\n").encode())
+        line = (json.dumps(event) + "\n").encode()
+        if os.write(self.file, line) < len(line):  # the disk is full
+            os.write(self.file, b"\n")
 
 
 def read_events(path: Path) -> list[Event]:
     """All events in a file; none if it is missing."""
     try:
-        return list(_parse(path.read_text().splitlines()))
+        return list(_parse(path.read_text(errors="replace").split("\n")))
     except FileNotFoundError:
         return []
 
 
 def follow(path: Path, start: int, process: subprocess.Popen[bytes]) -> Iterator[Event]:
     """Events from the byte `start` on, until `process` has ended."""
-    with path.open() as stream:
+    with path.open(errors="replace") as stream:
         stream.seek(start)
         rest, ended = "", False
         while not ended:
@@ -69,4 +77,5 @@ def _parse(lines: list[str]) -> Iterator[Event]:
             event = json.loads(line)
         except ValueError:  # cut short by a crash
             continue
-        yield event
+        if isinstance(event, dict) and "event" in event:
+            yield event

@@ -33,23 +33,25 @@ from pipelines.commands import command_line
 from pipelines.display import Display
 from pipelines.folder import BEFORE, BENCHMARK, STAGES, alone, read_record
 from pipelines.identity import data_digests
+from pipelines.last_net import check_writable
 from pipelines.launch import (
     BenchmarkFailed,
     Resources,
     StageFailed,
     StageInterrupted,
-    deaf,
     default_devices,
     stopping_on_error,
     visible_gpus,
 )
 from pipelines.matrix import planned_cells
+from pipelines.patience import patiently
 from pipelines.progress import StageProgress
 from pipelines.recipe import Recipe, choices, load_recipe
 from pipelines.report.write import write_report
 from pipelines.schedule import Planned, by_urgency, earlier_seconds
 from pipelines.server import FLOW_NAME, INCOMPLETE, end_with_worker
 from pipelines.slots import Slots
+from pipelines.stopping import deaf
 from pipelines.tracking import Tracker, check_parameter
 
 REPORT = "report"  # folder of a work dir, and of the run's artifacts
@@ -100,7 +102,7 @@ def mae_full_benchmark(
         plan, digests = check_task(recipe, chosen)
         command = command_line("run", recipe, overrides=chosen, devices=devices)
         folder = Path(work_dir or f"runs/{plan.name}").absolute()
-        folder.mkdir(parents=True, exist_ok=True)
+        check_writable(folder)
         if fresh:
             set_aside(folder)
         place = Place(folder, Tracker(tracking_uri), devices, ray, not fresh, command)
@@ -148,7 +150,7 @@ def run_benchmark(plan: Recipe, digests: Mapping[str, str], place: Place) -> str
         BenchmarkFailed: after all, if a cell failed.
     """
     tracker, parent = place.tracker, start_parent(plan, place.folder, place.tracker)
-    tracker.tag(parent, command=place.command)
+    patiently(lambda: tracker.tag(parent, command=place.command), tracker.place)
     with tracker.closing(parent), alone(place.folder, shared=True), Display() as display:
         resources = place.resources(plan.slots)
         setting = Setting(
@@ -211,7 +213,8 @@ def start_parent(plan: Recipe, folder: Path, tracker: Tracker) -> str:
     }
     run_id = tracker.start(plan.name, tags, resumed=earlier)
     record.write_text(json.dumps({"recipe": plan.key, "run_id": run_id}))
-    tracker.params(run_id, {"encoders": ",".join(plan.encoders), "tasks": ",".join(plan.tasks)})
+    shown = {"encoders": ",".join(plan.encoders), "tasks": ",".join(plan.tasks)}
+    patiently(lambda: tracker.params(run_id, shown), tracker.place)
     return run_id
 
 
@@ -273,7 +276,8 @@ def note_outcomes(cells: Mapping[str, tuple[Future, str]], setting: Setting) -> 
     limit = CAUSES_LIMIT // max(len(failed), 1)
     causes = {name: cause[-limit:] for name, cause in failed.items()}  # the cause is at the end
     tags = {"cells": json.dumps(done), "failed": json.dumps(causes)}
-    setting.tracker.tag(setting.parent, **tags)
+    parent, tracker = setting.parent, setting.tracker
+    patiently(lambda: tracker.tag(parent, **tags), tracker.place)
     record = setting.work_dir / BENCHMARK
     known = read_record(record)
     if not failed and known.get("run_id") == setting.parent:
@@ -368,15 +372,17 @@ def report_task(setting: Setting) -> Path:
     """Write the report from MLflow; also an MLflow and a Prefect artifact."""
     assert setting.parent is not None
     folder = setting.work_dir / REPORT
-    table = write_report(setting.parent, setting.tracker, folder)
+    parent, tracker = setting.parent, setting.tracker
+    table = patiently(lambda: write_report(parent, tracker, folder), tracker.place)
     return publish(setting, folder / "report.html", table)
 
 
 def publish(setting: Setting, page: Path, table: str) -> Path:
     """Make a report's files artifacts of MLflow, its table and a link Prefect's; its folder."""
     assert setting.parent is not None
+    parent, tracker = setting.parent, setting.tracker
     for file in sorted(page.parent.iterdir()):
-        setting.tracker.artifact(setting.parent, file, REPORT)
+        patiently(partial(tracker.artifact, parent, file, REPORT), tracker.place)
     create_markdown_artifact(table, key="mae-bench-report")
     if link := setting.tracker.link(setting.parent):
         create_link_artifact(link, "this run in MLflow", key="mae-bench-mlflow")

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from pathlib import Path
 
 from mae_core.errors import UserError
 from pipelines.events import EVENTS, Event, follow
+from pipelines.last_net import check_writable
+from pipelines.stopping import SIGNALS, deaf
 
 GPUS = "CUDA_VISIBLE_DEVICES"
 STARTED_BY_WORKER = "PREFECT__FLOW_RUN_ID"
@@ -142,9 +145,11 @@ def launch(job: Path, log: Path, resources: Resources, on_event: Callable[[Event
     finally:
         stop([process])
         _running.discard(process)
-    if _stopping.is_set():
+    # A signal that came before the stage heeds them is one to this process or to the stage alone.
+    if _stopping.is_set() or -(process.returncode or 0) in SIGNALS:
         raise StageInterrupted(f"stopped; see {log}")
     if process.returncode:
+        check_writable(job.parent)  # a full disk takes neither an event nor the end of the log
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-LOG_TAIL:])
         raise StageFailed(
             f"the stage's process ended with code {process.returncode}; the end of {log}:\n{tail}"
@@ -161,21 +166,6 @@ def stopping_on_error() -> Iterator[None]:
         with deaf():
             stop_all()
         raise
-
-
-@contextmanager
-def deaf() -> Iterator[None]:
-    """Ignore further wishes to stop in the block: a second Ctrl-C would leave processes behind."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    signals = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, signal.SIG_IGN) for number in signals]
-    try:
-        yield
-    finally:
-        for number, handler in zip(signals, before, strict=True):
-            signal.signal(number, handler)
 
 
 def stopping() -> bool:
@@ -216,9 +206,10 @@ def stop(processes: Iterable[subprocess.Popen[bytes]]) -> None:
         for process in processes:
             with suppress(ProcessLookupError):  # children may outlive their process
                 os.killpg(process.pid, number)
+        end = time.monotonic() + seconds  # for all of them together
         for process in processes:
             with suppress(subprocess.TimeoutExpired):
-                process.wait(seconds)
+                process.wait(max(end - time.monotonic(), 0))
     for process in processes:
         if process.stdin:
             process.stdin.close()  # torchrun's workers are no longer in its group: they see this

@@ -4,12 +4,17 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import requests
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
+from mae_core.errors import UserError
+from pipelines.last_net import disk_fault
 from pipelines.launch import StageFailed, stopping
+
+Answer = TypeVar("Answer")
 
 AWAY = (MlflowException, requests.RequestException, SQLAlchemyError, OSError)
 AGAIN = 1.0  # seconds after which a server that is away is tried again, doubled each time
@@ -41,21 +46,25 @@ def attempts(given_up: threading.Event, seconds: float = math.inf) -> Iterator[N
         pause = min(2 * pause, LONGEST)
 
 
-def patiently(action: Callable[[], None], place: str, seconds: float = PATIENCE) -> None:
-    """Do what a server that is away can interrupt at any point, from its start until it succeeds.
+def patiently(action: Callable[[], Answer], place: str, seconds: float | None = None) -> Answer:
+    """Do what a server that is away can interrupt, from its start until it succeeds; its value.
 
     Args:
         action: what repeats nothing that is done already.
         place: of the server, for the message.
-        seconds: to try for; only once if all stages are asked to stop.
+        seconds: to try for, PATIENCE without it; only once if all stages are asked to stop.
 
     Raises:
         Undelivered: if the server is away for longer, or refuses.
+        UserError: if the disk of its database is full or read-only, which no patience mends.
     """
+    seconds = PATIENCE if seconds is None else seconds
     for _ in attempts(threading.Event(), seconds):
         try:
             return action()
         except AWAY as error:
+            if told := disk_fault(error):
+                raise UserError(f"MLflow at {place}: {told}") from error
             if refused(error):
                 raise undelivered(place, f"refuses: {error}") from error
             last = error

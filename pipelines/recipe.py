@@ -14,6 +14,7 @@ from mae_core.engine.config import find_config, load_config
 from mae_core.errors import UserError, suggest
 from pipelines.display import Display
 from pipelines.identity import data_roots
+from pipelines.reproduce import config_of_run, stored
 from pipelines.stages import STAGES, TASKS
 
 KEYS: dict[str, tuple[type, ...]] = {
@@ -191,12 +192,12 @@ def check_content(content: Config) -> None:
 def load_stage_config(
     stage: str, name: str, overrides: Iterable[str] = (), seed: int | None = None
 ) -> Config:
-    """The config of one stage, its data folders checked.
+    """The config of one stage, by its file's name or as a run keeps it, its data folders checked.
 
     Raises:
         UserError: if the config is for another stage, or as :func:`load_config`.
     """
-    config = load_config(name, "", overrides)
+    config = config_of_run(name, overrides) if stored(name) else load_config(name, "", overrides)
     if config.get("stage") != stage:
         raise UserError(
             f"{config.filename} is a config for '{config.get('stage')}', expected '{stage}'"

@@ -1,9 +1,13 @@
 """Encoders as versions of one registered model of MLflow, for `--encoder models:/...`."""
 
-from contextlib import suppress
-
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import (
+    INVALID_PARAMETER_VALUE,
+    RESOURCE_ALREADY_EXISTS,
+    RESOURCE_DOES_NOT_EXIST,
+    ErrorCode,
+)
 
 from mae_core.errors import UserError
 from pipelines.encoders import MODELS
@@ -24,8 +28,11 @@ def register(tracker: Tracker, run_id: str, tags: dict[str, str]) -> None:
         tags: of the version.
     """
     client = tracker.client
-    with suppress(MlflowException):  # it is there
+    try:
         client.create_registered_model(MODEL, description="Encoders trained by MAE-Bench.")
+    except MlflowException as error:
+        if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
+            raise
     if not versions(tracker, run_id):
         client.create_model_version(MODEL, f"runs:/{run_id}/{CHECKPOINT}", run_id, tags)
 
@@ -62,8 +69,16 @@ def aliased(tracker: Tracker) -> ModelVersion | None:
     """The version with the best linear probe so far."""
     try:
         return tracker.client.get_model_version_by_alias(MODEL, BEST)
-    except MlflowException:
+    except MlflowException as error:
+        if not absent(error):
+            raise
         return None
+
+
+def absent(error: MlflowException) -> bool:
+    """Whether there is no such model, version or alias, or its name is none: no outage."""
+    answers = (RESOURCE_DOES_NOT_EXIST, INVALID_PARAMETER_VALUE)
+    return str(error.error_code) in map(ErrorCode.Name, answers)
 
 
 def run_of_model(spec: str, tracker: Tracker) -> str:
@@ -83,6 +98,8 @@ def run_of_model(spec: str, tracker: Tracker) -> str:
             return str(max(found, key=lambda version: int(version.version)).run_id)
         return str(client.get_model_version(name, number).run_id)
     except (MlflowException, ValueError) as error:
+        if isinstance(error, MlflowException) and not absent(error):
+            raise
         raise UserError(
             f"no registered model '{spec}' in {tracker.place}: expected models:/{MODEL}/latest, "
             f"models:/{MODEL}@{BEST} or models:/{MODEL}/<version>"

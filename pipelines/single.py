@@ -13,6 +13,7 @@ from pipelines.checks import check_encoder
 from pipelines.commands import command_line
 from pipelines.display import Display
 from pipelines.encoders import resolve_encoder, run_of
+from pipelines.last_net import check_writable
 from pipelines.launch import Resources, stopping_on_error
 from pipelines.recipe import load_stage_config
 from pipelines.stages import FROM_SCRATCH, NO_FILE, PARALLEL, check_stage
@@ -35,6 +36,7 @@ def run_single(
     cell, folder = prepare(stage, config, encoder, work_dir, overrides)
     machine = machine or Resources(cpu_count())
     check_machine(stage, machine)
+    check_writable(folder)
     with Display() as display, stopping_on_error():
         setting = Setting(
             folder,

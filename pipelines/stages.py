@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mae_core.errors import UserError, suggest
 from mae_core.stage import Reporter, StageResult
+from pipelines.last_net import checking
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -61,9 +62,13 @@ def stage_of(task: str) -> str:
 def check_stage(stage: str, config: "Config", encoder: str) -> None:
     """Raise UserError for what the stage can know to be wrong before it runs.
 
+    Whatever else the check raises becomes one too: its input is at fault, or the check.
+
     Args:
         stage: a name of :data:`STAGES`.
         config: of the stage.
         encoder: as the stage takes it; 'random' stands in for one that is not there yet.
     """
-    importlib.import_module(CHECKS.get(stage, STAGES[stage])).check(config, encoder)
+    check = importlib.import_module(CHECKS.get(stage, STAGES[stage])).check
+    with checking(f"the check of {stage} in {config.filename} for the encoder '{encoder}'"):
+        check(config, encoder)

@@ -2,6 +2,7 @@
 
 import os
 import re
+import secrets
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,14 +16,18 @@ from mlflow import MlflowClient
 from mlflow.entities import DatasetInput, Param, Run, RunTag
 from mlflow.entities import Metric as Point
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
+from mlflow.store.db.db_types import DATABASE_ENGINES
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
+from sqlalchemy import create_engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from mae_core.errors import UserError
 from mae_core.stage import StageResult
 from pipelines.artifacts import SHA256, fetch, files, remove, send
+from pipelines.last_net import disk_fault
 from pipelines.launch import StageInterrupted
-from pipelines.patience import http_status
+from pipelines.patience import SHORTLY, Undelivered, http_status, patiently
 
 EXPERIMENT = "mae-bench"
 Measured = tuple[str, float, int, int]  # name, value, milliseconds since 1970, step
@@ -31,6 +36,8 @@ SQLITE = "sqlite:///"
 ARTIFACT_ROOT = "MLFLOW_DEFAULT_ARTIFACT_ROOT"
 USER, PASSWORD = "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"
 CHECKPOINT = "checkpoint"  # a run's folder of artifacts for it
+START = "start"  # tag: drawn for each start of a run, which is repeated until the server answers
+RUN_ID = re.compile(r"[a-zA-Z0-9][\w-]{0,255}")  # what MLflow takes for one
 TRIES = 5
 PARAM_LIMIT = 500  # characters of a value; the whole config is an artifact
 
@@ -49,20 +56,30 @@ class Tracker:
     """
 
     def __init__(self, uri: str | None = None) -> None:
-        self.uri = without_password(uri or tracking_uri())
+        self.uri = with_driver(without_password(uri or tracking_uri()))
         try:
             if self.uri.startswith(SQLITE):
                 Path(self.uri.removeprefix(SQLITE)).parent.mkdir(parents=True, exist_ok=True)
             elif self.uri.startswith("http"):
                 check_answers(self.uri)
+            elif re.split(r"[+:]", self.uri)[0] in DATABASE_ENGINES:
+                check_database(self.uri)
             self.client = MlflowClient(self.uri)
             found = self.client.get_experiment_by_name(EXPERIMENT)
             self.experiment = found.experiment_id if found else self._create()
+        except ImportError as error:
+            raise UserError(
+                f"the database {self.place} needs a package that is not installed ({error}); for "
+                "Postgres: pip install 'mae-bench[services]'"
+            ) from error
         except (MlflowException, SQLAlchemyError, OSError) as error:
+            if told := disk_fault(error):
+                raise UserError(f"MLflow's database {self.place}: {told}") from error
             if http_status(error) in (401, 403):
                 raise UserError(
                     f"MLflow at {self.place} wants another user or password (HTTP "
-                    f"{http_status(error)}): set {USER} and {PASSWORD}"
+                    f"{http_status(error)}): set {USER} and {PASSWORD}, or put them into "
+                    "~/.mlflow/credentials, on each machine that computes"
                 ) from error
             first = str(error).strip().splitlines()[0]
             raise UserError(
@@ -93,24 +110,55 @@ class Tracker:
     def start(
         self, name: str, tags: Mapping[str, str], parent: str | None = None, resumed: str = ""
     ) -> str:
-        """Id of a new running run, or of `resumed`, set to running again."""
-        if resumed and self.exists(resumed):
-            self.client.update_run(resumed, status="RUNNING")
-            if "error" in self.client.get_run(resumed).data.tags:
-                self.client.delete_tag(resumed, "error")
+        """Id of a new running run, or of `resumed`, set to running again.
+
+        Raises:
+            Undelivered: if the server is away for too long, or refuses.
+        """
+        if resumed and patiently(lambda: self._entered(resumed), self.place):
             return resumed
         lineage = {MLFLOW_PARENT_RUN_ID: parent} if parent else {}
-        run = self.client.create_run(
-            self.experiment, tags={MLFLOW_RUN_NAME: name, **lineage, **tags}
-        )
-        return run.info.run_id
+        own = {MLFLOW_RUN_NAME: name, **lineage, **tags, START: secrets.token_hex(8)}
+        return patiently(lambda: self._made(own), self.place)
+
+    def _entered(self, run_id: str) -> bool:
+        """Whether the run is there, and running again."""
+        if not self.exists(run_id):
+            return False
+        self.client.update_run(run_id, status="RUNNING")
+        if "error" in self.client.get_run(run_id).data.tags:
+            self.client.delete_tag(run_id, "error")
+        return True
+
+    def _made(self, tags: Mapping[str, str]) -> str:
+        """Id of a new run, or of the one with these tags that an answer that was lost told of."""
+        for run in self.search(f"tags.{START} = '{tags[START]}'"):
+            return run.info.run_id
+        return self.client.create_run(self.experiment, tags=dict(tags)).info.run_id
 
     def exists(self, run_id: str) -> bool:
-        """Whether the run is there and not deleted."""
+        """Whether the run is there and not deleted.
+
+        Raises:
+            MlflowException: if the server does not say, as it is away or refuses.
+        """
+        found = self.find(run_id)
+        return found is not None and found.info.lifecycle_stage == "active"
+
+    def find(self, run_id: str) -> Run | None:
+        """The run; None only if the server says that there is none, or it is no run's id.
+
+        Raises:
+            MlflowException: if the server does not say, as it is away or refuses.
+        """
+        if not RUN_ID.fullmatch(run_id):
+            return None
         try:
-            return self.client.get_run(run_id).info.lifecycle_stage == "active"
-        except MlflowException:
-            return False
+            return self.client.get_run(run_id)
+        except MlflowException as error:
+            if not absent(error):
+                raise
+            return None
 
     def finished(self, run_id: str) -> bool:
         """Whether the run is there and closed as finished."""
@@ -238,11 +286,18 @@ class Tracker:
             yield
         except BaseException as error:
             killed = isinstance(error, StageInterrupted) or not isinstance(error, Exception)
-            status = "KILLED" if killed else "FAILED"
-            self.end_children(run_id, status)
-            self.end(run_id, status)
+            with suppress(UserError, Undelivered):  # the error itself is what is to be seen
+                patiently(
+                    lambda: self._end_all(run_id, "KILLED" if killed else "FAILED"),
+                    self.place,
+                    SHORTLY,
+                )
             raise
-        self.end(run_id, "FINISHED")
+        patiently(lambda: self.end(run_id, "FINISHED"), self.place)
+
+    def _end_all(self, run_id: str, status: str) -> None:
+        self.end_children(run_id, status)
+        self.end(run_id, status)
 
     def end(self, run_id: str, status: str) -> None:
         """Close a run as FINISHED, FAILED or KILLED."""
@@ -269,16 +324,25 @@ class Tracker:
         self.client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
 
 
+def absent(error: MlflowException) -> bool:
+    """Whether the answer is that there is no such thing: not that a server is away, or refuses."""
+    return str(error.error_code) == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST)
+
+
 def shown(uri: str) -> str:
     """An address without user and password."""
     return re.sub(r"//[^/]*@", "//", uri, count=1)
 
 
 def without_password(uri: str) -> str:
-    """A server's address without user and password, which go to the variables MLflow reads.
+    """An address without its password, which goes to the variable that is read for it.
 
-    MLflow's own messages show the address that it is given.
+    MLflow's own messages show the address that it is given, and other processes get it.
     """
+    if database := re.match(r"(postgres[^/]*//[^/:@]*):([^/@]*)(@.*)", uri):
+        start, password, rest = database.groups()
+        os.environ["PGPASSWORD"] = unquote(password)
+        return start + rest
     signed = re.match(r"(https?://)([^/]*)@(.*)", uri)
     if not signed:
         return uri
@@ -286,6 +350,14 @@ def without_password(uri: str) -> str:
     user, _, password = account.partition(":")
     os.environ[USER], os.environ[PASSWORD] = unquote(user), unquote(password)
     return scheme + rest
+
+
+def with_driver(uri: str) -> str:
+    """A Postgres address with the driver that mae-bench[services] installs, unless it names one.
+
+    SQLAlchemy 2.1 takes `postgresql://` for another, psycopg, and knows no `postgres://`.
+    """
+    return re.sub(r"^postgres(ql)?://", "postgresql+psycopg2://", uri)
 
 
 def check_parameter(uri: str | None) -> None:
@@ -302,6 +374,15 @@ def check_answers(url: str) -> None:
     """Raise OSError at once if nothing answers at `url`; MLflow itself tries for minutes."""
     with suppress(requests.exceptions.SSLError):  # MLflow has its own settings for certificates
         requests.head(url, timeout=10)
+
+
+def check_database(uri: str) -> None:
+    """Raise SQLAlchemyError or ImportError at once if nothing answers; MLflow tries for minutes."""
+    engine = create_engine(uri)
+    try:
+        engine.connect().close()
+    finally:
+        engine.dispose()
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

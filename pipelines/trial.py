@@ -16,6 +16,7 @@ from mae_core.engine.checkpoint import checkpoints
 from pipelines import launch
 from pipelines.cell import Cell, write_job
 from pipelines.events import Event
+from pipelines.last_net import check_writable
 from pipelines.launch import Resources, StageFailed, StageInterrupted
 
 POINTS = 4  # reports of progress; the speed is that between the first and the last
@@ -84,7 +85,7 @@ def try_stage(cell: Cell, folder: Path, resources: Resources) -> Trial | None:
         UserError, StageFailed: as :func:`pipelines.launch.launch`.
     """
     watch = _Watch()
-    folder.mkdir(parents=True, exist_ok=True)
+    check_writable(folder)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".trial-") as scratch:
         own = Path(scratch) / "stages" / "trial"
         own.mkdir(parents=True)

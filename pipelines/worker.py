@@ -3,27 +3,29 @@
 Prefect's own worker kills them.
 """
 
-import signal
 import subprocess
 import sys
 from contextlib import suppress
 
 import psutil
 
+from pipelines.stopping import deaf, raise_when_asked
+
 
 def work(pool: str) -> int:
-    """Run a work pool's flow runs in the current folder until Ctrl-C or SIGTERM; the exit code."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background jobs ignore SIGINT
-        signal.signal(number, signal.default_int_handler)
+    """Run a work pool's flow runs in the current folder until it is asked to stop; the exit code.
+
+    That is Ctrl-C, SIGTERM, or the end of its terminal.
+    """
+    raise_when_asked()  # SIGINT too, which a shell's background jobs ignore
     command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool]
     worker = subprocess.Popen(command, process_group=0)  # Ctrl-C reaches this process alone
     try:
         return worker.wait()
     except KeyboardInterrupt:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
-        stop(worker)
-        return worker.wait()
+        with deaf():
+            stop(worker)
+            return worker.wait()
 
 
 def stop(worker: "subprocess.Popen[bytes]") -> None:

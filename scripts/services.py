@@ -33,8 +33,15 @@ ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 HOST = "127.0.0.1"
 PORTS = {"postgres": 5433, "mlflow": 5000, "prefect": 4200}
-SECRETS = ("POSTGRES_PASSWORD", "PREFECT_AUTH_STRING", "MLFLOW_ADMIN_PASSWORD", "MLFLOW_SECRET_KEY")
+SECRETS = (
+    "POSTGRES_PASSWORD",
+    "PREFECT_AUTH_STRING",
+    "MLFLOW_PASSWORD",
+    "MLFLOW_ADMIN_PASSWORD",
+    "MLFLOW_SECRET_KEY",
+)
 FAILED, MISSING = 1, 2
+STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 READY = 180  # seconds until a service answers; the first start makes tables
 GRACE = 30 + float(os.environ.get("MAE_BENCH_GRACE", "60"))  # seconds to stop in
 QUIET = {
@@ -92,7 +99,7 @@ class Services:
 
     def stop(self) -> None:
         """Stop everything; what has not ended in time is killed."""
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in STOP:
             signal.signal(number, signal.SIG_IGN)
         for name, process in reversed(self.running.items()):
             left = family(process.pid)
@@ -135,6 +142,7 @@ def run(services: Services, folder: Path, ports: dict[str, int]) -> None:
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "PREFECT_API_URL": f"{prefect}/api",
         "PREFECT_SERVER_API_AUTH_STRING": known["PREFECT_AUTH_STRING"],
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": prefect,  # pages of others may not ask
         "PREFECT_SERVER_DATABASE_CONNECTION_URL": "postgresql+asyncpg:///prefect",
         # The default, in memory, forgets at a restart who has a slot, and never frees it.
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": (
@@ -145,8 +153,13 @@ def run(services: Services, folder: Path, ports: dict[str, int]) -> None:
         "PREFECT_API_URL": f"{prefect}/api",
         "PREFECT_API_AUTH_STRING": known["PREFECT_AUTH_STRING"],
         "MLFLOW_TRACKING_URI": mlflow,
+        "MLFLOW_TRACKING_USERNAME": "mae-bench",
+        "MLFLOW_TRACKING_PASSWORD": known["MLFLOW_PASSWORD"],
+    }
+    admin = {
         "MLFLOW_TRACKING_USERNAME": "admin",
         "MLFLOW_TRACKING_PASSWORD": known["MLFLOW_ADMIN_PASSWORD"],
+        "MLFLOW_PASSWORD": known["MLFLOW_PASSWORD"],
     }
     start_postgres(services, folder / "postgres", ports["postgres"], known["POSTGRES_PASSWORD"])
 
@@ -160,12 +173,14 @@ def run(services: Services, folder: Path, ports: dict[str, int]) -> None:
     services.wait_for("prefect", partial(answers, f"{prefect}/api/health"))
 
     here = {"env": base | client, "cwd": ROOT}
+    accounts = {**here, "env": base | client | admin}
+    services.finish("accounts", sys.executable, ROOT / "docker" / "accounts.py", **accounts)
     services.finish("deploy", BIN / "mae-bench", "deploy", **here)
     services.start("worker", BIN / "mae-bench", "worker", **here)
 
     lines = (f"export {key}={shlex.quote(value)}\n" for key, value in client.items())
     write_private(folder / "env", "".join(lines))
-    print(f"MLflow   {mlflow}   user admin\nPrefect  {prefect}")
+    print(f"MLflow   {mlflow}   user mae-bench\nPrefect  {prefect}")
     print(f"ready; in another terminal: . {shlex.quote(str(folder / 'env'))}", flush=True)
     while True:
         services.check()
@@ -222,9 +237,13 @@ def read_secrets(path: Path) -> dict[str, str]:
 
 def write_private(path: Path, text: str) -> None:
     """Write a file that only its owner may read."""
-    path.unlink(missing_ok=True)
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+    unfinished = path.with_name(f"{path.name}.part")  # a crash midway keeps the one before
+    unfinished.unlink(missing_ok=True)
+    with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.replace(path)
 
 
 def check_free(name: str, port: int) -> None:
@@ -250,8 +269,9 @@ def main() -> int:
     ports = {name: getattr(options, f"{name}_port") for name in PORTS}
     folder = options.folder.absolute()
     services = Services(folder / "logs")
-    for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background jobs ignore SIGINT
-        signal.signal(number, signal.default_int_handler)
+    for number in STOP:  # a shell's background jobs ignore SIGINT, and `nohup` wants SIGHUP ignored
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
     try:
         postgres_programs()
         for name, port in ports.items():

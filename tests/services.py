@@ -9,7 +9,7 @@ from pathlib import Path
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
 from benchmarks.servers import free_port, wait_for
 from tests.processes import gone
@@ -17,6 +17,7 @@ from tests.processes import gone
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 LEASES = "prefect.server.concurrency.lease_storage.filesystem"
+PASSWORD = "me:only a test knows it"
 FLOW = "mae-full-benchmark/demo"
 
 
@@ -40,6 +41,9 @@ class Services:
             "PREFECT_HOME": str(folder / "prefect"),
             "PREFECT_SERVER_API_PORT": str(port),
             "PREFECT_API_URL": self.url,
+            "PREFECT_API_AUTH_STRING": PASSWORD,
+            "PREFECT_SERVER_API_AUTH_STRING": PASSWORD,
+            "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://127.0.0.1:{port}",
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": LEASES,
             "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
@@ -97,7 +101,7 @@ class Services:
 
     def client(self) -> SyncPrefectClient:
         """To be used as a context."""
-        with temporary_settings({PREFECT_API_URL: self.url}):
+        with temporary_settings({PREFECT_API_URL: self.url, PREFECT_API_AUTH_STRING: PASSWORD}):
             return get_client(sync_client=True)
 
     def submit(self, **parameters: object) -> FlowRun:

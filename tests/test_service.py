@@ -8,6 +8,7 @@ from pathlib import Path
 from queue import Queue
 
 import pytest
+import requests
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from prefect.client.schemas.filters import (
@@ -18,11 +19,11 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun
 
-from pipelines.deploy import FORGETS
+from pipelines.deploy import FORGETS, OPEN
 from pipelines.slots import SHARED
 from tests.faults import arm
 from tests.processes import gone, wait_for
-from tests.services import Services
+from tests.services import PASSWORD, Services
 from tests.tiny import write_configs, write_images, write_recipe
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -55,7 +56,7 @@ def listener() -> Iterator[Listener]:
 def services(tmp_path_factory: pytest.TempPathFactory, listener: Listener) -> Iterator[Services]:
     with Services(tmp_path_factory.mktemp("service"), grace=5) as services:
         said = services.run("mae-bench", "deploy", "--slots", "1", "--notify", listener[0])
-        assert FORGETS not in said.replace("\n", " ")
+        assert FORGETS not in said.replace("\n", " ") and OPEN not in said
         services.start("worker")
         yield services
 
@@ -98,6 +99,32 @@ def logs(services: Services, flow_run: FlowRun) -> list[str]:
 def hanging(configs: Path) -> Path:
     """The file that the hanging stage writes, with its process and its child."""
     return configs / "pretrain.hangs"
+
+
+@pytest.mark.parametrize(
+    "foreign", [{"Origin": "http://evil.example"}, {"Host": "evil.example"}, {}], ids=str
+)
+def test_no_foreign_page_can_command_the_worker(
+    services: Services, foreign: dict[str, str]
+) -> None:
+    """Of another origin, of this machine by another name (DNS rebinding), or of none."""
+    for path in ("flows/filter", "deployments/filter", "work_pools/filter"):
+        answer = requests.post(f"{services.url}/{path}", json={}, headers=foreign, timeout=30)
+        assert answer.status_code == 401
+    asked = {**foreign, "Access-Control-Request-Method": "POST"}
+    before = requests.options(f"{services.url}/flows/filter", headers=asked, timeout=30)
+    assert "evil" not in before.headers.get("access-control-allow-origin", "")
+    assert before.headers.get("access-control-allow-origin") != "*"
+    mine = requests.post(
+        f"{services.url}/flows/filter", json={}, auth=tuple(PASSWORD.split(":")), timeout=30
+    )
+    assert mine.status_code == 200
+
+
+def test_another_password_is_one_message(services: Services) -> None:
+    wrong = ("env", "PREFECT_API_AUTH_STRING=me:guessed")
+    told = services.run(*wrong, "mae-bench", "submit", "demo", code=2)
+    assert "wants another password" in told and "Traceback" not in told
 
 
 def test_a_failed_cell_leaves_the_rest_and_is_told(

@@ -1,4 +1,4 @@
-"""The wish to stop: SIGTERM and SIGINT, heard at the next step instead of at once."""
+"""The wish to stop: SIGTERM, SIGINT, SIGHUP, heard at the next step instead of at once."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from typing import Any
 from mmengine.dataset import worker_init_fn
 from mmengine.registry import FUNCTIONS
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 _requested = threading.Event()
 
@@ -22,12 +22,17 @@ def stop_requested() -> bool:
 
 @contextmanager
 def heeding_signals() -> Iterator[None]:
-    """Within the block SIGTERM and SIGINT only set :func:`stop_requested`; main thread only."""
+    """Within the block SIGNALS only set :func:`stop_requested`; main thread only.
+
+    SIGHUP stays ignored if it is, as `nohup` starts a command.
+    """
 
     def note(*_: Any) -> None:
         _requested.set()
 
-    before = {number: signal.signal(number, note) for number in SIGNALS}
+    deaf = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    heard = SIGNALS[:2] if deaf else SIGNALS
+    before = {number: signal.signal(number, note) for number in heard}
     try:
         yield
     finally:
@@ -40,11 +45,12 @@ def heeding_signals() -> Iterator[None]:
 def deaf_worker(worker_id: int, num_workers: int, rank: int, seed: int) -> None:
     """Start of a loader's process: mmengine's seeds, and an ear for its own parent only.
 
-    SIGTERM and SIGINT reach the whole process group, and the training still needs its loader for
-    the step that it is in. A SIGTERM from the process that it loads for ends it.
+    Signals reach the whole process group, and the training still needs its loader for the step
+    that it is in. A SIGTERM from the process that it loads for ends it.
     """
     worker_init_fn(worker_id, num_workers, rank, seed)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     threading.Thread(target=_end_with_parents_sigterm, daemon=True).start()
 

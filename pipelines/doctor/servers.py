@@ -50,9 +50,9 @@ def check_prefect() -> Findings:
 
 def check_mlflow() -> Findings:
     """The store takes our questions; one in a file can be written."""
-    from pipelines.tracking import SQLITE, shown, tracking_uri, without_password
+    from pipelines.tracking import SQLITE, shown, tracking_uri, with_driver, without_password
 
-    uri = without_password(tracking_uri())
+    uri = with_driver(without_password(tracking_uri()))
     if uri.startswith(SQLITE):
         path = Path(uri.removeprefix(SQLITE)).absolute()
         fault = sqlite_fault(path) if path.exists() else fault_of(existing(path.parent))

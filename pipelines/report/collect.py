@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from mlflow.entities import Run
-from mlflow.exceptions import MlflowException
 
 from downstream.outcomes import FILE, Outcomes, Resampled, load_outcomes
 from downstream.statistics import mean, over_trainings
@@ -83,10 +82,9 @@ def collect(run_id: str, tracker: Tracker, watts: float | None = None) -> Benchm
     Raises:
         UserError: if there is no such run, or it is not a benchmark.
     """
-    try:
-        parent = tracker.client.get_run(run_id)
-    except MlflowException as error:
-        raise UserError(f"no MLflow run '{run_id}' in {tracker.place}") from error
+    parent = tracker.find(run_id)
+    if parent is None:
+        raise UserError(f"no MLflow run '{run_id}' in {tracker.place}")
     tags = parent.data.tags
     if "cells" not in tags:
         raise UserError(f"MLflow run '{run_id}' is no finished benchmark: give its parent run's id")

@@ -178,9 +178,8 @@ def commands(tags: Mapping[str, str], stages: Sequence[StageRun]) -> list[str]:
         encoder = made.get(one.encoder, one.encoder)
         if one.stage in (*MAKE_ENCODERS, "evaluate") or encoder in MADE:
             continue
-        fetch = f"mlflow artifacts download --run-id {one.mlflow_run_id} --artifact-path config.py"
-        again = shlex.join(["mae-bench", one.stage, "config.py", "--encoder", encoder])
-        return [*lines, f"{fetch} --dst-path .", again]
+        config = f"runs:/{one.mlflow_run_id}"  # read as data, whoever wrote it
+        return [*lines, shlex.join(["mae-bench", one.stage, config, "--encoder", encoder])]
     return lines
 
 

@@ -15,12 +15,14 @@ from pipelines.commands import command_line
 from pipelines.display import Display
 from pipelines.flow import REPORT, Future, Place, cause_of, data_below, publish, said_of
 from pipelines.folder import alone
+from pipelines.last_net import check_writable
 from pipelines.launch import (
     BenchmarkFailed,
     StageInterrupted,
     stopping_on_error,
     visible_gpus,
 )
+from pipelines.patience import patiently
 from pipelines.progress import StageProgress
 from pipelines.server import SWEEP_FLOW, end_with_worker
 from pipelines.slots import Slots
@@ -60,6 +62,7 @@ def mae_sweep(
         plan = check_task(sweep, given)
         command = command_line("sweep", sweep, overrides=given, devices=devices)
         folder = Path(work_dir or f"runs/{plan.name}").absolute()
+        check_writable(folder)
         with alone(folder):
             return run_sweep(
                 plan, Place(folder, Tracker(tracking_uri), devices, None, True, command)
@@ -79,13 +82,14 @@ def run_sweep(sweep: Sweep, place: Place) -> str:
         BenchmarkFailed: after all, if a trial failed.
     """
     tracker, run_id = place.tracker, start_sweep(sweep, place.folder, place.tracker)
-    tracker.tag(run_id, command=place.command)
+    patiently(lambda: tracker.tag(run_id, command=place.command), tracker.place)
     with Display() as display, tracker.closing(run_id):
         resources = place.resources(sweep.base.slots)
         setting = Setting(
             place.folder, tracker, display, sweep.name, run_id, resources, command=place.command
         )
-        futures = run_trials(sweep, past_trials(run_id, tracker), setting)
+        past = patiently(lambda: past_trials(run_id, tracker), tracker.place)
+        futures = run_trials(sweep, past, setting)
         report = report_task(setting, wait_for=[allow_failure(one) for one in futures.values()])
         failed = {
             label: cause_of(future.state, "")
@@ -140,5 +144,6 @@ def report_task(setting: Setting) -> Path:
     """Write the report from MLflow; also an MLflow and a Prefect artifact."""
     assert setting.parent is not None
     folder = setting.work_dir / REPORT
-    table = write_sweep(setting.parent, setting.tracker, folder)
+    parent, tracker = setting.parent, setting.tracker
+    table = patiently(lambda: write_sweep(parent, tracker, folder), tracker.place)
     return publish(setting, folder / "sweep.html", table)

@@ -7,6 +7,7 @@ from mlflow.entities import Run
 from prefect.runtime import flow_run
 
 from pipelines.folder import read_record
+from pipelines.patience import patiently
 from pipelines.sweep.collect import PRUNED, SWEEP, TRIAL, VALUES, trial_runs
 from pipelines.sweep.space import Sweep, Values, short_names
 from pipelines.sweep.study import Past
@@ -44,7 +45,8 @@ def start_trial(values: Values, sweep: Sweep, parent: str, tracker: Tracker, ear
     }
     run_id = tracker.start(sweep.label(values), tags, parent, resumed=earlier)
     names = short_names(list(values))
-    tracker.params(run_id, {names[key]: value for key, value in values.items()})
+    shown = {names[key]: value for key, value in values.items()}
+    patiently(lambda: tracker.params(run_id, shown), tracker.place)
     return run_id
 
 

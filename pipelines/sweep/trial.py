@@ -14,7 +14,7 @@ from pipelines.display import Prefixed
 from pipelines.events import Event
 from pipelines.launch import StageInterrupted
 from pipelines.matrix import planned_cells
-from pipelines.patience import AWAY
+from pipelines.patience import AWAY, patiently
 from pipelines.report.collect import numbers
 from pipelines.report.names import LOSS
 from pipelines.sweep.collect import PRUNED
@@ -95,9 +95,10 @@ def evaluate(job: Job, run_id: str) -> float | None:
     except Pruned as pruned:
         tracker.tag(run_id, **{PRUNED: str(pruned)})
         return None
-    values = metrics(list(done.values()), tracker)
-    tracker.points(run_id, values, step=0)
-    tracker.tag(run_id, cells=json.dumps({name: one.run_id for name, one in done.items()}))
+    values = patiently(lambda: metrics(list(done.values()), tracker), tracker.place)
+    cells = json.dumps({name: one.run_id for name, one in done.items()})
+    patiently(lambda: tracker.points(run_id, values, step=0), tracker.place)
+    patiently(lambda: tracker.tag(run_id, cells=cells), tracker.place)
     if goal not in values:
         known = ", ".join(name for name in values if not name.endswith("_ci95"))
         raise UserError(f"no stage measured the goal '{goal}': expected one of {known}")

@@ -15,7 +15,7 @@ from mlflow.entities import Run
 from ray.cluster_utils import Cluster
 
 from mae_core.errors import UserError
-from pipelines.cluster import needs, ray_runner
+from pipelines.cluster import needs, passed_on, ray_runner
 from pipelines.launch import Resources
 from pipelines.tracking import Tracker
 from tests.faults import arm
@@ -86,6 +86,23 @@ def test_a_stage_with_more_gpus_than_a_node_has_is_refused(connected: None) -> N
         needs(Resources(devices=2), gpu=True)
     with needs(Resources(devices=2), gpu=False):
         pass
+
+
+def test_no_password_goes_to_where_ray_keeps_and_shows_it() -> None:
+    hidden = {
+        "MLFLOW_TRACKING_PASSWORD": "x",
+        "MLFLOW_TRACKING_TOKEN": "x",
+        "MLFLOW_FLASK_SERVER_SECRET_KEY": "x",
+        "MLFLOW_AUTH_ADMIN_PASSWORD": "x",
+        "MAE_BENCH_NOTIFY": "https://hooks.example/x",
+        "PGPASSWORD": "x",
+    }
+    shown = {"MAE_BENCH_GRACE": "5", "MLFLOW_TRACKING_USERNAME": "me"}
+    address = {"MLFLOW_TRACKING_URI": "http://me:x@host:5000"}
+    assert passed_on({**hidden, **shown, **address}) == {
+        **shown,
+        "MLFLOW_TRACKING_URI": "http://host:5000",
+    }
 
 
 def test_no_cluster_is_told_with_the_command() -> None:

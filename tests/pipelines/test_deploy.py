@@ -5,7 +5,7 @@ from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from mae_core.errors import UserError
-from pipelines.deploy import FILE, FORGETS, POOL, SHIPPED, deploy
+from pipelines.deploy import FILE, FORGETS, OPEN, POOL, SHIPPED, deploy
 from pipelines.server import FLOW_NAME, SWEEP_FLOW
 from pipelines.slots import SHARED
 
@@ -25,7 +25,7 @@ def test_everything_is_created_once_and_follows_changes(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     first, second = deploy(2), deploy(3)
-    assert FORGETS in second
+    assert FORGETS in second and OPEN in second
     assert f"work pool '{POOL}': created" in first and f"work pool '{POOL}': there" in second
     with get_client(sync_client=True) as client:
         assert client.read_work_pool(POOL).type == "process"

@@ -2,8 +2,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pipelines.events import FileReporter, follow, read_events
 
@@ -54,7 +57,20 @@ def test_following_sees_every_event_of_several_processes_in_order(tmp_path: Path
 def test_a_line_cut_short_by_a_crash_is_left_out(tmp_path: Path, rest: str) -> None:
     path = tmp_path / "events.jsonl"
     FileReporter(path).note("before")
-    with path.open("a") as stream:
-        stream.write(rest + "\n")
-    FileReporter(path).note("after")
-    assert [event["text"] for event in read_events(path)] == ["before", "after"]
+    for end in ("\n", ""):
+        with path.open("a") as stream:
+            stream.write(rest + end)
+        FileReporter(path).note(f"after {end!r}")
+    assert [event["text"] for event in read_events(path)] == ["before", r"after '\n'", "after ''"]
+
+
+@settings(max_examples=50)
+@given(st.lists(st.integers(0, 200), max_size=4), st.binary(max_size=30))
+def test_wherever_a_crash_cuts_the_next_event_is_read(cuts: list[int], rest: bytes) -> None:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "events.jsonl"
+        for step, cut in enumerate([*cuts, 0]):
+            FileReporter(path).log({"loss": 0.5}, step)
+            assert read_events(path)[-1]["step"] == step
+            content = path.read_bytes()
+            path.write_bytes(content[: len(content) - cut] + (rest if cut else b""))

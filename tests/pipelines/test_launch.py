@@ -1,7 +1,11 @@
+import errno
 import json
 import os
 import shutil
+import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -16,10 +20,12 @@ from mae_core.checkpoints import read_state
 from mae_core.engine.checkpoint import checkpoints
 from mae_core.engine.config import load_config
 from mae_core.stage import StageResult
+from pipelines import last_net
 from pipelines.launch import (
     Resources,
     StageInterrupted,
     launch,
+    stop,
     stop_all,
     stopping_on_error,
 )
@@ -265,3 +271,46 @@ def test_a_stages_threads_soon_sleep_unless_the_user_says_otherwise(
     assert Resources(2).environment()["GOMP_SPINCOUNT"] == "1000"
     monkeypatch.setenv("GOMP_SPINCOUNT", "5")
     assert Resources(2).environment()["GOMP_SPINCOUNT"] == "5"
+
+
+def test_all_that_hang_have_one_grace_period_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.launch.grace", lambda: 0.5)
+    waited: list[float] = []
+
+    class Hanging(subprocess.Popen[bytes]):
+        def wait(self, timeout: float | None = None) -> int:
+            waited.append(timeout or 0)
+            return super().wait(timeout)
+
+    deaf = "import signal, time; signal.signal(15, signal.SIG_IGN); print(1); time.sleep(60)"
+    hanging = [
+        Hanging([sys.executable, "-uc", deaf], stdout=subprocess.PIPE, start_new_session=True)
+        for _ in range(4)
+    ]
+    for process in hanging:
+        assert process.stdout.readline()
+    stop(hanging)
+    assert [process.returncode for process in hanging] == [-9] * 4
+    assert sum(waited[:4]) < 2 * 0.5
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_stage_that_is_stopped_before_it_listens_is_an_interruption(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = f"import os, signal; signal.signal({number}, signal.SIG_DFL); os.kill(0, {number})"
+    monkeypatch.setattr(Resources, "command", lambda *_: [sys.executable, "-c", code])
+    with pytest.raises(StageInterrupted), stopping_on_error():
+        launch(tmp_path / "job.json", tmp_path / "log.txt", Resources(), print)
+
+
+def test_a_stage_that_fails_for_a_full_disk_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Resources, "command", lambda *_: [sys.executable, "-c", "1 / 0"])
+    monkeypatch.setattr(last_net.tempfile, "TemporaryFile", full)
+    with pytest.raises(UserError, match=f"{tmp_path} cannot be written .No space.*free space"):
+        launch(tmp_path / "job.json", tmp_path / "log.txt", Resources(), print)

@@ -7,6 +7,7 @@ from botocore.exceptions import ClientError
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, PERMISSION_DENIED
 
+from mae_core import UserError
 from pipelines import patience
 from pipelines.artifacts import StoreError
 from pipelines.patience import Undelivered, attempts, patiently, refused, undelivered
@@ -97,3 +98,22 @@ def test_nothing_is_tried_once_it_is_given_up() -> None:
 def test_the_error_reaches_other_processes() -> None:
     error = undelivered("here", "refuses")
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
+
+
+@pytest.mark.parametrize(
+    "words", ["database or disk is full", "attempt to write a readonly database"]
+)
+def test_no_time_is_waited_for_a_disk(words: str) -> None:
+    tries = []
+
+    def act() -> None:
+        tries.append(1)
+        raise MlflowException(words, INTERNAL_ERROR)
+
+    with pytest.raises(UserError, match="MLflow at here"):
+        patiently(act, "here")
+    assert len(tries) == 1
+
+
+def test_the_value_comes_back() -> None:
+    assert patiently(lambda: 3, "here") == 3

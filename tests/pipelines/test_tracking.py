@@ -3,15 +3,34 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mlflow.entities import Dataset, DatasetInput
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import (
+    BAD_REQUEST,
+    INTERNAL_ERROR,
+    PERMISSION_DENIED,
+    TEMPORARILY_UNAVAILABLE,
+)
 
 from mae_core import UserError
 from mae_core.stage import Metric, StageResult
-from pipelines.tracking import PARAM_LIMIT, PASSWORD, USER, Tracker, flatten, tracking_uri
+from pipelines import patience
+from pipelines.patience import Undelivered
+from pipelines.tracking import (
+    PARAM_LIMIT,
+    PASSWORD,
+    USER,
+    Tracker,
+    flatten,
+    tracking_uri,
+    with_driver,
+    without_password,
+)
 
 TAGS = {"stage": "knn", "encoder": "random", "recipe": "tiny", "fingerprint": "f"}
 TREES = st.recursive(
@@ -221,3 +240,99 @@ def test_runs_that_enter_the_same_data_at_once_all_have_it(tracker: Tracker) -> 
     for run_id in runs:
         found = tracker.client.get_run(run_id).inputs.dataset_inputs
         assert sorted(data.dataset.name for data in found) == sorted(names)
+
+
+CODES = (INTERNAL_ERROR, PERMISSION_DENIED, TEMPORARILY_UNAVAILABLE, BAD_REQUEST)
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_an_outage_is_not_taken_for_a_run_that_is_gone(
+    code: int, tracker: Tracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = tracker.start("a", TAGS)
+
+    def away(_: str) -> None:
+        raise MlflowException("away", code)
+
+    monkeypatch.setattr(patience, "PATIENCE", 0.01)
+    monkeypatch.setattr(tracker.client, "get_run", away)
+    for ask in (tracker.exists, tracker.finished, tracker.find):
+        with pytest.raises(MlflowException):
+            ask(run_id)
+    with pytest.raises(Undelivered):
+        tracker.start("a", TAGS, resumed=run_id)
+    monkeypatch.undo()
+    assert [run.info.run_id for run in tracker.search("")] == [run_id]
+
+
+def test_a_start_whose_answer_is_lost_makes_one_run(
+    tracker: Tracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create, lost = tracker.client.create_run, [1, 2]
+
+    def answerless(*given: object, **named: object) -> object:
+        made = create(*given, **named)
+        if lost.pop():
+            raise MlflowException("away", TEMPORARILY_UNAVAILABLE)
+        return made
+
+    monkeypatch.setattr(patience, "AGAIN", 0.001)
+    monkeypatch.setattr(tracker.client, "create_run", answerless)
+    run_id = tracker.start("a", TAGS)
+    assert [run.info.run_id for run in tracker.search("")] == [run_id]
+
+
+def test_a_locked_database_delays_what_begins_and_ends_a_run(
+    tracker: Tracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "AGAIN", 0.001)
+    parent = tracker.start("parent", TAGS)
+    locked = [1]
+
+    def lock(action: Any) -> Any:
+        def once(*given: object, **named: object) -> object:
+            if locked:
+                locked.pop()
+                raise MlflowException("database is locked", TEMPORARILY_UNAVAILABLE)
+            return action(*given, **named)
+
+        return once
+
+    for name in ("create_run", "set_terminated"):
+        monkeypatch.setattr(tracker.client, name, lock(getattr(tracker.client, name)))
+    tracker.start("child", TAGS, parent)
+    locked.append(1)
+    with tracker.closing(parent):
+        pass
+    assert tracker.finished(parent) and not locked
+
+
+ADDRESSES = {
+    "postgresql://me@host/db": "postgresql+psycopg2://me@host/db",
+    "postgres://me@host/db": "postgresql+psycopg2://me@host/db",
+    "postgresql+psycopg2:///db": "postgresql+psycopg2:///db",
+    "postgresql+psycopg://h/db": "postgresql+psycopg://h/db",
+    "mysql+pymysql://h/postgres://": "mysql+pymysql://h/postgres://",
+    "http://127.0.0.1:5000": "http://127.0.0.1:5000",
+}
+
+
+@pytest.mark.parametrize("uri", ADDRESSES)
+def test_postgres_is_asked_by_the_driver_that_we_install(uri: str) -> None:
+    assert with_driver(uri) == ADDRESSES[uri]
+
+
+@pytest.mark.parametrize("uri", ["postgresql://me:hidden@127.0.0.1:9/x", "mysql://127.0.0.1:9/x"])
+def test_a_database_that_is_not_there_or_lacks_its_driver_is_one_message(
+    uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGPASSWORD", "")
+    with pytest.raises(UserError, match=r"127\.0\.0\.1:9/x") as error:
+        Tracker(uri)
+    assert "hidden" not in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_databases_password_is_in_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGPASSWORD", "")
+    assert without_password("postgresql://me:a%20b@h/db") == "postgresql://me@h/db"
+    assert os.environ["PGPASSWORD"] == "a b"

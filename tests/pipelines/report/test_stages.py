@@ -101,11 +101,10 @@ def test_the_commands_name_the_recipe_and_a_stages_run_with_its_encoder(
     written: Written, tracker: Tracker
 ) -> None:
     benchmark = collect(written.parent, tracker)
-    again, fetch, stage = commands(benchmark.tags, benchmark.stages)
+    again, stage = commands(benchmark.tags, benchmark.stages)
     assert again == "mae-bench run tiny"
-    assert f"--run-id {written.runs['knn[mae]']} " in fetch
-    pretrained = written.runs["pretrain[mae]"]
-    assert stage == f"mae-bench knn config.py --encoder runs:/{pretrained}"
+    knn, pretrained = written.runs["knn[mae]"], written.runs["pretrain[mae]"]
+    assert stage == f"mae-bench knn runs:/{knn} --encoder runs:/{pretrained}"
 
 
 def test_no_command_names_an_encoder_that_it_cannot_take(
@@ -113,6 +112,6 @@ def test_no_command_names_an_encoder_that_it_cannot_take(
 ) -> None:
     benchmark = collect(written.parent, tracker)
     rest = [one for one in benchmark.stages if one.stage != "pretrain"]
-    assert commands(benchmark.tags, rest)[-1].endswith(f"knn config.py --encoder {FIRST}")
+    assert commands(benchmark.tags, rest)[-1].endswith(f" --encoder {FIRST}")
     only = [one for one in rest if one.encoder == "mae"]
     assert commands(benchmark.tags, only) == ["mae-bench run tiny"]
