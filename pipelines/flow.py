@@ -372,6 +372,7 @@ def report_task(setting: Setting) -> Path:
     """Write the report from MLflow; also an MLflow and a Prefect artifact."""
     assert setting.parent is not None
     folder = setting.work_dir / REPORT
+    check_writable(folder)
     parent, tracker = setting.parent, setting.tracker
     table = patiently(lambda: write_report(parent, tracker, folder), tracker.place)
     return publish(setting, folder / "report.html", table)

@@ -64,7 +64,8 @@ def patiently(action: Callable[[], Answer], place: str, seconds: float | None = 
             return action()
         except AWAY as error:
             if told := disk_fault(error):
-                raise UserError(f"MLflow at {place}: {told}") from error
+                ours = isinstance(error, OSError)  # a file that was to be sent, or came
+                raise UserError(told if ours else f"MLflow at {place}: {told}") from error
             if refused(error):
                 raise undelivered(place, f"refuses: {error}") from error
             last = error

@@ -79,7 +79,8 @@ def plan_cells(
             console.print(f"trying {cell.stage} ...")
             trials[kind] = try_stage(cell, folder, usable(cell.stage, resources))
         trial = trials[kind]
-        yield Item(cell, status, 1 - done / trial.total if trial else 1.0, trial)
+        share = max(1 - done / trial.total, 0) if trial and trial.total else 1.0
+        yield Item(cell, status, share, trial)
 
 
 def cells(recipe: Recipe, folder: Path) -> Iterator[tuple[Cell, bool]]:
@@ -147,7 +148,8 @@ def summary(items: list[Item], recipe: Recipe, folder: Path) -> Iterator[str]:
     memory = sum(sorted((t.memory for t in trials), reverse=True)[: recipe.slots])
     disk = sum(KEPT * t.checkpoint for t in trials)
     yield from compare("memory", memory, psutil.virtual_memory().available)
-    yield from compare("disk for checkpoints", disk, shutil.disk_usage(folder).free)
+    there = next(place for place in (folder, *folder.parents) if place.is_dir())
+    yield from compare("disk for checkpoints", disk, shutil.disk_usage(there).free)
 
 
 def compare(what: str, needed: int, free: int) -> Iterator[str]:

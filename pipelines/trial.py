@@ -5,7 +5,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -56,6 +56,7 @@ class _Watch:
     """Notes how far the stage is and what it holds, until that is enough."""
 
     def __init__(self) -> None:
+        self.begun = time.monotonic()
         self.points: list[tuple[float, int]] = []
         self.unit, self.total, self.memory = "", 0, 0
 
@@ -64,6 +65,8 @@ class _Watch:
             return
         if self.unit and event["unit"] != self.unit:
             raise _Enough
+        if self.points and event["done"] <= self.points[-1][1]:
+            return  # no way was made since the last report
         self.unit, self.total = event["unit"], event["total"]
         self.points.append((time.monotonic(), event["done"]))
         self.memory = max(self.memory, sum(map(resident, launch.running())))
@@ -72,14 +75,17 @@ class _Watch:
             raise _Enough
 
     def seconds(self) -> float:
+        """For one; of a stage with a single report an upper bound, as its start counts too."""
         (begun, first), (ended, last) = self.points[0], self.points[-1]
+        if last == first:
+            return (ended - self.begun) / max(last, 1)
         return (ended - begun) / (last - first)
 
 
 def try_stage(cell: Cell, folder: Path, resources: Resources) -> Trial | None:
     """Run the cell's first steps below `folder`, stop it, and clean up.
 
-    None if it was over, or out of patience, before two reports.
+    None if it was over, or out of patience, before a report.
 
     Raises:
         UserError, StageFailed: as :func:`pipelines.launch.launch`.
@@ -92,7 +98,7 @@ def try_stage(cell: Cell, folder: Path, resources: Resources) -> Trial | None:
         job = write_job(replace(cell, config=often_reporting(cell)), own)
         with patience(PATIENCE):
             launch.launch(job, job.with_name("log.txt"), resources, watch)
-        if len(watch.points) < 2:
+        if not watch.points:
             return None
         sizes = [path.stat().st_size for path in checkpoints(own)]
     return Trial(watch.unit, watch.total, watch.seconds(), watch.memory, max(sizes, default=0))
@@ -128,6 +134,11 @@ def often_reporting(cell: Cell) -> Config:
 
 
 def resident(process: subprocess.Popen[bytes]) -> int:
-    """Bytes that a process and its children hold."""
-    family = psutil.Process(process.pid)
-    return sum(p.memory_info().rss for p in [family, *family.children(recursive=True)])
+    """Bytes that a process and its children hold; those that end meanwhile hold none."""
+    held = 0
+    with suppress(psutil.Error):
+        family = psutil.Process(process.pid)
+        for one in [family, *family.children(recursive=True)]:
+            with suppress(psutil.Error):
+                held += one.memory_info().rss
+    return held

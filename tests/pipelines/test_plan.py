@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from pipelines.launch import StageFailed, stopping_on_error
 from pipelines.plan import Item, plan
 from pipelines.recipe import load_recipe
 from pipelines.tracking import Tracker
-from pipelines.trial import Trial
+from pipelines.trial import Trial, _Watch, resident
 from tests.faults import arm
 from tests.tiny import write_recipe
 
@@ -110,3 +112,20 @@ def test_too_little_memory_or_disk_is_said() -> None:
     (short,) = planning.compare("disk", 3 << 30, 2 << 30)
     assert enough == "disk: 0 MiB of 0 MiB free"
     assert short == "[bold red]disk: 3.0 GiB of 2.0 GiB free: too little[/]"
+
+
+def test_a_stage_with_a_single_report_is_timed_too(recipe: str, tmp_path: Path) -> None:
+    items, text = show(recipe, tmp_path, "encoders=['random']", "knn.batch_size=512")
+    (knn,) = [item for item in items if item.cell.stage == "knn"]
+    assert knn.trial is not None and knn.trial.total == 35 and knn.trial.seconds > 0
+    assert "not counted" not in text
+
+
+def test_reports_without_a_way_made_and_processes_that_end_do_no_harm() -> None:
+    watch = _Watch()
+    for done in (0, 0, 3, 3):
+        watch({"event": "progress", "unit": "step", "total": 9, "done": done})
+    assert [done for _, done in watch.points] == [0, 3] and watch.seconds() >= 0
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        ended.wait()
+    assert resident(ended) == 0
