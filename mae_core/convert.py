@@ -49,7 +49,7 @@ def convert(source: str | Path, target: Path, layout: str) -> Conversion:
         raise UserError(f"{target}: expected a name that ends with {', '.join(SUFFIXES)}")
     if not target.parent.is_dir():
         raise UserError(f"cannot write {target}: there is no folder {target.parent}")
-    (found, state), metadata = read_layout(source), read_metadata(source)
+    (found, state, notes), metadata = read_layout(source), read_metadata(source)
     converted, left_out = to_layout(state, layout)
     if not converted:
         raise UserError(f"{source} has no weights for which '{layout}' has a place")
