@@ -7,6 +7,7 @@ what it is. Foreign files are read with `weights_only=True`, in any of the known
 import json
 import logging
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -19,10 +20,11 @@ from mae_core.encoder import ViTEncoder
 from mae_core.errors import UserError
 from mae_core.files import replacing
 from mae_core.fitting import fit_channels, fit_patches, fit_positions
+from mae_core.grids import image_size, patch_size
 from mae_core.layouts import StateDict, detect, from_layout
 from mae_core.models import create_encoder
 from mae_core.patches import grid_size
-from mae_core.reading import read_content, read_metadata
+from mae_core.reading import foreign_sizes, read_content, read_metadata
 from mae_core.unwrap import choose, described, state_dicts, unwrap
 
 log = logging.getLogger(__name__)
@@ -68,11 +70,13 @@ class Read(NamedTuple):
         layout: a name of :data:`mae_core.layouts.LAYOUTS`.
         state: all tensors in our names.
         notes: what was taken off around them.
+        about: what the file says of the model: our metadata, or others' `image_size` and `heads`.
     """
 
     layout: str
     state: StateDict
     notes: tuple[str, ...]
+    about: dict[str, Any]
 
 
 def load_weights(
@@ -89,14 +93,14 @@ def load_weights(
     """
     prefix = "encoder." if isinstance(model, ViTEncoder) else ""
     own = {f"{prefix}{key}": value for key, value in model.state_dict().items()}
-    _, state, notes = read_layout(path)
+    _, state, notes, about = read_layout(path)
     loaded = [key for key in own if key in state]
     if not loaded:
         raise UserError(
             f"{path} holds none of the {len(own)} weights of this model "
             f"(first keys there: {sorted(state)[:3]}, here: {sorted(own)[:3]})"
         )
-    resized = _fit(model, state, own, path, resample_patches)
+    resized = _fit(model, state, own, path, about, resample_patches)
     for key in loaded:
         if state[key].shape != own[key].shape:
             raise UserError(
@@ -105,9 +109,12 @@ def load_weights(
             )
         check_values(state[key], f"{path}: '{key}'")
     model.load_state_dict({key.removeprefix(prefix): state.get(key, own[key]) for key in own})
-    lists = (loaded, sorted(own.keys() - state), sorted(state.keys() - own), resized)
-    found = (tuple(key.removeprefix(prefix) for key in keys) for keys in lists)
-    return LoadReport(*found, notes)
+
+    def names(keys: Iterable[str]) -> tuple[str, ...]:
+        return tuple(key.removeprefix(prefix) for key in keys)
+
+    missing, unexpected = sorted(own.keys() - state), sorted(state.keys() - own)
+    return LoadReport(names(loaded), names(missing), names(unexpected), names(resized), notes)
 
 
 def check_values(value: Tensor, name: str) -> None:
@@ -124,16 +131,15 @@ def _fit(
     state: StateDict,
     own: StateDict,
     path: str | os.PathLike[str],
+    about: dict[str, Any],
     resample_patches: bool,
 ) -> list[str]:
     """Fit positions, channels and patches in `state` to the model; the changed keys."""
     encoder = cast(Any, model if isinstance(model, ViTEncoder) else model.encoder)
-    stored = read_metadata(path).get("encoder")
-    old = None
-    if stored is not None:
-        height, width = stored["img_size"]
-        old = grid_size(height, width, stored["patch_size"])
     try:
+        old = None
+        if about.get("encoder") or about.get("image_size"):
+            old = grid_size(*image_size(state, about), patch_size(state))
         return [
             *fit_positions(state, encoder.grid, old),
             *fit_channels(state, {key: value.shape for key, value in own.items()}),
@@ -247,7 +253,8 @@ def read_layout(path: str | os.PathLike[str]) -> Read:
     try:
         state, notes = unwrap(content)
         layout = detect(state, described(content))
-        return Read(layout, from_layout(state, layout), tuple(notes))
+        about = {**foreign_sizes(path, content), **read_metadata(path)}
+        return Read(layout, from_layout(state, layout), tuple(notes), about)
     except UserError as error:
         raise UserError(f"{path} holds {error}") from error
 

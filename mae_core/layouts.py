@@ -185,13 +185,14 @@ def detect(keys: Iterable[str], there: str = "") -> str:
 
 
 def count_encoder(keys: Iterable[str]) -> int:
-    """How many of `keys` are an encoder's weights in the layout that knows most of them."""
+    """How many of `keys` are an encoder's in the layout that knows most; 0 without an embedding."""
     keys = list(keys)
-    counts = []
+    most = 0
     for layout in LAYOUTS.values():
-        ours = (layout.ours(key) for key in keys)
-        counts.append(sum(key is not None and key.startswith("encoder.") for key in ours))
-    return max(counts)
+        ours = [key for key in map(layout.ours, keys) if key and key.startswith("encoder.")]
+        if "encoder.patch_embed.proj.weight" in ours:
+            most = max(most, len(ours))
+    return most
 
 
 def from_layout(state: StateDict, name: str) -> StateDict:

@@ -21,6 +21,9 @@ from safetensors.torch import load_file
 from mae_core.errors import UserError
 from mae_core.files import zip_is_whole
 
+STORED = {  # fields of an encoder in our metadata
+    *("img_size", "patch_size", "in_chans", "width", "depth", "heads", "mlp_ratio"),
+}
 INDEX = ".index.json"  # ends the name of the list of a model's parts
 # What transformers writes into a folder.
 IN_FOLDER = (
@@ -138,14 +141,12 @@ def read_parts(index: Path) -> dict[str, Any]:
         UserError: if the list is damaged or names a file elsewhere, or a part or tensor is missing.
     """
     parts: dict[str, dict[str, Any]] = {}
+    for place in part_files(index):
+        content = read_content(place)
+        parts[place.name] = content if isinstance(content, dict) else {}
     state = {}
     for name, file in weight_map(index).items():
-        if file not in parts:
-            part = index.with_name(file)
-            if not part.is_file():
-                raise UserError(f"{index} lists the part '{file}', which is not there")
-            parts[file] = read_content(part)
-        if not isinstance(parts[file], dict) or name not in parts[file]:
+        if name not in parts[file]:
             raise UserError(f"{index.with_name(file)} lacks '{name}', which {index.name} lists")
         state[name] = parts[file][name]
     return state
@@ -168,8 +169,12 @@ def weight_map(index: Path) -> dict[str, str]:
 
 
 def part_files(path: Path) -> list[Path]:
-    """The files that a list of parts names, sorted."""
-    return sorted({path.with_name(file) for file in weight_map(path).values()})
+    """The files that a list of parts names, sorted. Raises UserError if one is missing."""
+    files = sorted({path.with_name(file) for file in weight_map(path).values()})
+    for file in files:
+        if not file.is_file():
+            raise UserError(f"{path} lists the part '{file.name}', which is not there")
+    return files
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -182,7 +187,59 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
             texts = file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path} cannot be read as a checkpoint: {error}") from error
-    return {key: _value_of(text) for key, text in texts.items()}
+    about = {key: _value_of(text) for key, text in texts.items()}
+    if "encoder" in about:
+        check_stored(about["encoder"], path)
+    return about
+
+
+def check_stored(encoder: Any, path: Path) -> None:
+    """Raise UserError unless metadata describe an encoder by the fields that we write."""
+    fields = encoder if isinstance(encoder, dict) else {}
+    whole = all(isinstance(fields.get(key), int) for key in ("patch_size", "width", "depth"))
+    if set(fields) != STORED or not whole or not _pair(fields["img_size"]):
+        raise UserError(
+            f"{path} cannot be read as a checkpoint: its metadata say no encoder by the fields "
+            f"{', '.join(sorted(STORED))}"
+        )
+
+
+def foreign_sizes(path: str | os.PathLike[str], content: Any) -> dict[str, Any]:
+    """What other projects say of a model beside its weights: `image_size` (H, W) and `heads`.
+
+    Transformers in a `config.json`, trainings in the arguments that they were started with.
+    """
+    path = weights_file(path)
+    found: dict[str, Any] = {}
+    said = [_json(path.with_name("config.json"))] if path.name in IN_FOLDER else []
+    if isinstance(content, dict):
+        said += [content.get(key) for key in ("args", "hyper_parameters")]
+    for one in said:
+        fields = one if isinstance(one, dict) else getattr(one, "__dict__", {})
+        for key in ("image_size", "input_size", "img_size"):
+            if size := _pair(fields.get(key)):
+                found.setdefault("image_size", size)
+        heads = fields.get("num_attention_heads")
+        if isinstance(heads, int) and heads > 0:
+            found.setdefault("heads", heads)
+    return found
+
+
+def _pair(value: Any) -> tuple[int, int] | None:
+    """One whole number or two as height and width; None for anything else."""
+    pair = (value, value) if isinstance(value, int) else value
+    if not isinstance(pair, list | tuple) or len(pair) != 2:
+        return None
+    if any(not isinstance(n, int) or n <= 0 for n in pair):
+        return None
+    return pair[0], pair[1]
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError, RecursionError):
+        return None
 
 
 def _value_of(text: str) -> Any:
