@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mae_core.files import replacing
+
 if TYPE_CHECKING:  # reports read outcomes without torch
     from torch import Tensor
 
@@ -56,7 +58,8 @@ def save_outcomes(work_dir: Path, outcomes: "Mapping[str, Tensor | Resampled]") 
             arrays[f"{RESAMPLED}{name}"] = value.values
         else:
             arrays[name] = value.cpu().numpy()
-    np.savez_compressed(path, **arrays)
+    with replacing(path) as part, part.open("wb") as content:
+        np.savez_compressed(content, **arrays)
     return {"outcomes": str(path)}
 
 

@@ -6,7 +6,10 @@ from pathlib import Path
 import torch
 from mmengine.dist import is_main_process
 
+from mae_core.files import replacing, zip_is_whole
 from mae_core.stage import Reporter
+
+OUTCOME = "outcome.pt"  # of one part, in its folder
 
 
 class PartReporter:
@@ -31,16 +34,18 @@ class PartReporter:
 
 
 def kept(folder: Path, train: Callable[[Path], torch.Tensor]) -> torch.Tensor:
-    """What `train(folder)` returns, from `folder` if it is there from before an interruption."""
-    record = folder / "outcome.pt"
-    if record.exists():
+    """What `train(folder)` returns, from `folder` if it is there from before an interruption.
+
+    One that was damaged since is computed anew.
+    """
+    record = folder / OUTCOME
+    if record.exists() and zip_is_whole(record):
         return torch.load(record, weights_only=True)
     folder.mkdir(parents=True, exist_ok=True)
     outcome = train(folder)
     if is_main_process():
-        temporary = record.with_suffix(".part")
-        torch.save(outcome, temporary)
-        temporary.replace(record)
+        with replacing(record) as part:
+            torch.save(outcome, part)
         for checkpoint in folder.glob("step_*.pth"):
             checkpoint.unlink()
     return outcome

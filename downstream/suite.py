@@ -18,14 +18,16 @@ from torch import Tensor
 
 from downstream.classification.features import check_features, extract, frozen_encoder
 from downstream.outcomes import save_outcomes
-from downstream.parts import PartReporter, kept
+from downstream.parts import OUTCOME, PartReporter, kept
 from downstream.statistics import share
 from mae_core.encoder import ViTEncoder
 from mae_core.errors import UserError
+from mae_core.files import write_json
 from mae_core.stage import Metric, Reporter, StageResult
 
 Indices = NDArray[np.int64]
 STRENGTHS = [10.0**power for power in range(-5, 2)]  # C: the less, the stronger the penalty
+SETTING = "setting.json"  # of one data set
 KEYS = {"name", "group", "train_data", "val_data"}
 
 
@@ -42,16 +44,18 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     settings = {}
     for number, (entry, part) in enumerate(parts(config)):
         progress = PartReporter(reporter, entry.name, number, len(config.datasets))
-        job = partial(learn, model, part, encoder, progress)
-        correct = kept(work_dir / entry.name, job)
+        job, folder = partial(learn, model, part, encoder, progress), work_dir / entry.name
+        if not is_setting(folder / SETTING):
+            (folder / OUTCOME).unlink(missing_ok=True)  # both are made together
+        correct = kept(folder, job)
         outcomes[f"suite/{entry.name}"] = correct
         groups.setdefault(entry.group, []).append(share(correct))
-        settings[entry.name] = json.loads((work_dir / entry.name / "setting.json").read_text())
+        settings[entry.name] = json.loads((folder / SETTING).read_text())
     metrics = {name: share(correct) for name, correct in outcomes.items()}
     metrics["suite/mean"] = mean_of(list(metrics.values()))
     metrics |= {f"suite/mean_{group}": mean_of(found) for group, found in groups.items()}
     summary = work_dir / "settings.json"
-    summary.write_text(json.dumps(settings, indent=2))
+    write_json(summary, settings, indent=2)
     artifacts = {"settings": str(summary), **save_outcomes(work_dir, outcomes)}
     return StageResult(metrics, artifacts=artifacts)
 
@@ -93,9 +97,17 @@ def learn(
     centre, scale = x.mean(0), x.std(0).clamp(min=1e-6)
     search = fit(((x - centre) / scale).numpy(), train.labels, config.examples[0])
     setting = {"C": search.best_params_["C"], "held_out": float(search.best_score_)}
-    (work_dir / "setting.json").write_text(json.dumps(setting))
+    write_json(work_dir / SETTING, setting)
     predicted = search.predict(((queries - centre) / scale).numpy())
     return torch.from_numpy(predicted == val.labels)
+
+
+def is_setting(path: Path) -> bool:
+    """Whether the setting that was chosen for a data set can be read."""
+    try:
+        return isinstance(json.loads(path.read_text()), dict)
+    except (OSError, ValueError):
+        return False
 
 
 def choose(labels: Indices, examples: tuple[int, int], seed: int) -> Indices:

@@ -4,30 +4,36 @@ Our own files are safetensors whose metadata holds the encoder's fields: a file 
 what it is. Foreign files are read with `weights_only=True`, in any of the known layouts.
 """
 
-import argparse
 import json
 import logging
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from mae_core.encoder import ViTEncoder
 from mae_core.errors import UserError
+from mae_core.files import replacing
 from mae_core.fitting import fit_channels, fit_patches, fit_positions
+from mae_core.grids import image_size, patch_size
 from mae_core.layouts import StateDict, detect, from_layout
 from mae_core.models import create_encoder
 from mae_core.patches import grid_size
+from mae_core.reading import foreign_sizes, read_content, read_metadata
+from mae_core.unwrap import choose, described, state_dicts, unwrap
 
 log = logging.getLogger(__name__)
 
-IN_FOLDER = ("model.safetensors", "pytorch_model.bin")  # what transformers writes
-NOT_ENCODER = ("decoder.", "head.", "fc_norm.")  # keys that an encoder may leave out
+NOT_ENCODER = (  # begin keys that an encoder may leave out
+    *("decoder.", "head.", "fc_norm."),
+    "vit.pooler.",  # transformers' layer on the class token, for tasks on text
+    "vit.embeddings.mask_token",
+)
 SIZES = ("patch_size", "width", "depth", "heads")  # the first can be resampled
 
 
@@ -40,18 +46,37 @@ class LoadReport:
         missing: keys of the model that the checkpoint does not have.
         unexpected: keys of the checkpoint that the model does not have.
         resized: tensors fitted to the model's grid or channels.
+        notes: what was taken off around the weights, see :mod:`mae_core.unwrap`.
     """
 
     loaded: tuple[str, ...]
     missing: tuple[str, ...]
     unexpected: tuple[str, ...]
     resized: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return (
+        said = (
             f"loaded {len(self.loaded)} keys, missing {list(self.missing)}, "
             f"unexpected {list(self.unexpected)}, resized {list(self.resized)}"
         )
+        return "; ".join([said, *self.notes])
+
+
+class Read(NamedTuple):
+    """A checkpoint's weights.
+
+    Attributes:
+        layout: a name of :data:`mae_core.layouts.LAYOUTS`.
+        state: all tensors in our names.
+        notes: what was taken off around them.
+        about: what the file says of the model: our metadata, or others' `image_size` and `heads`.
+    """
+
+    layout: str
+    state: StateDict
+    notes: tuple[str, ...]
+    about: dict[str, Any]
 
 
 def load_weights(
@@ -68,27 +93,37 @@ def load_weights(
     """
     prefix = "encoder." if isinstance(model, ViTEncoder) else ""
     own = {f"{prefix}{key}": value for key, value in model.state_dict().items()}
-    state = read_weights(path)
+    _, state, notes, about = read_layout(path)
     loaded = [key for key in own if key in state]
     if not loaded:
         raise UserError(
             f"{path} holds none of the {len(own)} weights of this model "
             f"(first keys there: {sorted(state)[:3]}, here: {sorted(own)[:3]})"
         )
-    resized = _fit(model, state, own, path, resample_patches)
+    resized = _fit(model, state, own, path, about, resample_patches)
     for key in loaded:
         if state[key].shape != own[key].shape:
             raise UserError(
                 f"{path}: '{key}' is {tuple(state[key].shape)}, the model needs "
                 f"{tuple(own[key].shape)}: use a config with the checkpoint's sizes"
             )
+        check_values(state[key], f"{path}: '{key}'")
     model.load_state_dict({key.removeprefix(prefix): state.get(key, own[key]) for key in own})
-    return LoadReport(
-        *(
-            tuple(key.removeprefix(prefix) for key in keys)
-            for keys in (loaded, sorted(own.keys() - state), sorted(state.keys() - own), resized)
-        )
-    )
+
+    def names(keys: Iterable[str]) -> tuple[str, ...]:
+        return tuple(key.removeprefix(prefix) for key in keys)
+
+    missing, unexpected = sorted(own.keys() - state), sorted(state.keys() - own)
+    return LoadReport(names(loaded), names(missing), names(unexpected), names(resized), notes)
+
+
+def check_values(value: Tensor, name: str) -> None:
+    """Raise UserError unless a tensor is one of finite real numbers with a fraction."""
+    if not value.is_floating_point() or value.layout != torch.strided:
+        kind = str(value.dtype).removeprefix("torch.")
+        raise UserError(f"{name} holds {kind}: expected float; quantised weights do not load")
+    if not value.isfinite().all():
+        raise UserError(f"{name} is not finite everywhere: the training that wrote it diverged")
 
 
 def _fit(
@@ -96,16 +131,15 @@ def _fit(
     state: StateDict,
     own: StateDict,
     path: str | os.PathLike[str],
+    about: dict[str, Any],
     resample_patches: bool,
 ) -> list[str]:
     """Fit positions, channels and patches in `state` to the model; the changed keys."""
     encoder = cast(Any, model if isinstance(model, ViTEncoder) else model.encoder)
-    stored = read_metadata(path).get("encoder")
-    old = None
-    if stored is not None:
-        height, width = stored["img_size"]
-        old = grid_size(height, width, stored["patch_size"])
     try:
+        old = None
+        if about.get("encoder") or about.get("image_size"):
+            old = grid_size(*image_size(state, about), patch_size(state))
         return [
             *fit_positions(state, encoder.grid, old),
             *fit_channels(state, {key: value.shape for key, value in own.items()}),
@@ -200,78 +234,39 @@ def save_state(path: str | os.PathLike[str], state: StateDict, **metadata: Any) 
     path = Path(path)
     content = {key: value.detach().cpu().contiguous() for key, value in state.items()}
     texts = {k: v if isinstance(v, str) else json.dumps(v) for k, v in metadata.items()}
-    temporary = path.with_name(path.name + ".part")
-    save_file(content, temporary, metadata=texts)
-    temporary.replace(path)
+    with replacing(path) as part:
+        save_file(content, part, metadata=texts)
 
 
 def read_weights(path: str | os.PathLike[str]) -> StateDict:
     """All tensors of a checkpoint in our names. Raises UserError as :func:`read_layout`."""
-    return read_layout(path)[1]
+    return read_layout(path).state
 
 
-def read_layout(path: str | os.PathLike[str]) -> tuple[str, StateDict]:
-    """The name of a checkpoint's layout, and all its tensors in our names.
+def read_layout(path: str | os.PathLike[str]) -> Read:
+    """The weights of a checkpoint in our names, and what was done to find them.
 
     Raises:
         UserError: if it cannot be read, or holds no ViT in a known layout.
     """
-    state = read_state(path)
+    content = read_content(path)
     try:
-        layout = detect(state)
-        return layout, from_layout(state, layout)
+        state, notes = unwrap(content)
+        layout = detect(state, described(content))
+        about = {**foreign_sizes(path, content), **read_metadata(path)}
+        return Read(layout, from_layout(state, layout), tuple(notes), about)
     except UserError as error:
         raise UserError(f"{path} holds {error}") from error
 
 
 def read_state(path: str | os.PathLike[str]) -> StateDict:
-    """All tensors of a checkpoint under its own names. Refuses a pickle that holds code.
+    """All tensors of a checkpoint under its own names, but for dicts around them.
 
     Raises:
         UserError: if there is no such file or it cannot be read.
     """
-    path = _existing(path)
+    content = read_content(path)
     try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        with torch.serialization.safe_globals([argparse.Namespace]):  # official MAE stores its args
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged pickle raises anything
-        raise UserError(
-            f"{path} cannot be read as a checkpoint: it is damaged or holds more than weights"
-        ) from error
-    for key in ("model", "state_dict"):
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-    if not isinstance(content, dict):
-        raise UserError(f"{path} holds no weights by name but a {type(content).__name__}")
-    return {key: value for key, value in content.items() if isinstance(value, Tensor)}
-
-
-def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """JSON metadata of a safetensors file; empty for any other file."""
-    path = _existing(path)
-    if path.suffix != ".safetensors":
-        return {}
-    try:
-        with safe_open(path, framework="pt") as file:
-            texts = file.metadata() or {}
-    except SafetensorError as error:
-        raise UserError(f"{path} cannot be read as a checkpoint: {error}") from error
-    return {key: _value_of(text) for key, text in texts.items()}
-
-
-def _value_of(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:  # transformers writes format=pt
-        return text
-
-
-def _existing(path: str | os.PathLike[str]) -> Path:
-    path = Path(path)
-    if path.is_dir():
-        path = next((path / name for name in IN_FOLDER if (path / name).is_file()), path)
-    if not path.is_file():
-        raise UserError(f"no checkpoint at {path}")
-    return path
+        return choose(list(state_dicts(content)))[0].state
+    except (UserError, ValueError) as error:
+        raise UserError(f"{path} holds no weights by name but {described(content)}") from error

@@ -1,17 +1,19 @@
 """Checkpoints from one project's layout to another's."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from mae_core.checkpoints import read_layout, read_metadata, save_state
+from mae_core.checkpoints import read_layout, save_state
 from mae_core.describe import decoder_fields, encoder_fields
 from mae_core.errors import UserError, suggest
+from mae_core.files import replacing, write_json
+from mae_core.grids import image_size
 from mae_core.layouts import LAYOUTS, StateDict, to_layout
 
+FOREIGN = ("image_size", "heads")  # what other projects' configs say, see mae_core.reading
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 
 
@@ -23,24 +25,29 @@ class Conversion:
         source: layout that was found.
         written: number of tensors written.
         left_out: keys (in our names) that the other layout has no place for.
+        notes: what was taken off around the weights.
     """
 
     source: str
     written: int
     left_out: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
-def convert(source: str | Path, target: Path, layout: str) -> Conversion:
+def convert(
+    source: str | Path, target: Path, layout: str, img_size: tuple[int, int] | None = None
+) -> Conversion:
     """Write the checkpoint `source` in another layout; tensors stay bit for bit the same.
 
     Args:
         source: a checkpoint of any known layout, or a folder of transformers.
         target: a .safetensors or .pth file; for 'hf' also a folder, which gets a `config.json`.
         layout: a name of :data:`LAYOUTS`.
+        img_size: height and width of the encoder's images, where neither file nor positions tell.
 
     Raises:
-        UserError: if the source cannot be read or has nothing in the layout, or the target has
-            another suffix or lies in no folder.
+        UserError: if the source cannot be read or has nothing in the layout, nothing tells its
+            images' size where that is needed, or the target has another suffix or is in no folder.
     """
     if layout not in LAYOUTS:
         raise UserError(f"no layout is called '{layout}'{suggest(layout, LAYOUTS)}")
@@ -49,55 +56,71 @@ def convert(source: str | Path, target: Path, layout: str) -> Conversion:
         raise UserError(f"{target}: expected a name that ends with {', '.join(SUFFIXES)}")
     if not target.parent.is_dir():
         raise UserError(f"cannot write {target}: there is no folder {target.parent}")
-    (found, state), metadata = read_layout(source), read_metadata(source)
+    found, state, notes, metadata = read_layout(source)
     converted, left_out = to_layout(state, layout)
     if not converted:
         raise UserError(f"{source} has no weights for which '{layout}' has a place")
-    known = {key: value for key, value in metadata.items() if key != "format"}
-    about = native_metadata(state, known) if layout == "native" else {**known, "format": "pt"}
+    known = {key: value for key, value in metadata.items() if key not in ("format", *FOREIGN)}
+    try:
+        if layout == "native":
+            about = native_metadata(state, metadata, img_size)
+        else:
+            about = {**known, "format": "pt"}
+        if layout == "hf":
+            check_square(state, metadata, img_size)
+        config = hf_config(state, metadata, img_size) if folder else {}
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from error
     try:
         if folder:
-            config = json.dumps(hf_config(state, metadata), indent=2)
             target.mkdir(exist_ok=True)
-            (target / "config.json").write_text(config + "\n")
+            write_json(target / "config.json", config, indent=2)
             save_state(target / "model.safetensors", converted, **about)
         elif target.suffix == ".safetensors":
             save_state(target, converted, **about)
         else:
             wrapper = LAYOUTS[layout].wrapper
-            temporary = target.with_name(target.name + ".part")
-            torch.save({wrapper: converted} if wrapper else converted, temporary)
-            temporary.replace(target)
+            with replacing(target) as part:
+                torch.save({wrapper: converted} if wrapper else converted, part)
     except OSError as error:
         raise UserError(f"cannot write {target} ({error.strerror})") from error
-    return Conversion(found, len(converted), tuple(left_out))
+    return Conversion(found, len(converted), tuple(left_out), notes)
 
 
-def native_metadata(state: StateDict, metadata: dict[str, Any]) -> dict[str, Any]:
-    """Metadata of our files: that of the source, or what the shapes tell."""
-    about = {**metadata, "encoder": encoder_fields(state, metadata)}
+def native_metadata(
+    state: StateDict, metadata: dict[str, Any], img_size: tuple[int, int] | None
+) -> dict[str, Any]:
+    """Metadata of our files: that of the source, or what the shapes and positions tell."""
+    kept = {key: value for key, value in metadata.items() if key not in ("format", *FOREIGN)}
+    about = {**kept, "encoder": encoder_fields(state, metadata, img_size)}
     if "decoder.mask_token" in state:
         about["mae"] = metadata.get("mae") or decoder_fields(state)
     return about
 
 
-def hf_config(state: StateDict, metadata: dict[str, Any]) -> dict[str, Any]:
-    """transformers' ViTMAEConfig for a state dict in our names.
+def check_square(
+    state: StateDict, metadata: dict[str, Any], img_size: tuple[int, int] | None
+) -> None:
+    """Raise UserError unless the images are square, as transformers' ViTMAE takes all."""
+    if not any(key.startswith("encoder.") for key in state):
+        return
+    height, width = image_size(state, metadata, img_size)
+    if height != width:
+        raise UserError(f"transformers' ViTMAE needs square images, found {height}×{width}")
 
-    Raises:
-        UserError: if the images are not square, which ViTMAE does not know.
-    """
-    encoder = encoder_fields(state, metadata)
+
+def hf_config(
+    state: StateDict, metadata: dict[str, Any], img_size: tuple[int, int] | None
+) -> dict[str, Any]:
+    """transformers' ViTMAEConfig for a state dict in our names."""
+    encoder = encoder_fields(state, metadata, img_size)
     decoder: dict[str, Any] = {}
     if "decoder.mask_token" in state:
         decoder = metadata.get("mae") or decoder_fields(state)
-    height, width = encoder["img_size"]
-    if height != width:
-        raise UserError(f"transformers' ViTMAE needs square images, found {height}×{width}")
     config = {
         "architectures": ["ViTMAEForPreTraining" if decoder else "ViTMAEModel"],
         "model_type": "vit_mae",
-        "image_size": height,
+        "image_size": encoder["img_size"][0],
         "patch_size": encoder["patch_size"],
         "num_channels": encoder["in_chans"],
         "hidden_size": encoder["width"],

@@ -3,12 +3,13 @@
 import os
 from typing import Any
 
-from mae_core.checkpoints import load_weights, read_metadata, read_weights
+from mae_core.checkpoints import load_weights, read_layout
 from mae_core.encoder import ViTEncoder
 from mae_core.errors import UserError
+from mae_core.grids import image_size
 from mae_core.layouts import StateDict
 from mae_core.mae import MAE
-from mae_core.models import ENCODERS
+from mae_core.models import ENCODERS, MAE_FIELDS
 
 IMAGENET = {"mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375]}  # 0 to 255
 HEADS = {512: 16} | {fields["width"]: fields["heads"] for fields in ENCODERS.values()}
@@ -24,7 +25,7 @@ def load_mae(path: str | os.PathLike[str]) -> tuple[MAE, dict[str, Any]]:
     Raises:
         UserError: if there is no decoder in it, or a weight is missing.
     """
-    state, metadata = read_weights(path), read_metadata(path)
+    _, state, _, metadata = read_layout(path)
     if not any(key.startswith("decoder.") for key in state):
         raise UserError(
             f"{path} holds an encoder without the decoder that predicts pixels: take the "
@@ -32,39 +33,46 @@ def load_mae(path: str | os.PathLike[str]) -> tuple[MAE, dict[str, Any]]:
             "checkpoint with decoder (mae_visualize_vit_*, *_full)"
         )
     encoder = ViTEncoder(**encoder_fields(state, metadata))
-    mae = MAE(encoder, **(metadata.get("mae") or decoder_fields(state)))
+    fields = metadata.get("mae") or decoder_fields(state)
+    if not isinstance(fields, dict) or not set(fields) <= set(MAE_FIELDS):
+        raise UserError(f"{path} says of its decoder {fields}: expected {', '.join(MAE_FIELDS)}")
+    mae = MAE(encoder, **fields)
     report = load_weights(mae, path)
     if report.missing:
         raise UserError(f"{path} lacks weights of its MAE: {', '.join(report.missing[:5])}")
     return mae, metadata.get("pixels") or IMAGENET
 
 
-def encoder_fields(state: StateDict, metadata: dict[str, Any] | None = None) -> dict[str, Any]:
+def encoder_fields(
+    state: StateDict,
+    metadata: dict[str, Any] | None = None,
+    img_size: tuple[int, int] | None = None,
+) -> dict[str, Any]:
     """Fields of :class:`ViTEncoder` for a state dict in our names.
 
-    From `metadata` if that has them. Else the image is taken to be square, and the heads are those
-    of the named architecture of the same width.
+    From `metadata` if that has them. Else the heads are those of the named architecture of the same
+    width, and the images' size as :func:`mae_core.grids.image_size` finds it.
 
     Raises:
-        UserError: if no architecture has this width, so that the heads cannot be known, or if a
-            weight is missing.
+        UserError: if no architecture has this width, so that the heads cannot be known, nothing
+            tells the images' size, or a weight is missing.
     """
-    stored = (metadata or {}).get("encoder")
-    if stored:
-        return dict(stored)
+    about = metadata or {}
     for key in ("patch_embed.proj.weight", "pos_embed", "blocks.0.mlp.fc1.weight"):
         if f"encoder.{key}" not in state:
             raise UserError(f"no weight 'encoder.{key}': this checkpoint has no whole encoder")
+    size = image_size(state, about, img_size)
+    if about.get("encoder"):
+        return {**about["encoder"], "img_size": list(size)}
     width, in_chans, patch_size = state["encoder.patch_embed.proj.weight"].shape[:3]
-    side = round((state["encoder.pos_embed"].shape[1] - 1) ** 0.5) * patch_size
     hidden = state["encoder.blocks.0.mlp.fc1.weight"].shape[0]
     return {
-        "img_size": [side, side],
+        "img_size": list(size),
         "patch_size": patch_size,
         "in_chans": in_chans,
         "width": width,
         "depth": depth_of(state, "encoder"),
-        "heads": heads_of(width),
+        "heads": about.get("heads") or heads_of(width),
         "mlp_ratio": hidden / width,
     }
 

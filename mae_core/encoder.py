@@ -4,7 +4,7 @@ It sees a subset of the patches (pretraining), all of them (classification) or i
 size (detection, segmentation). Parameters carry timm's names.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -17,6 +17,9 @@ from torch.nn import functional as F
 from mae_core.errors import UserError
 from mae_core.patches import gather_patches, grid_size, patchify
 from mae_core.positions import sincos_positions
+
+MOST = {"depth": 1000, "heads": 1 << 12, "in_chans": 1 << 10}  # others 65536
+PATCHES = 1 << 20  # of an image, at most
 
 LayerNorm: Any = partial(
     nn.LayerNorm, eps=1e-6
@@ -52,9 +55,21 @@ class ViTEncoder(nn.Module):
         drop_path: float = 0.0,
     ) -> None:
         super().__init__()
+        self.img_size = to_pair(img_size)
+        check_counts(
+            {"patch_size": patch_size, "in_chans": in_chans, "width": width, "depth": depth}
+            | {
+                "heads": heads,
+                "img_size": min(self.img_size),
+                "img_size, larger": max(self.img_size),
+            }
+        )
+        if not isinstance(mlp_ratio, int | float) or not 0 < mlp_ratio <= 64:
+            raise UserError(f"mlp_ratio={mlp_ratio!r}: expected a number above 0, at most 64")
+        if not isinstance(drop_path, int | float) or not 0 <= drop_path < 1:
+            raise UserError(f"drop_path={drop_path!r}: expected a number from 0 to below 1")
         if width % heads:
             raise UserError(f"{heads} heads do not divide the width {width}")
-        self.img_size = to_pair(img_size)
         self.config: dict[str, Any] = {
             "img_size": list(self.img_size),
             "patch_size": patch_size,
@@ -66,6 +81,8 @@ class ViTEncoder(nn.Module):
         }
         self.patch_size, self.width, self.depth = patch_size, width, depth
         self.grid = grid_size(*self.img_size, patch_size)
+        if self.grid[0] * self.grid[1] > PATCHES:
+            raise UserError(f"images of {self.grid[0]}×{self.grid[1]} patches: at most {PATCHES:,}")
         self.patch_embed = PatchEmbed(self.img_size, patch_size, in_chans, width)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
         self.pos_embed = nn.Parameter(sincos_positions(self.grid, width), requires_grad=False)
@@ -149,9 +166,18 @@ def init_weights(module: nn.Module) -> None:
             nn.init.xavier_uniform_(layer.proj.weight.flatten(1))
 
 
+def check_counts(sizes: Mapping[str, Any]) -> None:
+    """Raise UserError unless all sizes are whole numbers from 1 to what a model can have."""
+    for name, value in sizes.items():
+        most = MOST.get(name.removeprefix("decoder_"), 1 << 16)
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+            raise UserError(f"{name}={value!r}: expected a whole number from 1 to {most}")
+
+
 def to_pair(size: int | Sequence[int]) -> tuple[int, int]:
-    """One number or (H, W) -> (H, W)."""
-    if isinstance(size, int):
-        return size, size
-    height, width = size
-    return int(height), int(width)
+    """One number or (H, W) -> (H, W). Raises UserError for anything else."""
+    pair = (size, size) if isinstance(size, int) else size
+    whole = isinstance(pair, Sequence) and all(isinstance(side, int) for side in pair)
+    if not whole or isinstance(size, bool | str) or len(pair) != 2:
+        raise UserError(f"img_size={size!r}: expected one whole number, or height and width")
+    return pair[0], pair[1]

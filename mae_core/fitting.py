@@ -8,6 +8,7 @@ from timm.models import adapt_input_conv
 from torch import Tensor
 
 from mae_core.errors import UserError
+from mae_core.grids import grid_of
 from mae_core.layouts import StateDict
 
 POSITIONS = ("encoder.pos_embed", "decoder.pos_embed")
@@ -20,21 +21,29 @@ def fit_positions(
 ) -> list[str]:
     """Resample the position tables (1, 1 + L, D) in `state` to `grid`; the changed keys.
 
-    `old` is their grid; without it they are taken to be square, unless their length is right.
+    `old` is their grid; without it, it is what the table tells (:func:`grid_of`), or `grid` if that
+    has as many positions.
 
     Raises:
-        UserError: if a table belongs to neither grid nor a square one with a class token.
+        UserError: if that leaves it open, or a table has another number of positions.
     """
     changed = []
+    old = old or grid_of(state)
     for key in POSITIONS:
         if key not in state:
             continue
         length = state[key].shape[1] - 1
-        side = round(length**0.5)
-        source = old or (grid if length == grid[0] * grid[1] else (side, side))
+        source = old or (grid if length == grid[0] * grid[1] else None)
+        if source is None:
+            raise UserError(
+                f"'{key}' has {length + 1} positions: expected a class token and a square grid "
+                f"of a published model, or the {grid[0]}×{grid[1]} here. `mae-bench convert FILE "
+                "OUT.safetensors --to native --img-size HEIGHTxWIDTH` makes a file that says which"
+            )
         if source[0] * source[1] != length:
             raise UserError(
-                f"'{key}' has {length + 1} positions: expected a class token and a square grid"
+                f"'{key}' has {length + 1} positions: expected a class token and "
+                f"{source[0]}×{source[1]} patches"
             )
         if source != grid:
             state[key] = resample_abs_pos_embed(state[key], list(grid), list(source))

@@ -30,6 +30,8 @@ class Layout:
         qkv: three names where they keep query, key and value apart, as parts of a block.
         wrapper: key under which a .pth file holds the state dict, '' for none.
         spellings: pieces of a key that they also write in another way, other -> usual.
+        base: what a key begins with that they leave out where the encoder is saved alone.
+        alone: beginnings of keys that tell such a file.
     """
 
     stems: Mapping[str, str]
@@ -37,6 +39,8 @@ class Layout:
     qkv: tuple[str, ...] = ()
     wrapper: str = ""
     spellings: Mapping[str, str] = field(default_factory=dict)
+    base: str = ""
+    alone: tuple[str, ...] = ()
 
     def theirs(self, key: str) -> str | None:
         """Our key in their names; None if they have no place for it."""
@@ -50,6 +54,8 @@ class Layout:
 
     def usual(self, key: str) -> str:
         """Their key in their usual spelling."""
+        if self.alone and key.startswith(self.alone):
+            key = self.base + key
         for other, usual in self.spellings.items():
             key = key.replace(other, usual)
         return key
@@ -122,6 +128,8 @@ LAYOUTS = {
             ".mlp.fc1.": ".intermediate.dense.",
             ".mlp.fc2.": ".output.dense.",
         },
+        base="vit.",
+        alone=("embeddings.", "encoder.layer.", "layers.", "layernorm.", "pooler."),
     ),
     # mmpretrain's MAE and, with head.fc, its ImageClassifier.
     "mmpretrain": Layout(
@@ -147,12 +155,18 @@ LAYOUTS = {
             "mlp.fc2": "ffn.layers.1",
         },
         wrapper="state_dict",
+        base="backbone.",
+        alone=("cls_token", "pos_embed", "patch_embed.projection.", "layers.", "ln1."),
     ),
 }
 
 
-def detect(keys: Iterable[str]) -> str:
+def detect(keys: Iterable[str], there: str = "") -> str:
     """The layout that knows most of `keys`; of several the first in :data:`LAYOUTS`.
+
+    Args:
+        keys: of a state dict.
+        there: what the file holds, for the message.
 
     Raises:
         UserError: if none knows any.
@@ -164,10 +178,21 @@ def detect(keys: Iterable[str]) -> str:
     best = max(known, key=known.__getitem__)
     if not known[best]:
         raise UserError(
-            f"no weights of a ViT: the first keys are {', '.join(sorted(keys)[:3]) or 'none'}; "
-            f"known layouts are {', '.join(LAYOUTS)}"
+            f"no weights of a ViT: the first keys are {', '.join(sorted(keys)[:3]) or 'none'}"
+            f"{there and f', in all {there}'}; known layouts are {', '.join(LAYOUTS)}"
         )
     return best
+
+
+def count_encoder(keys: Iterable[str]) -> int:
+    """How many of `keys` are an encoder's in the layout that knows most; 0 without an embedding."""
+    keys = list(keys)
+    most = 0
+    for layout in LAYOUTS.values():
+        ours = [key for key in map(layout.ours, keys) if key and key.startswith("encoder.")]
+        if "encoder.patch_embed.proj.weight" in ours:
+            most = max(most, len(ours))
+    return most
 
 
 def from_layout(state: StateDict, name: str) -> StateDict:

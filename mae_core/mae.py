@@ -7,7 +7,7 @@ from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mae_core.encoder import LayerNorm, ViTEncoder, init_weights
+from mae_core.encoder import LayerNorm, ViTEncoder, check_counts, init_weights
 from mae_core.errors import UserError, suggest
 from mae_core.masking import STRATEGIES, mask_patches, visible_patches
 from mae_core.patches import gather_patches, patchify, unpatchify
@@ -38,6 +38,7 @@ class Decoder(nn.Module):
         self, encoder: ViTEncoder, width: int, depth: int, heads: int, in_chans: int
     ) -> None:
         super().__init__()
+        check_counts({"decoder_width": width, "decoder_depth": depth, "decoder_heads": heads})
         if width % heads:
             raise UserError(f"{heads} decoder heads do not divide the decoder width {width}")
         self.embed = nn.Linear(encoder.width, width)
@@ -107,8 +108,11 @@ class MAE(nn.Module):
             ("masking", masking, STRATEGIES),
             ("objective", objective, OBJECTIVES),
         ):
-            if value not in known:
-                raise UserError(f"no {name} is called '{value}'{suggest(value, known)}")
+            if not isinstance(value, str) or value not in known:
+                raise UserError(f"no {name} is called '{value}'{suggest(str(value), known)}")
+        for name, ratio in (("mask_ratio", mask_ratio), ("decode_ratio", decode_ratio)):
+            if not isinstance(ratio, int | float):
+                raise UserError(f"{name}={ratio!r}: expected a number")
         if not 0 < decode_ratio <= 1:
             raise UserError(f"decode_ratio {decode_ratio}: choose above 0 to 1")
         visible_patches(encoder.grid[0] * encoder.grid[1], mask_ratio)

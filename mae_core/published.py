@@ -1,6 +1,9 @@
 """Published encoders by name: `timm:<model>`, downloaded once and kept as our own files."""
 
+import hashlib
 import logging
+import re
+from pathlib import Path
 from typing import Any, cast
 
 import timm
@@ -8,28 +11,35 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
-from mae_core.checkpoints import read_metadata, save_state
+from mae_core.checkpoints import read_metadata, read_state, save_state
 from mae_core.data.cache import cache_root, locked
 from mae_core.encoder import ViTEncoder
 from mae_core.errors import UserError, suggest
+from mae_core.files import digest
+from mae_core.reading import IN_FOLDER, INDEX, part_files, weights_file
 
 log = logging.getLogger(__name__)
 
 TIMM = "timm:"
+NAME = re.compile(r"[\w.-]+")  # of a model, which is part of a file's name
 TOLERANCE = 1e-3  # between timm's features and ours, in units of their deviation
 
 
 def resolve_encoder(spec: str) -> str:
-    """'random' or a path as it is; the file of a published encoder for `timm:<model>`.
+    """'random' or a file's path as it is; the file of a published encoder for `timm:<model>`.
 
-    A licence that forbids commercial use is told in the log.
+    Of a folder of transformers it is the file with the weights; weights in several parts are put
+    together in one file of the cache. A licence that forbids commercial use is told in the log.
 
     Raises:
-        UserError: if timm has no such model, it cannot be had, or it is not a plain ViT.
+        UserError: if timm has no such model, it cannot be had, it is not a plain ViT, or a part is
+            missing or damaged.
     """
     if not spec.startswith(TIMM):
-        return spec
+        return one_file(spec)
     name = spec.removeprefix(TIMM)
+    if not NAME.fullmatch(name):
+        raise UserError(f"timm has no model called '{name}'")
     path = cache_root() / "encoders" / f"{name}.safetensors"
     with locked(path):
         if not path.is_file():
@@ -44,10 +54,26 @@ def resolve_encoder(spec: str) -> str:
                 licence=about.get("license") or "unknown",
                 source=spec,
             )
-    note = licence_note(spec, read_metadata(path)["licence"])
+    note = licence_note(spec, str(read_metadata(path).get("licence", "")))
     if note:
         log.warning(note)
     return str(path)
+
+
+def one_file(spec: str) -> str:
+    """The one file with the weights that a folder of transformers or a list of parts leads to."""
+    path = Path(spec)
+    if path.is_dir() and any((path / name).is_file() for name in IN_FOLDER):
+        path = weights_file(path)
+    if not (path.name.endswith(INDEX) and path.is_file()):
+        return str(path) if path.is_file() else spec
+    parts = "".join(map(digest, [path, *part_files(path)]))
+    name = hashlib.sha256(parts.encode()).hexdigest()[:24]
+    joined = cache_root() / "encoders" / f"parts-{name}.safetensors"
+    with locked(joined):
+        if not joined.is_file():
+            save_state(joined, read_state(path), source=str(path))
+    return str(joined)
 
 
 def licence_note(name: str, licence: str) -> str:

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
+from mae_core.files import write_json
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -36,10 +38,8 @@ class StageResult:
 
     def save(self, path: Path) -> None:
         """Write as JSON, atomically; files below the JSON's folder by their place in it."""
-        temporary = path.with_suffix(".part")
         kept = self.moved(lambda name: _inside(name, path.parent))
-        temporary.write_text(json.dumps(asdict(kept), indent=2))
-        temporary.replace(path)
+        write_json(path, asdict(kept), indent=2)
 
     @classmethod
     def load(cls, path: Path) -> "StageResult":

@@ -1,18 +1,21 @@
 """What encoders and stages can be known to be wrong in before any stage runs; imports torch."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 from mmengine.config import Config
 
-from mae_core.checkpoints import SIZES, check_sizes, read_weights
+from mae_core.checkpoints import SIZES, check_sizes, read_layout
 from mae_core.data.sources import opened_once
 from mae_core.errors import UserError, suggest
 from mae_core.models import create_encoder
 from pipelines.encoders import resolve_encoder
 from pipelines.last_net import checking
 from pipelines.stages import FROM_SCRATCH, check_stage
+
+log = logging.getLogger(__name__)
 
 ROWS = ("mae", "random", "supervised")
 
@@ -65,7 +68,8 @@ def same_sizes(makes: Config, takes: Config) -> None:
 def check_encoder(encoder: str, names: Sequence[str] = ("random",)) -> None:
     """Raise UserError unless `encoder` is one of `names`, published, a run's or a checkpoint.
 
-    A published one is downloaded if it is not in the cache.
+    A published one is downloaded if it is not in the cache. What was taken off around the weights
+    of a checkpoint is told in the log.
     """
     if encoder in names:
         return
@@ -80,4 +84,5 @@ def check_file(encoder: str, path: str, names: Sequence[str]) -> None:
             f"no encoder at '{encoder}'{suggest(encoder, names)}, timm:<model>, runs:/<id>, or "
             "the path of a checkpoint"
         )
-    read_weights(path)
+    for note in read_layout(path).notes:
+        log.warning(f"{encoder}: {note}")

@@ -344,12 +344,19 @@ def convert(
     source: Annotated[Path, typer.Argument(help="A checkpoint of any known layout.")],
     target: Annotated[Path, typer.Argument(help=".safetensors or .pth; for hf also a folder.")],
     to: Annotated[str, typer.Option(help="native, mae, timm, hf or mmpretrain.")],
+    img_size: Annotated[
+        str,
+        typer.Option(help="Of its images, 224 or 32x128 (height first), where the file is silent."),
+    ] = "",
 ) -> None:
     """Rewrite a checkpoint in another project's layout."""
     from mae_core.convert import convert as convert_file
+    from mae_core.grids import parse_size
 
-    done = convert_file(source, target, to)
+    done = convert_file(source, target, to, parse_size(img_size) if img_size else None)
     print(f"{target}: {done.written} tensors, from layout '{done.source}' to '{to}'")
+    for note in done.notes:
+        print(f"{source}: {note}")
     if done.left_out:
         parts = Counter(key.partition(".")[0] for key in done.left_out)
         named = ", ".join(f"{count} of {part}" for part, count in parts.items())

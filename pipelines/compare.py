@@ -1,6 +1,5 @@
 """`mae-bench compare`: two or more benchmarks side by side."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -14,6 +13,7 @@ from rich.table import Table
 
 from downstream.statistics import compare as compare_cases
 from mae_core.errors import UserError, suggest
+from mae_core.files import write_json, write_text
 from pipelines.protocol import by_digest, cases_of, digests_of, stored_config
 from pipelines.report.collect import Benchmark, Row, collect, date_of
 from pipelines.report.names import is_share, lower_is_better, number, order, title
@@ -123,7 +123,7 @@ def compare(given: Sequence[str], tracker: Tracker, out: Path, console: Console)
     sides = [side(run_id, tracker) for run_id in ids]
     found, differing = lines(sides), changed(sides)
     out.mkdir(parents=True, exist_ok=True)
-    (out / "compare.md").write_text(markdown(sides, found, differing), encoding="utf-8")
+    write_text(out / "compare.md", markdown(sides, found, differing))
     content = {
         "runs": [
             {"mlflow_run_id": s.benchmark.run_id, "recipe": s.benchmark.recipe, "date": s.date}
@@ -132,7 +132,7 @@ def compare(given: Sequence[str], tracker: Tracker, out: Path, console: Console)
         "rows": [asdict(line) for line in found],
         "config": [asdict(one) for one in differing],
     }
-    (out / "compare.json").write_text(json.dumps(content, indent=2))
+    write_json(out / "compare.json", content, indent=2)
     for table in (table_of_lines(sides, found), table_of_config(sides, differing)):
         console.print(table)
     console.print(f"{NOTE}\n{out / 'compare.md'}")

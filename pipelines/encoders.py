@@ -1,5 +1,6 @@
 """Encoders by name: those that `mae_core` knows, and MLflow's `runs:/...` and `models:/...`."""
 
+import re
 from pathlib import Path
 
 from mae_core import published
@@ -7,6 +8,7 @@ from mae_core.data.cache import atomic_folder, cache_root, locked
 from mae_core.errors import UserError
 
 RUNS, MODELS = "runs:/", "models:/"
+RUN_ID = re.compile(r"[0-9A-Za-z][\w-]*", re.ASCII)  # is part of a folder's name
 
 
 def resolve_encoder(spec: str) -> str:
@@ -20,23 +22,38 @@ def resolve_encoder(spec: str) -> str:
 
 
 def run_of(spec: str) -> str:
-    """The id in `runs:/<id>`, that of the run behind `models:/...`, '' for any other name."""
+    """The id in `runs:/<id>`, that of the run behind `models:/...`, '' for any other name.
+
+    Raises:
+        UserError: if there is no such model, or that is no run's id.
+    """
     if spec.startswith(MODELS):
         from pipelines.registry import run_of_model
         from pipelines.tracking import Tracker
 
         return run_of_model(spec, Tracker())
-    return spec.removeprefix(RUNS).strip("/") if spec.startswith(RUNS) else ""
+    if not spec.startswith(RUNS):
+        return ""
+    run_id = spec.removeprefix(RUNS).strip("/")
+    if not RUN_ID.fullmatch(run_id):
+        raise UserError(f"'{spec}' names no MLflow run: expected {RUNS} and the id, nothing else")
+    return run_id
 
 
 def from_run(run_id: str) -> str:
     """The path of a run's checkpoint, downloaded once."""
     folder = cache_root() / "encoders" / f"run-{run_id}"
     with locked(folder):
-        if not folder.is_dir():
+        if not (found := weights_in(folder)):
             with atomic_folder(folder) as partial:
                 fetch_checkpoint(run_id, partial)
-    return str(next(path for path in folder.rglob("*") if path.is_file()))
+            found = weights_in(folder)
+    return str(found[0])
+
+
+def weights_in(folder: Path) -> list[Path]:
+    """The files below a run's folder of the cache that are not empty."""
+    return [path for path in folder.rglob("*") if path.is_file() and path.stat().st_size]
 
 
 def fetch_checkpoint(run_id: str, folder: Path) -> None:

@@ -227,7 +227,14 @@ def postgres_programs() -> Path:
 
 def read_secrets(path: Path) -> dict[str, str]:
     """The passwords in the file; those that it lacks come from the environment, or are random."""
-    known = json.loads(path.read_text()) if path.exists() else {}
+    try:
+        known = dict(json.loads(path.read_text())) if path.exists() else {}
+    except (ValueError, TypeError) as error:
+        raise Failure(
+            f"{path} is damaged ({error}). It has the passwords of the databases beside it: take "
+            "it from a backup, or delete its folder to begin anew, without what was tracked",
+            MISSING,
+        ) from error
     for name in SECRETS:
         user = "admin:" if name == "PREFECT_AUTH_STRING" else ""
         known.setdefault(name, os.environ.get(name) or user + secrets.token_urlsafe(24))
@@ -236,14 +243,14 @@ def read_secrets(path: Path) -> dict[str, str]:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner may read."""
-    unfinished = path.with_name(f"{path.name}.part")  # a crash midway keeps the one before
-    unfinished.unlink(missing_ok=True)
-    with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+    """Write a file that only its owner may read, whole or not at all."""
+    part = path.with_name(f"{path.name}.part")
+    part.unlink(missing_ok=True)
+    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    unfinished.replace(path)
+    part.replace(path)
 
 
 def check_free(name: str, port: int) -> None:

@@ -22,7 +22,7 @@ from mae_core.data.images import ImageDataset
 from mae_core.data.sources import data_digest
 from mae_core.encoder import ViTEncoder
 from mae_core.engine.preprocess import Normalize
-from mae_core.files import digest
+from mae_core.files import digest, replacing
 from mae_core.stage import Reporter
 
 
@@ -166,6 +166,5 @@ def read_features(file: Path) -> tuple[torch.Tensor, torch.Tensor] | None:
 
 def write_features(file: Path, x: torch.Tensor, y: torch.Tensor) -> None:
     """Write a cache file, whole or not at all."""
-    temporary = file.with_suffix(".part.npz")
-    np.savez(temporary, x=x.numpy(), y=y.numpy())
-    temporary.replace(file)
+    with replacing(file) as part, part.open("wb") as content:
+        np.savez(content, x=x.numpy(), y=y.numpy())

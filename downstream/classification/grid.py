@@ -4,7 +4,6 @@ As DINOv2's linear evaluation (Oquab et al. 2023, B.3) trains its grid; but the 
 on a part of the train images, not on those that the result is reported for.
 """
 
-import json
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
@@ -29,6 +28,7 @@ from mae_core.checkpoints import save_weights
 from mae_core.data.images import ImageDataset
 from mae_core.data.sources.select import stratified
 from mae_core.engine.train import build_runner, train
+from mae_core.files import write_json
 from mae_core.stage import Reporter, StageResult
 
 Setting = tuple[float, float]  # rate, as a factor of the optimizer's, and weight decay
@@ -138,7 +138,7 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
         {"rate": rate, "weight_decay": decay, "held_out_top1": float(value)}
         for (rate, decay), value in zip(settings, found, strict=True)
     ]
-    table.write_text(json.dumps({"won": rows[best], "settings": rows}, indent=2))
+    write_json(table, {"won": rows[best], "settings": rows}, indent=2)
     artifacts = {"grid": str(table), **save_outcomes(work_dir, {"linear-probe/top1": correct})}
     return StageResult({"linear-probe/top1": share(correct)}, str(checkpoint), artifacts)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.dist import all_reduce, barrier, is_main_process
+from mmengine.dist import all_reduce, barrier, broadcast_object_list, is_main_process
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import IterBasedTrainLoop, Runner
@@ -15,6 +15,7 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 from mae_core.engine.loop import ResumableTrainLoop
 from mae_core.engine.stop import stop_requested
 from mae_core.errors import Interrupted, UserError
+from mae_core.files import publish, zip_is_whole
 
 PATTERN = "step_*.pth"
 
@@ -140,18 +141,6 @@ def step_of(path: Path) -> int:
     return int(number) if number.isdigit() else -1
 
 
-def publish(part: Path, path: Path) -> None:
-    """Rename `part` to `path` once its content is on the disk."""
-    with part.open("rb") as content:
-        os.fsync(content.fileno())
-    part.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
 def agreed(*flags: bool) -> list[bool]:
     """Which flags are set in at least one process, the same answer in all."""
     shared = torch.tensor(flags, dtype=torch.int32)
@@ -171,11 +160,27 @@ def cannot_write(folder: Path, name: str, error: OSError) -> str:
 
 
 def resume_point(folder: Path) -> Path | None:
-    """The newest whole checkpoint in `folder`.
+    """The newest whole checkpoint in `folder`; to be called in all processes.
+
+    The main one reads them, as that takes a while, and all get its answer.
 
     Raises:
         UserError: if all are damaged, or one holds more than weights and plain state.
     """
+    answer: list[Any] = [None]
+    if is_main_process():
+        try:
+            answer = [newest_whole(folder)]
+        except UserError as error:
+            answer = [error]
+    broadcast_object_list(answer)
+    if isinstance(answer[0], UserError):
+        raise answer[0]
+    return answer[0]
+
+
+def newest_whole(folder: Path) -> Path | None:
+    """As :func:`resume_point`, in one process."""
     found = checkpoints(folder)
     for path in found:
         if is_whole(path):
@@ -189,7 +194,9 @@ def resume_point(folder: Path) -> Path | None:
 
 
 def is_whole(path: Path) -> bool:
-    """Whether torch reads `path`; False if it is cut short or damaged.
+    """Whether torch reads `path` and all of it fits its check sums; False if it is damaged.
+
+    torch itself looks at no check sum. All of the file is read once, about 1 GB a second.
 
     Raises:
         UserError: if it holds code; mmengine itself would only warn and then run it.
@@ -203,4 +210,4 @@ def is_whole(path: Path) -> bool:
                 "same command again"
             ) from error
         return False
-    return True
+    return zip_is_whole(path)

@@ -1,6 +1,9 @@
 """Configs: mmengine Python files found by name, overridden by `key=value`."""
 
 import ast
+import math
+import re
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,10 @@ KINDS: dict[str, tuple[type, ...]] = {
     "a list": (list, tuple),
 }
 
+NUMBER = re.compile("[0-9]{1,6}")  # of an entry of a list
+COUNTED = 1 << 63  # what tensors can count to
+WRITTEN = 1 << 1024  # what can be written and read again, also as a float
+SIDES = ("img_size", "input_size")  # one number or two
 SPECIAL = {("batch_size", "auto")}  # text in place of a number, see mae_core.engine.fit
 
 
@@ -71,12 +78,14 @@ def apply_overrides(config: Config, overrides: Iterable[str]) -> None:
         for part in parents:
             node = _child(node, part, key)
         old = _child(node, last, key)
-        value = text if (last, text) in SPECIAL else _like(old, text, override)
+        pair = last in SIDES and _is_pair(_literal(text))
+        like = list(_literal(text)) if pair and isinstance(old, int) else old
+        value = text if (last, text) in SPECIAL else _like(like, text, override)
         node[int(last) if isinstance(node, list) else last] = value
 
 
 def _child(node: Any, part: str, key: str) -> Any:
-    if isinstance(node, list) and part.isdigit() and int(part) < len(node):
+    if isinstance(node, list) and NUMBER.fullmatch(part) and int(part) < len(node):
         return node[int(part)]
     if isinstance(node, ConfigDict) and part in node:
         return node[part]
@@ -87,18 +96,83 @@ def _child(node: Any, part: str, key: str) -> Any:
 def _like(old: Any, text: str, override: str) -> Any:
     """The value that `text` means in place of `old`: text stays text, nothing else becomes it."""
     new = _literal(text)
-    if isinstance(old, str):
-        return new if isinstance(new, str) else text
-    if old is None or new is None:
-        return new
-    if isinstance(new, str) or isinstance(old, dict) != isinstance(new, dict):
+    if isinstance(old, str) and not isinstance(new, str):
+        new = text
+    if reason := not_plain(new):
+        raise UserError(f"override '{override}': {reason}")
+    if not fits(old, new):
         kind = next((name for name, kinds in KINDS.items() if isinstance(old, kinds)), "a value")
         raise UserError(f"override '{override}': expected {kind} like {old}")
-    return new
+    return as_whole(old, new)
+
+
+def fits(old: Any, new: Any) -> bool:
+    """Whether a value is of the kind of the one in its place; None, for "without", always is.
+
+    Lists are of one kind if all their entries are, dicts if the entries are that both have.
+    """
+    if old is None or new is None:
+        return True
+    if isinstance(old, dict) and isinstance(new, dict):
+        return all(fits(old[key], value) for key, value in new.items() if key in old)
+    if isinstance(old, list | tuple) and isinstance(new, list | tuple):
+        one_kind = len({_kind(entry) for entry in old}) == 1
+        return not one_kind or all(fits(old[0], entry) for entry in new)
+    if isinstance(new, int) and abs(new) >= COUNTED:
+        return False
+    return _kind(old) == _kind(new)
+
+
+def _kind(value: Any) -> str:
+    return next((name for name, kinds in KINDS.items() if isinstance(value, kinds)), "text")
+
+
+def as_whole(old: Any, new: Any) -> Any:
+    """A number such as 1e2 as a whole one, where a whole one is in its place."""
+    whole = type(old) is int and isinstance(new, float) and new.is_integer()
+    return int(new) if whole else new
+
+
+def not_plain(value: Any) -> str:
+    """Why a value cannot be part of a config; '' if it can."""
+    if isinstance(value, dict):
+        odd = [key for key in value if not isinstance(key, str)]
+        return f"the key {odd[0]!r} is no text" if odd else _first((*value, *value.values()))
+    if isinstance(value, list | tuple):
+        return _first(value)
+    if isinstance(value, str):
+        if "{{" in value:
+            return "'{{' begins a variable of mmengine, which would change when it is read again"
+        return "" if _is_utf8(value) else "it is no text in UTF-8"
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{value} is not finite"
+    if value is None or isinstance(value, bool | float):
+        return ""
+    if isinstance(value, int):
+        return "" if abs(value) < WRITTEN else "the number is too large"
+    return f"a {type(value).__name__} cannot be part of a config"
+
+
+def _first(values: Iterable[Any]) -> str:
+    return next((reason for value in values if (reason := not_plain(value))), "")
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, list | tuple) and [type(side) for side in value] == [int, int]
 
 
 def _literal(text: str) -> Any:
     try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SyntaxWarning)  # of a backslash in what is text
+            return ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return text

@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 from mae_core.data.images import collate_views
 from mae_core.engine.hooks import random_state, set_random_state
 from mae_core.errors import UserError
+from mae_core.files import write_text
 from mae_core.stage import Reporter
 
 AUTO = "auto"
@@ -40,8 +41,9 @@ def resolve_batch_size(
     if loader.batch_size != AUTO:
         return
     record = work_dir / RECORD
-    if record.exists():
-        loader.batch_size = int(record.read_text())
+    noted = read_number(record)
+    if noted:
+        loader.batch_size = noted
         return
     model.to(get_device())
     before = random_state()
@@ -61,11 +63,19 @@ def resolve_batch_size(
     loader.batch_size = fitting[-1]
     if is_main_process():
         work_dir.mkdir(parents=True, exist_ok=True)
-        record.write_text(str(loader.batch_size))
+        write_text(record, str(loader.batch_size))
     reporter.note(
         f"batch_size=auto: {loader.batch_size} images at once on each device "
         f"({an_image / 2**20:.1f} MiB an image)"
     )
+
+
+def read_number(record: Path) -> int:
+    """The number in a file; 0 if there is none, or it is damaged: it is then found anew."""
+    try:
+        return max(int(record.read_text()), 0)
+    except (OSError, ValueError):
+        return 0
 
 
 def candidates(config: Config, images: int) -> list[int]:

@@ -192,7 +192,7 @@ def find_resume_point(work_dir: Path, reporter: Reporter) -> Path | None:
         if path == found:
             break
         if is_main_process():
-            path.rename(path.with_suffix(".damaged"))
+            path.replace(path.with_suffix(".damaged"))
         reporter.note(f"{path.name} is damaged: training goes on from {found.name}")
     return found
 

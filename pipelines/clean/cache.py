@@ -1,6 +1,7 @@
 """What can be removed in the cache folder, and in the one for temporary files."""
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from pipelines.clean.files import (
 )
 from pipelines.clean.items import LEFT, Item, Kind, Say
 from pipelines.folder import read_record
+
+UNFINISHED = re.compile(r"\.partial$|(\.[0-9a-f]{8})?\.part$")  # ends the names of a target in work
 
 
 def in_cache(root: Path, say: Say) -> Iterator[Item]:
@@ -77,7 +80,7 @@ def is_left_part(path: Path) -> bool:
 
 def lock_of(path: Path) -> Path:
     """The lock file of what is written to the cache, of its unfinished form too."""
-    name = path.name.removeprefix(".").removesuffix(".partial").removesuffix(".part")
+    name = UNFINISHED.sub("", path.name.removeprefix("."))
     return path.with_name(f".{name}.lock")
 
 

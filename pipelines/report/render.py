@@ -6,6 +6,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from mae_core.files import write_text
+
 
 def rendered(file: str, values: Mapping[str, Any]) -> str:
     """The template `file` with values in it."""
@@ -22,4 +24,4 @@ def rendered(file: str, values: Mapping[str, Any]) -> str:
 def write_pages(name: str, values: Mapping[str, Any], folder: Path) -> None:
     """Write `<name>.html` and `<name>.md` into `folder`, from the templates of these names."""
     for file in (f"{name}.html", f"{name}.md"):
-        (folder / file).write_text(rendered(file, values), encoding="utf-8")
+        write_text(folder / file, rendered(file, values))

@@ -1,6 +1,5 @@
 """Write report.html, report.md and report.json."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 from mlflow.entities import Run
 
 from downstream.statistics import compare
+from mae_core.files import write_bytes, write_json
 from pipelines.display import duration
 from pipelines.protocol import stored_config
 from pipelines.report.collect import Benchmark, Outcomes, Row, collect
@@ -68,7 +68,7 @@ def write_report(run_id: str, tracker: Tracker, folder: Path, watts: float | Non
     folder.mkdir(parents=True, exist_ok=True)
     shown = pictures(benchmark)
     for picture in shown:
-        (folder / picture.file).write_bytes(picture.png)
+        write_bytes(folder / picture.file, picture.png)
     found = differences(benchmark)
     names = metric_names(benchmark)
     others = published_figures(benchmark, tracker)
@@ -99,7 +99,7 @@ def write_report(run_id: str, tracker: Tracker, folder: Path, watts: float | Non
         "stages": [stage.as_json() for stage in benchmark.stages],
         "reproduce": {"commands": values["commands"], **facts(benchmark.stages)},
     }
-    (folder / "report.json").write_text(json.dumps(content, indent=2))
+    write_json(folder / "report.json", content, indent=2)
     return rendered("table.md", values)
 
 

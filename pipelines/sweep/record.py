@@ -6,6 +6,7 @@ from pathlib import Path
 from mlflow.entities import Run
 from prefect.runtime import flow_run
 
+from mae_core.files import write_json
 from pipelines.folder import read_record
 from pipelines.patience import patiently
 from pipelines.sweep.collect import PRUNED, SWEEP, TRIAL, VALUES, trial_runs
@@ -31,7 +32,7 @@ def start_sweep(sweep: Sweep, folder: Path, tracker: Tracker) -> str:
         "prefect_flow_run": flow_run.ui_url or flow_run.name or "",
     }
     run_id = tracker.start(sweep.name, tags, resumed=earlier)
-    record.write_text(json.dumps({"sweep": sweep.key, "run_id": run_id}))
+    write_json(record, {"sweep": sweep.key, "run_id": run_id})
     return run_id
 
 

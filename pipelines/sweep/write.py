@@ -11,6 +11,7 @@ import numpy as np
 import optuna
 from optuna.trial import create_trial
 
+from mae_core.files import write_bytes, write_json
 from pipelines.report.names import LOSS, is_headline, lower_is_better, number, order, title
 from pipelines.report.render import write_pages
 from pipelines.sweep.collect import Entry, entries
@@ -36,7 +37,7 @@ def write_sweep(run_id: str, tracker: Tracker, folder: Path) -> str:
     if weights:
         figures["importance.png"] = importance_bars(weights, said(goal))
     for file, png in figures.items():
-        (folder / file).write_bytes(png)
+        write_bytes(folder / file, png)
     best = best_of(trials, goal)
     winners = best.trials if best else ()
     values = {
@@ -62,7 +63,7 @@ def write_sweep(run_id: str, tracker: Tracker, folder: Path) -> str:
         "importance": weights,
         "trials": [asdict(one) for one in trials],
     }
-    (folder / "sweep.json").write_text(json.dumps(content, indent=2))
+    write_json(folder / "sweep.json", content, indent=2)
     return (folder / "sweep.md").read_text(encoding="utf-8")
 
 

@@ -96,6 +96,22 @@ def test_the_setting_is_kept(config: Config, tmp_path: Path) -> None:
     assert setting["C"] in STRENGTHS and 0 <= setting["held_out"] <= 1
 
 
+@pytest.mark.parametrize("file", ["outcome.pt", "setting.json"])
+@pytest.mark.parametrize("content", [b"", b"{", b"flipped"])
+def test_a_damaged_part_is_computed_anew(
+    config: Config, tmp_path: Path, file: str, content: bytes
+) -> None:
+    config.datasets = config.datasets[1:2]
+    first = run(config, "random", tmp_path, SilentReporter()).metrics
+    damaged = tmp_path / "few" / file
+    if content == b"flipped":
+        whole = damaged.read_bytes()
+        content = whole.replace(b"\1", b"\0") if file == "outcome.pt" else whole[:-1]
+    damaged.write_bytes(content)
+    assert run(config, "random", tmp_path, SilentReporter()).metrics == first
+    assert damaged.read_bytes() != content
+
+
 def test_the_mean_of_independent_numbers_is_surer() -> None:
     metric = mean_of([Metric(0.2, 0.03), Metric(0.6, 0.04)])
     assert (metric.value, metric.ci95) == (pytest.approx(0.4), pytest.approx(0.025))

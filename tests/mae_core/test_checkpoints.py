@@ -1,6 +1,7 @@
 import argparse
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -152,3 +153,25 @@ def test_a_missing_weight_is_an_error_not_a_random_one(tmp_path: Path) -> None:
 
 def test_the_file_says_what_it_is(encoder_file: Path) -> None:
     assert read_metadata(encoder_file)["encoder"]["img_size"] == [24, 24]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        *(3, [], {}, {"img_size": 24}, {"img_size": "a"}, {"depth": 10**9}, {"heads": 0}),
+        *({"arch": "os.system"}, {"img_size": [24, 24, 24]}, {"width": None}, {"mlp_ratio": "x"}),
+    ],
+)
+def test_metadata_that_make_no_encoder_are_named(encoder_file: Path, said: Any) -> None:
+    encoder = create_encoder(**FIELDS)
+    about = {**encoder.config, **said} if isinstance(said, dict) and said else said
+    if said == {"img_size": 24}:
+        del about["heads"]
+    save_weights(encoder_file, encoder, encoder=about)
+    for read in (load_encoder, lambda path: load_weights(encoder, path)):
+        try:
+            read(encoder_file)
+        except UserError as error:
+            assert "expected" in str(error) or "metadata say no encoder" in str(error)
+        else:
+            assert read is not load_encoder  # other names in it do not matter to the weights

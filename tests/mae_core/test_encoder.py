@@ -1,6 +1,11 @@
-import torch
+from typing import Any
 
-from mae_core import create_encoder
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mae_core import UserError, create_encoder
 from mae_core.encoder import ViTEncoder
 
 
@@ -55,3 +60,41 @@ def test_drop_path_grows_with_depth_and_the_sizes_of_the_paper_hold() -> None:
     assert rates[0] == 0.0
     assert abs(rates[-1] - 0.1) < 1e-9
     assert sum(p.numel() for p in base.parameters()) == 85_798_656  # ViT-B/16 without a head
+
+
+SIZES = {"img_size": 24, "patch_size": 6, "in_chans": 3, "width": 32, "depth": 1, "heads": 2}
+ANYTHING = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=3)
+    | st.lists(st.integers() | st.text(max_size=2) | st.floats(), max_size=3)
+)
+
+
+@given(
+    change=st.dictionaries(
+        st.sampled_from([*SIZES, "mlp_ratio", "drop_path"]), ANYTHING, min_size=1, max_size=2
+    )
+)
+@settings(max_examples=150, deadline=None)
+def test_sizes_that_make_no_encoder_are_the_users_mistake(change: dict[str, Any]) -> None:
+    try:
+        with torch.device("meta"):
+            encoder = ViTEncoder(**{**SIZES, **change})
+    except UserError:
+        return
+    assert encoder.grid[0] * encoder.grid[1] > 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"depth": 10**9}, {"width": 0}, {"heads": -1}, {"patch_size": True}, {"img_size": [24]}),
+        *({"img_size": 1 << 16, "patch_size": 1}, {"mlp_ratio": 0}, {"drop_path": 1.0}),
+    ],
+)
+def test_sizes_out_of_bounds_are_named(change: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match=rf"{next(iter(change))}=|patches: at most"):
+        ViTEncoder(**{**SIZES, **change})

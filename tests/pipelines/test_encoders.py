@@ -4,6 +4,7 @@ import pytest
 
 from mae_core import UserError
 from mae_core.stage import StageResult
+from pipelines.checks import check_encoder
 from pipelines.encoders import resolve_encoder, run_of
 from pipelines.tracking import Tracker
 
@@ -59,3 +60,39 @@ def test_a_damaged_checkpoint_is_named_and_not_kept(stored: tuple[str, Path], ca
 def test_other_names_are_as_ever() -> None:
     assert resolve_encoder("random") == "random" and run_of("random") == ""
     assert run_of("runs:/abc") == "abc"
+
+
+@pytest.mark.parametrize(
+    "name", ["x/../..", "../x", "..", "", "a b", "x/../../../../etc/apt", "ä", "a.b"]
+)
+def test_what_is_no_runs_id_never_becomes_a_path(name: str, cache: Path) -> None:
+    with pytest.raises(UserError, match="names no MLflow run: expected runs:/ and the id"):
+        resolve_encoder(f"runs:/{name}")
+    assert not cache.exists()
+
+
+def test_a_file_that_was_emptied_in_the_cache_is_fetched_again(stored: tuple[str, Path]) -> None:
+    found = Path(resolve_encoder(f"runs:/{stored[0]}"))
+    found.write_bytes(b"")
+    assert Path(resolve_encoder(f"runs:/{stored[0]}")).read_bytes() == b"weights"
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "", "/etc/passwd"])
+def test_the_name_of_a_published_model_never_becomes_a_path(name: str, cache: Path) -> None:
+    with pytest.raises(UserError, match="no model called"):
+        resolve_encoder(f"timm:{name}")
+    assert not cache.exists()
+
+
+def test_parts_are_one_file_that_follows_their_content(tmp_path: Path, cache: Path) -> None:
+    from tests.mae_core.test_unwrap import shards, state_of
+
+    spec = str(shards(tmp_path, state_of(1)))
+    first = resolve_encoder(spec)
+    assert resolve_encoder(str(tmp_path)) == first and Path(first).is_relative_to(cache)
+    shards(tmp_path, state_of(2))
+    assert resolve_encoder(spec) != first
+    check_encoder(str(tmp_path))
+    (tmp_path / "model-00002-of-00002.safetensors").unlink()
+    with pytest.raises(UserError, match="lists the part"):
+        resolve_encoder(spec)

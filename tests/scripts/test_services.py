@@ -202,3 +202,28 @@ def test_passwords_come_from_the_environment_and_stay(
     assert services.read_secrets(tmp_path / "secrets.json") == first
     assert first["POSTGRES_PASSWORD"] == "first"
     assert len({*first.values()}) == len(services.SECRETS)
+
+
+@pytest.mark.parametrize("content", ["", "{", "3", "null"])
+def test_damaged_passwords_are_not_replaced_by_new_ones(tmp_path: Path, content: str) -> None:
+    """The databases beside them know the old ones only."""
+    path = tmp_path / "secrets.json"
+    path.write_text(content)
+    with pytest.raises(services.Failure, match=r"secrets\.json is damaged"):
+        services.read_secrets(path)
+    assert path.read_text() == content
+
+
+def test_passwords_are_written_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "secrets.json"
+    services.write_private(path, "old")
+    monkeypatch.setattr(services.os, "fsync", failing)
+    with pytest.raises(OSError):
+        services.write_private(path, "new")
+    assert path.read_text() == "old" and path.stat().st_mode & 0o777 == 0o600
+
+
+def failing(_: int) -> None:
+    raise OSError

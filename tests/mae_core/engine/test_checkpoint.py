@@ -101,6 +101,36 @@ def test_a_truncated_checkpoint_falls_back_to_the_one_before(tmp_path: Path) -> 
     assert names(tmp_path) == ["step_4.pth", "step_8.pth"] and is_whole(last)
 
 
+def test_flipped_bits_in_a_tensor_fall_back_to_the_one_before(tmp_path: Path) -> None:
+    """torch reads such a file without a word."""
+    undisturbed = line(tmp_path)
+    last = tmp_path / "step_8.pth"
+    flip(last, undisturbed.layer.weight.detach().numpy().tobytes())
+    stored = torch.load(last)["state_dict"]["layer.weight"]
+    assert not torch.equal(stored, undisturbed.layer.weight)
+    notes = Notes()
+    resumed = line(tmp_path, reporter=notes)
+    assert notes.notes == ["step_8.pth is damaged: training goes on from step_4.pth"]
+    assert torch.equal(resumed.layer.weight, undisturbed.layer.weight)
+    assert (tmp_path / "step_8.damaged").exists() and is_whole(last)
+
+
+def test_flipped_bits_everywhere_are_one_clear_message(tmp_path: Path) -> None:
+    line(tmp_path)
+    for path in checkpoints(tmp_path):
+        weight = torch.load(path)["state_dict"]["layer.weight"]
+        flip(path, weight.numpy().tobytes())
+    with pytest.raises(UserError, match=r"step_8\.pth is damaged.*delete it"):
+        line(tmp_path)
+
+
+def flip(path: Path, value: bytes) -> None:
+    """Change one bit of what has the value."""
+    content = path.read_bytes()
+    assert value in content
+    path.write_bytes(content.replace(value, bytes([value[0] ^ 1]) + value[1:]))
+
+
 @pytest.mark.parametrize("content", [b"", b"PK", b"no checkpoint"])
 def test_damage_everywhere_is_one_clear_message(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "step_4.pth").write_bytes(content)
