@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from mae_core.data.decode import read_regular
 from mae_core.data.roots import files_below
 from mae_core.data.sources.base import is_image, labels_by_folder, natural, no_images, packed
 
@@ -33,5 +34,4 @@ class FolderSource:
 
     def read(self, index: int) -> bytes:
         """The file's content."""
-        with open(self.name(index), "rb") as file:
-            return file.read()
+        return read_regular(self.name(index))
