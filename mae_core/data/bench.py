@@ -90,7 +90,7 @@ def stage_seconds(dataset: ImageDataset, chosen: list[int]) -> dict[str, float]:
     stored = [watch("read", read_stored, source, index) for index in chosen]
     for index, content in zip(chosen, stored, strict=True):
         try:
-            opened = open_image(content, dataset.in_chans, source.name(index))
+            opened = open_image(content, dataset.in_chans, source.name(index), dataset.bits)
             cropped = watch("decode and crop", transform.cropped, opened, seeds)
         except Unreadable:
             continue

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mae_core.data.roots import path_digest, resolve_path
 from mae_core.data.sources.arrays import ArraySource
-from mae_core.data.sources.base import Source, is_image, natural
+from mae_core.data.sources.base import Source, is_image, left_out, natural, tell_left_out
 from mae_core.data.sources.folder import FolderSource
 from mae_core.data.sources.select import Selection, balanced, listed, share
 from mae_core.data.sources.tar import TarSource
@@ -134,6 +134,7 @@ def _open_folder(path: Path) -> Source:
             f"{path} holds {shards[0].name} beside {min(others, default=shards[-1].name)}: name "
             "one file, or a folder that holds the shards of one split and nothing else"
         )
+    tell_left_out(left_out(n for n in names if not n.endswith(SHARDS)), path)
     return _open_shards(shards)
 
 
