@@ -248,7 +248,7 @@ def converted(image: Image.Image, channels: int) -> Pixels:
     pixels = np.array(image)
     pixels = pixels if pixels.ndim == 3 else pixels[..., None]
     if pixels.shape[2] != channels:
-        raise ValueError(f"mode '{image.mode}', expected {channels} channels")
+        raise ValueError(f"mode '{image.mode}', expected {channels} channels as in_chans says")
     return pixels
 
 

@@ -118,8 +118,8 @@ def _cannot_list(error: OSError) -> None:
 def _meant(data: str) -> Path:
     if printable(data) != data:
         raise UserError(
-            f"the name {printable(data)} is no UTF-8, which configs and reports need: rename it, or "
-            "make a link to it with another name"
+            f"the name {printable(data)} is no UTF-8, which configs and reports need: rename it, "
+            "or make a link to it with another name"
         )
     first, _, rest = data.partition("/")
     if first == DEMO:
