@@ -269,7 +269,7 @@ def _value_of(text: str) -> Any:
 
 
 def _existing(path: str | os.PathLike[str]) -> Path:
-    path = Path(path)
+    path = Path(path).expanduser()
     if path.is_dir():
         path = next((path / name for name in IN_FOLDER if (path / name).is_file()), path)
     if not path.is_file():

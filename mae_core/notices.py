@@ -2,8 +2,10 @@
 
 import logging
 import os
+import sys
 from collections.abc import Mapping
 from functools import lru_cache
+from io import TextIOWrapper
 
 log = logging.getLogger(__name__)
 KINDS = 8  # named at most
@@ -26,6 +28,13 @@ def counted(counts: Mapping[str, int]) -> str:
     named = [f"{count:,} {kind}" for kind, count in ordered[:KINDS]]
     rest = sum(count for _, count in ordered[KINDS:])
     return ", ".join([*named, *([f"{rest:,} of other kinds"] if rest else [])])
+
+
+def accept_any_name() -> None:
+    """Let this process print names of files whatever bytes they are of, in any locale."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _odd(text: str) -> bool:

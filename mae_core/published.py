@@ -1,6 +1,7 @@
 """Published encoders by name: `timm:<model>`, downloaded once and kept as our own files."""
 
 import logging
+import os
 from typing import Any, cast
 
 import timm
@@ -20,7 +21,7 @@ TOLERANCE = 1e-3  # between timm's features and ours, in units of their deviatio
 
 
 def resolve_encoder(spec: str) -> str:
-    """'random' or a path as it is; the file of a published encoder for `timm:<model>`.
+    """'random' or a path as it is, '~' aside; the file of a published encoder for `timm:<model>`.
 
     A licence that forbids commercial use is told in the log.
 
@@ -28,7 +29,7 @@ def resolve_encoder(spec: str) -> str:
         UserError: if timm has no such model, it cannot be had, or it is not a plain ViT.
     """
     if not spec.startswith(TIMM):
-        return spec
+        return os.path.expanduser(spec)
     name = spec.removeprefix(TIMM)
     path = cache_root() / "encoders" / f"{name}.safetensors"
     with locked(path):

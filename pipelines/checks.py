@@ -8,7 +8,7 @@ from mmengine.config import Config
 
 from mae_core.checkpoints import SIZES, check_sizes, read_weights
 from mae_core.data.sources import opened_once
-from mae_core.errors import UserError, suggest
+from mae_core.errors import UserError, check_name, suggest
 from mae_core.models import create_encoder
 from pipelines.encoders import resolve_encoder
 from pipelines.stages import FROM_SCRATCH, check_stage
@@ -68,6 +68,7 @@ def check_encoder(encoder: str, names: Sequence[str] = ("random",)) -> None:
     """
     if encoder in names:
         return
+    check_name(encoder)
     path = resolve_encoder(encoder)
     if not Path(path).is_file():
         raise UserError(

@@ -18,7 +18,9 @@ from rich.console import Console
 from rich.markup import escape
 
 from mae_core.errors import UserError
+from mae_core.notices import accept_any_name
 from pipelines.data_commands import app as data_app
+from pipelines.home import HomeGroup
 from pipelines.launch import BenchmarkFailed, StageFailed, StageInterrupted
 from pipelines.machine_commands import app as machine_app
 from pipelines.report_commands import app as report_app
@@ -62,6 +64,7 @@ DENSE = ("detect", "segment")  # whose models can be asked about images
 FAILURE, USER_MISTAKE, INTERRUPTED = 1, 2, 75
 
 app = typer.Typer(
+    cls=HomeGroup,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -274,10 +277,7 @@ def dense_command(stage: str) -> None:
 
 
 def check_config(config: str, override: list[str] | None) -> None:
-    """Raise UserError for a wrong name or key, before what the stage needs is imported.
-
-    The rest, and the data, are checked with the stage.
-    """
+    """Raise UserError for a wrong name or key, before imports; the stage's check does the rest."""
     from mae_core.engine.config import load_config
 
     with interruptible():
@@ -377,6 +377,7 @@ def main() -> None:
         os.environ.setdefault(name, value)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    accept_any_name()
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
         app()

@@ -44,10 +44,10 @@ def check(
 ) -> None:
     """Decode every image, or check a COCO JSON or masks; exit 2 if anything is wrong."""
     if data.endswith(".json"):
-        check_coco(Path(data), images)
+        check_coco(Path(data).expanduser(), images)
         return
     if masks is not None:
-        check_mask_images(Path(data), masks)
+        check_mask_images(Path(data).expanduser(), masks)
         return
     from mae_core.data.check import check as check_data
     from mae_core.data.sources.base import same_names

@@ -8,8 +8,8 @@ from glob import escape as glob_escape
 from glob import glob
 from pathlib import Path
 
-from mae_core.errors import UserError
-from mae_core.notices import printable, say
+from mae_core.errors import UserError, check_name
+from mae_core.notices import say
 
 LOCK = ".lock"  # of a work dir and of a stage's folder in it
 MLFLOW, MLFLOWS = "mlflow.db", ("mlartifacts", "mlruns")  # its database, and the folders beside it
@@ -24,7 +24,7 @@ def resolve_root(root: str) -> Path:
     Raises:
         UserError: if it does not exist, with the nearest existing parent.
     """
-    path = _meant(root)
+    path = meant(root)
     if not path.is_dir():
         raise _missing(path, "data folder")
     return path.resolve()
@@ -32,7 +32,7 @@ def resolve_root(root: str) -> Path:
 
 def resolve_path(data: str) -> Path:
     """The folder or file that `data` means, as :func:`resolve_root`."""
-    path = _meant(data)
+    path = meant(data)
     if not path.exists():
         raise _missing(path, "data")
     return path.resolve()
@@ -115,12 +115,13 @@ def _cannot_list(error: OSError) -> None:
     raise UserError(f"{error.filename} cannot be listed: {error.strerror}") from error
 
 
-def _meant(data: str) -> Path:
-    if printable(data) != data:
-        raise UserError(
-            f"the name {printable(data)} is no UTF-8, which configs and reports need: rename it, "
-            "or make a link to it with another name"
-        )
+def meant(data: str) -> Path:
+    """The path that `data` means, there or not; '~' is the home folder.
+
+    Raises:
+        UserError: if it is no UTF-8.
+    """
+    check_name(data)
     first, _, rest = data.partition("/")
     if first == DEMO:
         from mae_core.data.demo import prepare_demo  # here, as few need what draws it
