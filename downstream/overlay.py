@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from PIL import Image
 
-from mae_core.errors import UserError
+from mae_core.data.decode import open_file
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart, and further tones.
 PALETTE = np.array(
@@ -34,12 +33,8 @@ def paint(image: np.ndarray, mask: np.ndarray, label: int, strength: float = 0.6
 
 
 def read_image(path: str | Path) -> np.ndarray:
-    """RGB, uint8 (H, W, 3). Raises UserError if it is no image."""
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read as an image: {error}") from error
+    """RGB, uint8 (H, W, 3), the right way up. Raises UserError if it is no image."""
+    return open_file(path).pixels()
 
 
 def figure_grid(rows: Sequence[str], columns: int, cell: float = 2.1) -> tuple[Figure, Any]:

@@ -4,6 +4,8 @@ import difflib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from mae_core.notices import printable
+
 
 class UserError(Exception):
     """A mistake of the user: says what was found, what was expected and what to do.
@@ -14,7 +16,8 @@ class UserError(Exception):
 
     def __init__(self, message: str) -> None:
         kind = f"\n{type(self).__module__}.{type(self).__qualname__}: "
-        super().__init__(message.rpartition(kind)[2].rstrip("\n") if kind in message else message)
+        own = message.rpartition(kind)[2].rstrip("\n") if kind in message else message
+        super().__init__(printable(own))
 
 
 class Interrupted(Exception):
@@ -33,3 +36,12 @@ def check_fields(fields: Iterable[str], known: Sequence[str], of: str) -> None:
     for key in fields:
         if key not in known:
             raise UserError(f"the {of} has no field '{key}'{suggest(key, known)}")
+
+
+def check_name(path: str) -> None:
+    """Raise UserError for the name of a file that configs, MLflow and reports could not hold."""
+    if printable(path) != path:
+        raise UserError(
+            f"the name {printable(path)} is no UTF-8, which configs and reports need: rename it, "
+            "or make a link to it with another name"
+        )

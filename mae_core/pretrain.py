@@ -1,5 +1,6 @@
 """The pretraining stage: a MAE on unlabelled images."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from mae_core.mae import MAE
 from mae_core.models import create_model
 from mae_core.noise import uniform
 from mae_core.stage import Metric, Reporter, StageResult
+
+log = logging.getLogger(__name__)
 
 
 class MAEPretrainer(BaseModel):
@@ -59,29 +62,46 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
         return StageResult()
     use_average(runner)
     loss = runner.message_hub.get_scalar("train/loss").mean(100)
-    return export(model, config, work_dir, float(loss))
+    return export(model, config, work_dir, float(loss), reporter)
 
 
 def check(config: Config, encoder: str) -> None:
-    """Raise UserError for sizes that do not go together, or a ratio that masks all or nothing."""
+    """Raise UserError for sizes that do not go together, or a ratio that masks all or nothing.
+
+    Also if there are no train images, or an image of the preview cannot be read: it is drawn at the
+    very end.
+    """
     with torch.device("meta"):
         create_model(**config.encoder, **config.mae)
+    ImageDataset(**config.train_dataloader.dataset)
+    held_out_images(config)
 
 
-def export(model: MAEPretrainer, config: Config, work_dir: Path, loss: float) -> StageResult:
-    """Write weights and picture of a trained model."""
+def export(
+    model: MAEPretrainer, config: Config, work_dir: Path, loss: float, reporter: Reporter
+) -> StageResult:
+    """Write weights and picture of a trained model; without the picture, if that fails."""
     mae = model.mae
     encoder_file, mae_file = work_dir / "encoder.safetensors", work_dir / "mae.safetensors"
     about: dict[str, Any] = {"encoder": mae.encoder.config, "pixels": dict(config.pixels)}
     save_weights(encoder_file, mae.encoder, **about)
     save_weights(mae_file, mae, mae=mae.config, **about)
+    artifacts = {"mae": str(mae_file)}
     picture = work_dir / "reconstruction.png"
-    images = held_out_images(config)
-    draw_reconstructions(mae, model.data_preprocessor, images, picture, seed=config.seed)
+    try:
+        images = held_out_images(config)
+        draw_reconstructions(mae, model.data_preprocessor, images, picture, seed=config.seed)
+        artifacts["reconstruction"] = str(picture)
+    except Exception as error:  # whatever it is, the training is done and is worth more
+        log.warning("the preview failed", exc_info=True)
+        reporter.note(
+            f"the reconstructions of the preview could not be drawn ({error}); mae-bench "
+            f"reconstruct IMAGE... --checkpoint {mae_file} draws others"
+        )
     return StageResult(
         metrics={"pretrain/loss": Metric(loss)},
         checkpoint=str(encoder_file),
-        artifacts={"reconstruction": str(picture), "mae": str(mae_file)},
+        artifacts=artifacts,
     )
 
 

@@ -26,7 +26,7 @@ TOLERANCE = 1e-3  # between timm's features and ours, in units of their deviatio
 
 
 def resolve_encoder(spec: str) -> str:
-    """'random' or a file's path as it is; the file of a published encoder for `timm:<model>`.
+    """'random' or a file's path, '~' aside; the file of a published encoder for `timm:<model>`.
 
     Of a folder of transformers it is the file with the weights; weights in several parts are put
     together in one file of the cache. A licence that forbids commercial use is told in the log.
@@ -62,7 +62,7 @@ def resolve_encoder(spec: str) -> str:
 
 def one_file(spec: str) -> str:
     """The one file with the weights that a folder of transformers or a list of parts leads to."""
-    path = Path(spec)
+    path = Path(spec).expanduser()
     if path.is_dir() and any((path / name).is_file() for name in IN_FOLDER):
         path = weights_file(path)
     if not (path.name.endswith(INDEX) and path.is_file()):

@@ -251,7 +251,7 @@ def _value_of(text: str) -> Any:
 
 def weights_file(path: str | os.PathLike[str]) -> Path:
     """The file itself, or that in a folder of transformers. Raises UserError if there is none."""
-    path = Path(path)
+    path = Path(path).expanduser()
     if path.is_dir():
         path = next((path / name for name in IN_FOLDER if (path / name).is_file()), path)
     if not path.is_file():

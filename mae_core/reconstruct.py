@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 
-from mae_core.data.decode import MODES, Unreadable, open_image
+from mae_core.data.decode import MODES, open_file
 from mae_core.data.transform import Transform
 from mae_core.describe import load_mae
 from mae_core.engine.config import apply_overrides
@@ -55,9 +55,5 @@ def reconstruct_files(
 
 def _read(path: Path, transform: Transform, channels: int) -> torch.Tensor:
     """(C, H, W) uint8."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise Unreadable.of(str(path), error.strerror) from error
-    (view,) = transform.views(open_image(content, channels, str(path)), [0])
+    (view,) = transform.views(open_file(path, channels), [0])
     return view.pixels

@@ -9,7 +9,7 @@ from mmengine.config import Config
 
 from mae_core.checkpoints import SIZES, check_sizes, read_layout
 from mae_core.data.sources import opened_once
-from mae_core.errors import UserError, suggest
+from mae_core.errors import UserError, check_name, suggest
 from mae_core.models import create_encoder
 from pipelines.encoders import resolve_encoder
 from pipelines.last_net import checking
@@ -73,6 +73,7 @@ def check_encoder(encoder: str, names: Sequence[str] = ("random",)) -> None:
     """
     if encoder in names:
         return
+    check_name(encoder)
     with checking(f"the look at the encoder '{encoder}'"):
         check_file(encoder, resolve_encoder(encoder), names)
 

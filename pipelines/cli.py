@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from importlib import import_module
-from io import StringIO, TextIOWrapper
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +18,7 @@ import typer
 from rich.console import Console
 
 from mae_core.errors import UserError
+from mae_core.notices import accept_any_name
 from pipelines.data_commands import app as data_app
 from pipelines.environment import ENVIRONMENT
 from pipelines.machine_commands import app as machine_app
@@ -266,10 +267,7 @@ def dense_command(stage: str) -> None:
 
 
 def check_config(config: str, override: list[str] | None) -> None:
-    """Raise UserError for a wrong name or key, before what the stage needs is imported.
-
-    The rest, and the data, are checked with the stage.
-    """
+    """Raise UserError for a wrong name or key, before imports; the stage's check does the rest."""
     from mae_core.engine.config import load_config
     from pipelines.reproduce import stored
 
@@ -368,9 +366,7 @@ def main() -> None:
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # names of files may hold what it cannot encode
-            stream.reconfigure(errors="backslashreplace")
+    accept_any_name()
     raise_when_asked()
     code, message = outcome(app)
     end_when_asked(code, "")  # what is left is to leave

@@ -51,16 +51,24 @@ def check(
 def check_any(data: str, workers: int | None, images: Path | None, masks: Path | None) -> None:
     """Check what `data` is."""
     if data.endswith(".json"):
-        check_coco(Path(data), images)
+        check_coco(Path(data).expanduser(), images)
         return
     if masks is not None:
-        check_mask_images(Path(data), masks)
+        check_mask_images(Path(data).expanduser(), masks)
         return
     from mae_core.data.check import check as check_data
+    from mae_core.data.sources.base import same_names
 
     with bar("checking") as progress:
         found = check_data(data, progress, workers)
     console.print(overview(data, found), class_table(found))
+    if same := same_names(list(found.classes)):
+        console.print(
+            "folders in different places have the same name; each is a class of its own:",
+            ", ".join(same[:LISTED]),
+            markup=False,
+            soft_wrap=True,
+        )
     if len(found.classes) == 1:
         console.print("[yellow]one class only:[/] enough to pretrain, not to measure a task")
     if found.unreadable:

@@ -26,7 +26,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from downstream.classification.features import features_cached
 from mae_core.data.roots import DATA
-from mae_core.errors import UserError
+from mae_core.errors import UserError, check_name
 from pipelines.cell import Cell, Outcome, Setting, cell_folder, fed, run_cell
 from pipelines.cluster import cancel, needs, ray_runner
 from pipelines.commands import command_line
@@ -101,7 +101,8 @@ def mae_full_benchmark(
         chosen += overrides or []
         plan, digests = check_task(recipe, chosen)
         command = command_line("run", recipe, overrides=chosen, devices=devices)
-        folder = Path(work_dir or f"runs/{plan.name}").absolute()
+        folder = Path(work_dir or f"runs/{plan.name}").expanduser().absolute()
+        check_name(str(folder))
         check_writable(folder)
         if fresh:
             set_aside(folder)
@@ -183,7 +184,7 @@ def data_below(folder: str | None) -> Iterator[None]:
     """Within the block relative paths of data are below `folder`, in the stages' processes too."""
     before = os.environ.get(DATA)
     if folder:
-        os.environ[DATA] = str(Path(folder).absolute())
+        os.environ[DATA] = str(Path(folder).expanduser().absolute())
     try:
         yield
     finally:

@@ -65,7 +65,7 @@ def by_content(node: Any) -> Any:
 
 def content_of(encoder: str) -> str:
     """The digest of an encoder's file, or the name of one without a file."""
-    return encoder if encoder in NO_FILE else digest(encoder)
+    return encoder if encoder in NO_FILE else digest(Path(encoder).expanduser())
 
 
 def data_digests(config: "Config") -> dict[str, str]:

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.markup import escape
-from typer.core import TyperGroup
 
-from mae_core.errors import UserError
+from mae_core.errors import UserError, check_name
+from pipelines.home import HomeGroup
 from pipelines.last_net import (
     CheckFailed,
     disk_fault,
@@ -33,7 +33,7 @@ def interruptible() -> Iterator[None]:
         raise StageInterrupted("on request") from error
 
 
-class Commands(TyperGroup):
+class Commands(HomeGroup):
     """All commands, each of which can be interrupted."""
 
     def invoke(self, ctx: Any) -> Any:
@@ -45,7 +45,8 @@ class Commands(TyperGroup):
 def outcome(call: Callable[[], Any]) -> tuple[int, str]:
     """Run the command; its exit code and what to say at the end, in rich's markup."""
     try:
-        check_text(*sys.argv, os.getcwd())
+        for given in (*sys.argv, os.getcwd()):
+            check_name(given)
         call()
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None), ""
@@ -71,15 +72,3 @@ def of_server(error: Exception) -> bool:
     """Whether a client of MLflow, Prefect or a database raised it: an outage, or a refusal."""
     package = type(error).__module__.partition(".")[0]
     return package in ("mlflow", "prefect", "requests", "httpx", "sqlalchemy", "botocore")
-
-
-def check_text(*given: str) -> None:
-    """Raise UserError for a name that is no UTF-8: configs, MLflow and reports hold text."""
-    for text in given:
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            shown = os.fsencode(text).decode(errors="backslashreplace")
-            raise UserError(
-                f"'{shown}' is no UTF-8: rename the file or folder, for example with convmv"
-            ) from None

@@ -51,7 +51,7 @@ def plan(
     recipe: Recipe, work_dir: Path | None, devices: int | None, console: Console
 ) -> list[Item]:
     """Time each stage's first steps, and show what all of a benchmark would take."""
-    folder = (work_dir or Path("runs") / recipe.name).absolute()
+    folder = (work_dir or Path("runs") / recipe.name).expanduser().absolute()
     devices = devices or default_devices(recipe.slots)
     resources = Resources(max(cpu_count() // recipe.slots, 1), devices)
     items = list(plan_cells(recipe, folder, resources, console))

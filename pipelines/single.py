@@ -7,7 +7,7 @@ import torch
 from joblib import cpu_count
 
 from mae_core.data.sources import opened_once
-from mae_core.errors import UserError
+from mae_core.errors import UserError, check_name
 from pipelines.cell import Cell, Outcome, Setting, join_cell, run_cell
 from pipelines.checks import check_encoder
 from pipelines.commands import command_line
@@ -82,7 +82,8 @@ def prepare(
     """The cell, checked, and the folder for everything."""
     settings = load_stage_config(stage, config, overrides)
     check_encoder(encoder, names_for(stage))
-    folder = (work_dir or Path("runs") / Path(config).stem).absolute()
+    folder = (work_dir or Path("runs") / Path(config).stem).expanduser().absolute()
+    check_name(str(folder))
     source = resolve_encoder(encoder)
     with opened_once():
         check_stage(stage, settings, source)

@@ -44,11 +44,14 @@ def main() -> None:
     gc.disable()  # what is imported stays: looking through it again and again takes a fifth longer
     from mmengine.config import Config
 
+    from mae_core.data.shared_memory import enough_shared_memory
     from mae_core.engine.distributed import joined, rank
     from mae_core.errors import Interrupted, UserError
+    from mae_core.notices import accept_any_name
     from mae_core.stage import SilentReporter
     from pipelines.stages import stage_function
 
+    accept_any_name()
     run = stage_function(job["stage"])
     gc.freeze()
     gc.enable()
@@ -56,7 +59,7 @@ def main() -> None:
     reporter = SilentReporter() if rank() else events
     work_dir = Path(job["work_dir"])
     try:
-        with joined():
+        with joined(), enough_shared_memory():
             config = Config.fromfile(job["config"])
             result = run(config, job["encoder"], work_dir, reporter)
     except UserError as error:

@@ -69,6 +69,13 @@ def check_stage(stage: str, config: "Config", encoder: str) -> None:
         config: of the stage.
         encoder: as the stage takes it; 'random' stands in for one that is not there yet.
     """
+    from mae_core.agreement import check_keys  # torch
+    from mae_core.data.first import try_images
+    from mae_core.data.overlap import tell_overlaps
+
     check = importlib.import_module(CHECKS.get(stage, STAGES[stage])).check
     with checking(f"the check of {stage} in {config.filename} for the encoder '{encoder}'"):
+        check_keys(config)
         check(config, encoder)
+        try_images(config)
+        tell_overlaps(config)

@@ -15,6 +15,7 @@ from downstream.analysis.attention import class_attention, draw_attention
 from downstream.analysis.projection import draw_patches, draw_points, neighbourhoods, patch_colours
 from downstream.analysis.rank import effective_rank, rankme
 from downstream.analysis.similarity import draw_similarity, layer_similarity
+from downstream.classification.labels import tell_same_names
 from mae_core.checkpoints import build_encoder, check_sizes
 from mae_core.data.images import ImageDataset
 from mae_core.data.sources import NO_LABEL
@@ -81,7 +82,9 @@ def check(config: Config, encoder: str) -> None:
     """Raise UserError for other sizes of an encoder, and for too few or unlabelled images."""
     for source in (encoder, config.reference):
         check_sizes(config.encoder, source)
-    labels = ImageDataset(**config.val_data).labels
+    images = ImageDataset(**config.val_data)
+    tell_same_names(images.classes)
+    labels = images.labels
     if (labels == NO_LABEL).any() or len(legible(labels)) < 3:
         raise UserError(f"{config.val_data.data}: expected at least 3 images, all with labels")
 

@@ -15,6 +15,7 @@ from downstream.parts import PartReporter
 from downstream.statistics import share
 from mae_core.data.images import ImageDataset
 from mae_core.data.sources import NO_LABEL
+from mae_core.data.sources.base import labels_by_name
 from mae_core.errors import UserError
 from mae_core.stage import Metric, Reporter, StageResult
 
@@ -68,8 +69,13 @@ def check(config: Config, encoder: str) -> None:
 
 
 def open_set(entry: dict[str, str], config: Config) -> ImageDataset:
-    """The images of an entry of `config.sets`."""
-    return ImageDataset(entry["data"], config.transform, in_chans=config.encoder.get("in_chans", 3))
+    """The images of an entry of `config.sets`; each corruption has folders of the same classes."""
+    channels = config.encoder.get("in_chans", 3)
+    images = ImageDataset(entry["data"], config.transform, in_chans=channels)
+    if entry.get("corrupted"):
+        names = [*(name.rpartition("/")[2] for name in images.classes), ""]  # "" of NO_LABEL, -1
+        images.classes, images.labels = labels_by_name([names[label] for label in images.labels])
+    return images
 
 
 def set_columns(images: ImageDataset, classes: list[str], entry: dict[str, str]) -> torch.Tensor:

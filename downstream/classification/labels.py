@@ -1,15 +1,20 @@
 """Whether the labels of two sets make one task."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from mae_core.data.images import ImageDataset
 from mae_core.data.sources import NO_LABEL
+from mae_core.data.sources.base import same_names
 from mae_core.errors import UserError
+from mae_core.notices import say
 
 
 def check_labels(train: ImageDataset, val: ImageDataset) -> None:
     """Raise UserError unless all images have labels, and both sets have all the same classes."""
     for dataset in (train, val):
+        tell_same_names(dataset.classes)
         unlabelled = np.flatnonzero(dataset.labels == NO_LABEL)
         if len(unlabelled):
             name = dataset.source.name(int(unlabelled[0]))
@@ -26,3 +31,13 @@ def check_labels(train: ImageDataset, val: ImageDataset) -> None:
             names = ", ".join(dataset.classes[label] for label in missing[:5])
             count = f"{len(missing)} of its {len(train.classes)} classes"
             raise UserError(f"{name} has no image of {count}: {names}")
+
+
+def tell_same_names(classes: Sequence[str]) -> None:
+    """Say that classes are named by their paths, if folders of images have the same name."""
+    same = same_names(classes)
+    if same:
+        say(
+            f"folders in different places have the same name ({', '.join(same[:4])}): each is a "
+            "class of its own, named by its path"
+        )

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 from mmengine.config import Config
-from PIL import Image
 
 from downstream.dense.coco import Coco, read_coco
+from mae_core.data.decode import open_file, open_stored
 from mae_core.data.roots import files_below, resolve_root
 from mae_core.data.sources.base import is_image
 from mae_core.errors import UserError
@@ -113,7 +113,7 @@ def hold_out_instances(whole: Instances) -> dict[str, Instances]:
 
 def held_out(name: str) -> bool:
     """Whether an image is held out, which does not depend on the other images."""
-    return hashlib.sha256(name.encode()).digest()[0] % HELD_OUT == 0
+    return hashlib.sha256(os.fsencode(name)).digest()[0] % HELD_OUT == 0
 
 
 @dataclass(frozen=True)
@@ -173,8 +173,7 @@ def image_sizes(split: Masks) -> list[tuple[int, int]]:
     """(height, width) of up to 100 images."""
     sizes = []
     for path, _ in split.some:
-        with Image.open(path) as image:
-            sizes.append((image.height, image.width))
+        sizes.append(open_file(path).size)
     return sizes
 
 
@@ -246,10 +245,10 @@ def check_masks(splits: Mapping[str, Masks], table: Sequence[int], ignored: Sequ
 
 def read_mask(path: Path | str) -> np.ndarray:
     """Class ids (H, W) uint8, of a grey or palette PNG. Raises UserError for any other picture."""
-    with Image.open(path) as image:
-        if image.mode not in ("L", "P", "1"):
-            raise UserError(f"{path} is {image.mode}: a mask holds one number a pixel, 0 to 255")
-        return np.asarray(image).astype(np.uint8)
+    mask = open_stored(path)
+    if mask.image.mode not in ("L", "P", "1"):
+        raise UserError(f"{path} is {mask.image.mode}: a mask holds one number a pixel, 0 to 255")
+    return mask.stored().astype(np.uint8)
 
 
 def typical_size(sizes: Sequence[tuple[int, int]], multiple: int, most: int) -> int:

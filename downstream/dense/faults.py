@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image
 from pycocotools import mask as runs
 
 from downstream.dense.coco import Entry, read_json
 from downstream.dense.data import IGNORED, find_masks, read_mask
+from mae_core.data.decode import open_file
 from mae_core.errors import UserError
 
 LISTS = ("images", "annotations", "categories")
@@ -84,14 +84,15 @@ def _image_faults(image: Entry, folder: Path) -> Iterator[str]:
         yield f"image {image.get('id')}: no file at {path}"
         return
     try:
-        with Image.open(path) as opened:
-            size = opened.height, opened.width
-    except OSError as error:
-        yield f"{path} cannot be read as an image: {error}"
+        size = open_file(path).size
+    except UserError as error:
+        yield str(error)
         return
     told = image.get("height"), image.get("width")
     if size != told:
-        yield (f"{path} is {size[1]}×{size[0]} pixels, the annotations say {told[1]}×{told[0]}")
+        upright = " (as it is shown, turned by its EXIF data)" if size == told[::-1] else ""
+        says = f"the annotations say {told[1]}×{told[0]}"
+        yield f"{path} is {size[1]}×{size[0]} pixels{upright}, {says}"
 
 
 def _annotation_faults(
@@ -185,9 +186,8 @@ def check_mask_folder(images: Path, masks: Path) -> MaskFolder:
     for image, path in pairs:
         try:
             mask = read_mask(path)
-            with Image.open(image) as opened:
-                size = opened.height, opened.width
-        except (UserError, OSError) as error:
+            size = open_file(image).size
+        except UserError as error:
             faults.append(str(error))
             continue
         counts += np.bincount(mask.ravel(), minlength=256)

@@ -4,9 +4,16 @@ from mmengine.config import Config
 
 from downstream.dense.data import instance_splits
 from mae_core.checkpoints import check_sizes
+from mae_core.data.overlap import tell_overlap
 
 
 def check(config: Config, encoder: str) -> None:
     """Raise UserError if the data or the encoder's sizes cannot do."""
     check_sizes(config.encoder, encoder, config.get("resample_patches", False))
-    instance_splits(config)
+    splits = instance_splits(config)
+    if config.get("val_data"):
+        names = [
+            [str(split.images / image["file_name"]) for image in split.content.images]
+            for split in (splits["train"], splits["val"])
+        ]
+        tell_overlap(*names, str(splits["train"].images), str(splits["val"].images))

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import downstream.dense.loading  # noqa: F401  registers
+
 Transform = dict[str, Any]
 
 
@@ -40,6 +42,6 @@ def evaluation_pipeline(size: int) -> list[Transform]:
 
 def _load() -> list[Transform]:
     return [
-        {"type": "LoadImageFromFile"},
+        {"type": "LoadImage"},
         {"type": "LoadAnnotations", "with_bbox": True, "with_mask": True},
     ]

@@ -4,10 +4,15 @@ from mmengine.config import Config
 
 from downstream.dense.data import check_masks, label_table, mask_splits, semantic_classes
 from mae_core.checkpoints import check_sizes
+from mae_core.data.overlap import tell_overlap
 
 
 def check(config: Config, encoder: str) -> None:
     """Raise UserError if the data or the encoder's sizes cannot do."""
     check_sizes(config.encoder, encoder, config.get("resample_patches", False))
     classes = semantic_classes(config)
-    check_masks(mask_splits(config), label_table(config, classes), config.get("ignored", ()))
+    splits = mask_splits(config)
+    check_masks(splits, label_table(config, classes), config.get("ignored", ()))
+    if config.get("val_data"):
+        names = [[str(image) for image, _ in splits[name].pairs] for name in ("train", "val")]
+        tell_overlap(*names, config.train_data.images, config.val_data.images)

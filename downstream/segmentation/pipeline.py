@@ -7,6 +7,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS
 
+import downstream.dense.loading  # noqa: F401  registers
 from downstream.dense.data import read_mask
 
 Transform = dict[str, Any]
@@ -81,4 +82,4 @@ def multiscale_pipeline(
 
 
 def _load(table: Sequence[int]) -> list[Transform]:
-    return [{"type": "LoadImageFromFile"}, {"type": "LoadMask", "table": list(table)}]
+    return [{"type": "LoadImage"}, {"type": "LoadMask", "table": list(table)}]

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 from mae_core.data.decode import Unreadable, open_image
 from mae_core.data.each import read_stored
 from mae_core.data.images import ImageDataset, collate_views
+from mae_core.data.shared_memory import enough_shared_memory
 from mae_core.engine.preprocess import Normalize
 from mae_core.errors import UserError
 
@@ -90,7 +91,7 @@ def stage_seconds(dataset: ImageDataset, chosen: list[int]) -> dict[str, float]:
     stored = [watch("read", read_stored, source, index) for index in chosen]
     for index, content in zip(chosen, stored, strict=True):
         try:
-            opened = open_image(content, dataset.in_chans, source.name(index))
+            opened = open_image(content, dataset.in_chans, source.name(index), dataset.bits)
             cropped = watch("decode and crop", transform.cropped, opened, seeds)
         except Unreadable:
             continue
@@ -120,7 +121,8 @@ def loader_rate(dataset: ImageDataset, chosen: list[int], workers: int) -> float
     normalize = normalization(dataset.in_chans)
     watch = Stopwatch()
     for name in ("start of the workers", "pass"):
-        watch(name, arrive_all, normalize, loader)
+        with enough_shared_memory():
+            watch(name, arrive_all, normalize, loader)
     return len(chosen) * dataset.repeats / watch.seconds["pass"]
 
 

@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 def cache_root(environment: Mapping[str, str] = os.environ) -> Path:
     """`$XDG_CACHE_HOME/mae-bench`, or `~/.cache/mae-bench` without that variable."""
     base = environment.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "mae-bench"
+    return (Path(base).expanduser() if base else Path.home() / ".cache") / "mae-bench"
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mae_core.data.decode import ArrayImage, PillowImage, Unreadable, open_image
+from mae_core.data.decode import ArrayImage, PillowImage, Unreadable, bits_used, open_image
 from mae_core.data.each import Progress, each_image, read_stored
 from mae_core.data.sources import NO_LABEL, Source, data_digest, open_source
 
@@ -75,9 +75,10 @@ def look(source: Source, index: int) -> Finding:
         if not isinstance(data, bytes):
             channels = data.shape[2] if data.ndim == 3 else 1
             return Finding(ArrayImage(data, channels, name).size, f"array, {channels} channels")
-        header = PillowImage(data, 3, name).image
+        header = PillowImage(data, 3, name)
         opened = open_image(data, 3, name)
         opened.pixels()
+        used = f", {bits_used(header.deep())} bits used" if header.is_deep else ""
     except Unreadable as error:
         return Finding(reason=str(error))
-    return Finding(opened.size, f"{header.format} {header.mode}")
+    return Finding(opened.size, f"{header.image.format} {header.image.mode}{used}")

@@ -1,9 +1,13 @@
-"""From a stored image to pixels: JPEGs by libjpeg-turbo, all else by Pillow."""
+"""From a stored image to pixels, the only way there is: JPEGs by libjpeg-turbo, else by Pillow."""
 
 import io
+import os
+import stat
 import warnings
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
+import cv2
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
@@ -16,9 +20,10 @@ Size = tuple[int, int]  # height, width
 
 REDUCTIONS = (8, 4, 2, 1)  # of a JPEG's sides; libjpeg-turbo is slower at scales between
 MAX_PIXELS = 1 << 26  # decoded at once: 67 million, 201 MB of RGB
+MAX_BYTES = 1 << 30  # of a file
 MODES = {1: "L", 3: "RGB"}  # of Pillow, by channels
 ORIENTATION = 0x0112  # EXIF's tag
-EXIF_WITHIN = 1 << 12  # bytes of a JPEG in which its EXIF block begins
+BITS = (8, 10, 12, 14, 16)  # a channel's, as cameras, scanners and microscopes deliver them
 
 Image.MAX_IMAGE_PIXELS = None  # MAX_PIXELS takes its place
 
@@ -52,14 +57,16 @@ class Opened(Protocol):
         """
 
 
-def open_image(data: bytes | Pixels, channels: int, name: str) -> Opened:
+def open_image(data: bytes | Pixels, channels: int, name: str, bits: int | None = None) -> Opened:
     """Read an image's header.
 
     Args:
         data: an encoded file, or pixels (H, W) or (H, W, C) uint8.
-        channels: 1 reads as grey, 3 as RGB, without transparency and with 16 bits scaled to 8;
-            other numbers take images that have exactly so many.
+        channels: 1 reads as grey, 3 as RGB, without transparency and with more than 8 bits scaled
+            to 8; other numbers take images that have exactly so many.
         name: of the image, for messages.
+        bits: that the pixels of a file with 16 bits a channel use; without it the fewest of
+            :data:`BITS` that hold all of its pixels.
 
     Raises:
         Unreadable: if it is no image, or too large.
@@ -71,7 +78,45 @@ def open_image(data: bytes | Pixels, channels: int, name: str) -> Opened:
             return JpegImage(data, channels, name)
         except ValueError:
             pass  # Pillow reads it, or says why not
-    return PillowImage(data, channels, name)
+    return PillowImage(data, channels, name, bits)
+
+
+def open_file(path: str | Path, channels: int = 3) -> Opened:
+    """As :func:`open_image`, of a file. Raises Unreadable if it cannot be read."""
+    return open_image(read_file(path), channels, str(path))
+
+
+def open_stored(path: str | Path) -> "PillowImage":
+    """A file whose pixels mean something else than light: read by :meth:`PillowImage.stored`.
+
+    Raises:
+        Unreadable: if it is no image.
+    """
+    return PillowImage(read_file(path), 1, str(path))
+
+
+def read_file(path: str | Path) -> bytes:
+    """As :func:`read_regular`. Raises Unreadable for its errors."""
+    try:
+        return read_regular(path)
+    except OSError as error:
+        raise Unreadable.of(str(path), error.strerror) from error
+
+
+def read_regular(path: str | Path) -> bytes:
+    """A regular file's content: no device and no pipe, which may have no end.
+
+    Raises:
+        OSError: if it is none, is larger than `MAX_BYTES` or cannot be read.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe would wait for its writer
+    with open(handle, "rb") as file:
+        state = os.fstat(handle)
+        if not stat.S_ISREG(state.st_mode):
+            raise OSError(0, "no regular file")
+        if state.st_size > MAX_BYTES:
+            raise OSError(0, f"{state.st_size:,} bytes, at most {MAX_BYTES:,} are read")
+        return file.read(MAX_BYTES)
 
 
 class JpegImage:
@@ -83,7 +128,7 @@ class JpegImage:
             raise ValueError(space)
         self.data, self.channels, self.name = data, channels, name
         self.stored = height, width
-        has_exif = data.find(b"Exif\0\0", 0, EXIF_WITHIN) >= 0
+        has_exif = b"Exif\0\0" in data  # wherever other blocks, such as a profile, let it begin
         self.orientation = PillowImage(data, channels, name).orientation if has_exif else 1
         self.size = turned(self.stored, self.orientation)
 
@@ -106,26 +151,67 @@ class JpegImage:
 class PillowImage:
     """Any file that Pillow reads."""
 
-    def __init__(self, data: bytes, channels: int, name: str) -> None:
-        self.channels, self.name = channels, name
+    def __init__(self, data: bytes, channels: int, name: str, bits: int | None = None) -> None:
+        self.data, self.channels, self.name, self.bits = data, channels, name, bits
         try:
             self.image = Image.open(io.BytesIO(data))
         except Exception as error:  # Pillow's readers raise many kinds
             raise Unreadable.of(name, brief(error)) from error
+        self.is_deep = self.image.mode.startswith(("I", "F")) or any(
+            ";16" in str(tile.args) for tile in self.image.tile
+        )
         self.orientation = orientation_of(self.image)
         self.size = turned((self.image.height, self.image.width), self.orientation)
 
     def pixels(self, reduction: int = 1) -> Pixels:
         """See :class:`Opened`; never reduced, and refused above `MAX_PIXELS`."""
+        try:
+            self.check_size()
+            scaled = eight_bits(self.deep(), self.bits) if self.is_deep else None
+            image = self.image if scaled is None else Image.fromarray(scaled)
+            pixels = converted(image, self.channels)
+        except Unreadable:
+            raise
+        except Exception as error:
+            raise Unreadable.of(self.name, brief(error)) from error
+        return upright(pixels, self.orientation)
+
+    def check_size(self) -> None:
+        """Raise Unreadable for more pixels than are decoded."""
         width, height = self.image.size
         if width * height > MAX_PIXELS:
             limit = f"more than {MAX_PIXELS // 10**6} million"
             raise Unreadable.of(self.name, f"{width}x{height} pixels, {limit}")
+
+    def stored(self) -> NDArray[Any]:
+        """(H, W) or (H, W, C) as they are in the file, such as a mask's class ids, but upright.
+
+        Raises:
+            Unreadable: if the file is damaged.
+        """
+        self.check_size()
         try:
-            pixels = converted(self.image, self.channels)
+            pixels = np.asarray(self.image)
         except Exception as error:
             raise Unreadable.of(self.name, brief(error)) from error
-        return upright(pixels, self.orientation)
+        flat = pixels.ndim == 2
+        found = upright(pixels[..., None] if flat else pixels, self.orientation)
+        return found[..., 0] if flat else found
+
+    def deep(self) -> NDArray[Any]:
+        """(H, W) or (H, W, 3 or 4), not upright yet, of an image with more than 8 bits a channel.
+
+        Raises:
+            Unreadable, ValueError: if the file is damaged, or is no whole numbers of 16 bits.
+        """
+        self.check_size()
+        if self.image.mode.startswith(("I", "F")):
+            pixels = np.asarray(self.image)
+        else:  # of colours Pillow drops the lower 8 bits
+            pixels = colours_of_16_bits(self.data)
+        if pixels.dtype.kind == "f" or pixels.min() < 0 or pixels.max() > 0xFFFF:
+            raise ValueError(f"pixels of mode '{self.image.mode}', expected 8 or 16 bits a channel")
+        return pixels
 
 
 class ArrayImage:
@@ -152,32 +238,51 @@ class ArrayImage:
 
 
 def converted(image: Image.Image, channels: int) -> Pixels:
-    """(H, W, channels) of an image of any mode.
+    """(H, W, channels) of an image of 8 bits a channel.
 
     Raises:
-        ValueError: if its pixels have no range of 8 or 16 bits, or not so many channels.
+        ValueError: if it has not so many channels.
     """
-    if image.mode.startswith(("I", "F")):
-        image = Image.fromarray(eight_bits(image))
     if channels in MODES:
         image = image.convert(MODES[channels])
     pixels = np.array(image)
     pixels = pixels if pixels.ndim == 3 else pixels[..., None]
     if pixels.shape[2] != channels:
-        raise ValueError(f"mode '{image.mode}', expected {channels} channels")
+        raise ValueError(f"mode '{image.mode}', expected {channels} channels as in_chans says")
     return pixels
 
 
-def eight_bits(image: Image.Image) -> Pixels:
-    """(H, W): 0..65535 scaled to 0..255. Raises ValueError on another range."""
-    deep = np.asarray(image)
-    if image.mode.startswith("F") or deep.min() < 0 or deep.max() > 0xFFFF:
-        raise ValueError(f"pixels of mode '{image.mode}', expected 8 or 16 bits a channel")
-    return ((deep.astype(np.uint32) + 128) // 257).astype(np.uint8)
+def colours_of_16_bits(data: bytes) -> NDArray[np.uint16]:
+    """(H, W, 3 or 4), RGB or RGBA, as stored. Raises ValueError if it cannot be read so."""
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None or pixels.dtype != np.uint16 or pixels.ndim != 3:
+        raise ValueError("its 16 bits a channel are stored in a way that is not known here")
+    return np.ascontiguousarray(pixels[..., [2, 1, 0, 3][: pixels.shape[2]]])
+
+
+def bits_used(deep: NDArray[Any]) -> int:
+    """The fewest of :data:`BITS` that hold pixels of 0..65535."""
+    return next(bits for bits in BITS if deep.max() < 1 << bits)
+
+
+def eight_bits(deep: NDArray[Any], bits: int | None) -> Pixels:
+    """`deep`, in 0 to 2**bits - 1, scaled to 0..255; see :func:`bits_used` without `bits`.
+
+    Raises:
+        ValueError: if a pixel has more bits.
+    """
+    top = (1 << (bits or bits_used(deep))) - 1
+    if deep.max() > top:
+        raise ValueError(f"a pixel of {deep.max()}, where bits={bits} end at {top}")
+    return ((2 * 255 * deep.astype(np.uint32) + top) // (2 * top)).astype(np.uint8)
 
 
 def orientation_of(image: Image.Image) -> int:
     """EXIF's orientation, 1 to 8; 1, upright, where there is none that can be read."""
+    if image.format == "TIFF":
+        return 1  # Pillow itself turns them
+    if image.format == "PNG" and image.width * image.height > MAX_PIXELS:
+        return 1  # Pillow decodes a PNG to look for EXIF behind the pixels
     with warnings.catch_warnings(action="ignore"):
         try:
             return int(image.getexif().get(ORIENTATION, 1))
@@ -190,7 +295,7 @@ def turned(stored: Size, orientation: int) -> Size:
     return stored[::-1] if orientation in (5, 6, 7, 8) else stored
 
 
-def upright(pixels: Pixels, orientation: int) -> Pixels:
+def upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
     """`pixels` (H, W, C) turned and mirrored as EXIF's orientation 1 to 8 says."""
     if orientation in (5, 6, 7, 8):
         pixels = pixels.transpose(1, 0, 2)

@@ -8,6 +8,7 @@ from joblib import cpu_count
 from torch.utils.data import DataLoader, Dataset
 
 from mae_core.data.decode import Pixels, Unreadable
+from mae_core.data.shared_memory import enough_shared_memory
 from mae_core.data.sources import Source
 
 T = TypeVar("T")
@@ -53,11 +54,12 @@ def each_image(
         worker_init_fn=_one_thread,
     )
     done = 0
-    for values in loader:
-        yield from values
-        done += len(values)
-        if progress:
-            progress(done, len(source))
+    with enough_shared_memory():
+        for values in loader:
+            yield from values
+            done += len(values)
+            if progress:
+                progress(done, len(source))
 
 
 def read_stored(source: Source, index: int) -> bytes | Pixels:

@@ -10,7 +10,8 @@ from mmengine.registry import FUNCTIONS
 from numpy.typing import NDArray
 from torch.utils.data import Dataset, default_collate
 
-from mae_core.data.decode import ArrayImage, Opened, Unreadable, open_image
+from mae_core.data.decode import BITS, ArrayImage, Opened, Unreadable, open_image
+from mae_core.data.depth import depth_of
 from mae_core.data.each import read_stored
 from mae_core.data.sampler import Draw
 from mae_core.data.sources import open_source
@@ -18,6 +19,7 @@ from mae_core.data.sources.base import Source
 from mae_core.data.sources.select import Selection
 from mae_core.data.transform import Transform, View
 from mae_core.errors import UserError
+from mae_core.notices import say
 
 MAX_UNREADABLE = 100  # in a row; more is no damage but a mistake
 
@@ -46,6 +48,7 @@ class ImageDataset(Dataset[Any]):
         in_memory: keep every image after its first reading, decoded; for sets of small images.
         repeats: views of each decoded image (Hoffer et al. 2020, arXiv 1901.09335).
         skip_unreadable: replace images that cannot be read; else they raise.
+        bits: that images with 16 bits a channel use, 8 to 16; found in some of them without it.
 
     Raises:
         UserError: as `open_source` and `Transform` do; on access, if an image cannot be read, or
@@ -64,10 +67,13 @@ class ImageDataset(Dataset[Any]):
         in_memory: bool = False,
         repeats: int = 1,
         skip_unreadable: bool = False,
+        bits: int | None = None,
     ) -> None:
         for name, value in (("in_chans", in_chans), ("repeats", repeats)):
             if value < 1:
                 raise UserError(f"{name}={value}: expected at least 1")
+        if bits not in (None, *BITS):
+            raise UserError(f"bits={bits}: expected one of {', '.join(map(str, BITS))}")
         self.source: Source = open_source(data, names_in, part, per_class, seed)
         self.classes, self.labels = self.source.classes, self.source.labels
         self.transform = Transform(transform, in_chans)
@@ -75,6 +81,9 @@ class ImageDataset(Dataset[Any]):
         self.repeats = repeats
         self.skip_unreadable = skip_unreadable
         self.kept: dict[int, ArrayImage] | None = {} if in_memory else None
+        self.bits = depth_of(self.source) if bits is None else bits
+        if self.bits and bits is None:
+            tell_depth(data, self.bits)
 
     def only(self, indices: NDArray[np.int64]) -> "ImageDataset":
         """The images `indices` of this set, with the same classes."""
@@ -123,14 +132,24 @@ class ImageDataset(Dataset[Any]):
             Unreadable: if it cannot be read.
         """
         if self.kept is None:
-            return open_image(
-                read_stored(self.source, index), self.in_chans, self.source.name(index)
-            )
+            return self.opened(index)
         if index not in self.kept:
-            name = self.source.name(index)
-            pixels = open_image(read_stored(self.source, index), self.in_chans, name).pixels()
-            self.kept[index] = ArrayImage(pixels, self.in_chans, name)
+            pixels = self.opened(index).pixels()
+            self.kept[index] = ArrayImage(pixels, self.in_chans, self.source.name(index))
         return self.kept[index]
+
+    def opened(self, index: int) -> Opened:
+        """The image `index` as it is stored."""
+        stored = read_stored(self.source, index)
+        return open_image(stored, self.in_chans, self.source.name(index), self.bits)
+
+
+def tell_depth(data: str, bits: int) -> None:
+    """Say how the pixels of images with 16 bits a channel are scaled."""
+    say(
+        f"{data}: images with 16 bits a channel use {bits} of them: pixels from 0 to "
+        f"{(1 << bits) - 1} are scaled to 0 to 255 (set `bits` of the data set if that is wrong)"
+    )
 
 
 def more_seeds(seed: int, count: int) -> list[int]:

@@ -15,7 +15,9 @@ from PIL import Image
 from mae_core.data.cache import atomic_folder, locked
 from mae_core.data.crops import Box, Crop, cut
 from mae_core.data.decode import Pixels, Size, Unreadable, open_image
+from mae_core.data.depth import depth_of
 from mae_core.data.each import Progress, each_image, read_stored
+from mae_core.data.images import tell_depth
 from mae_core.data.sources import NO_LABEL, Source, open_source
 from mae_core.data.sources.base import labels_by_name
 from mae_core.errors import UserError
@@ -88,7 +90,10 @@ def pack(
     with locked(out):
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise UserError(f"{out} is there already: delete it or name another folder")
-        encode = partial(small, short_side=short_side, quality=quality)
+        bits = depth_of(source)
+        if bits:
+            tell_depth(data, bits)
+        encode = partial(small, short_side=short_side, quality=quality, bits=bits)
         files = each_image(source, encode, workers, progress)
         with atomic_folder(out) as folder:
             packed = write_shards(folder, source, files, shard_mb * 10**6)
@@ -97,11 +102,13 @@ def pack(
     return packed
 
 
-def small(source: Source, index: int, short_side: int, quality: int) -> File:
+def small(
+    source: Source, index: int, short_side: int, quality: int, bits: int | None = None
+) -> File:
     """The image as it is to be stored."""
     try:
         data = read_stored(source, index)
-        opened = open_image(data, 3, source.name(index))
+        opened = open_image(data, 3, source.name(index), bits)
         pixels = opened.pixels()
     except Unreadable as error:
         return File(reason=str(error))

@@ -2,14 +2,20 @@
 
 import hashlib
 import os
+from collections.abc import Sequence
 from functools import lru_cache
+from glob import escape as glob_escape
+from glob import glob
 from pathlib import Path
 
-from mae_core.errors import UserError
+from mae_core.errors import UserError, check_name
+from mae_core.notices import say
 
+LOCK = ".lock"  # of a work dir and of a stage's folder in it
+MLFLOW, MLFLOWS = "mlflow.db", ("mlartifacts", "mlruns")  # its database, and the folders beside it
 DEMO = "demo"  # first part of a data folder's name
 DATA = "MAE_BENCH_DATA"  # variable with the folder that relative paths are below; the current one
-CONTENT_LIMIT = 1 << 30  # bytes; the digest of more covers names and sizes only
+CONTENT_LIMIT = 1 << 30  # bytes; of more the digest covers names, sizes and times of change
 
 
 def resolve_root(root: str) -> Path:
@@ -18,7 +24,7 @@ def resolve_root(root: str) -> Path:
     Raises:
         UserError: if it does not exist, with the nearest existing parent.
     """
-    path = _meant(root)
+    path = meant(root)
     if not path.is_dir():
         raise _missing(path, "data folder")
     return path.resolve()
@@ -26,7 +32,7 @@ def resolve_root(root: str) -> Path:
 
 def resolve_path(data: str) -> Path:
     """The folder or file that `data` means, as :func:`resolve_root`."""
-    path = _meant(data)
+    path = meant(data)
     if not path.exists():
         raise _missing(path, "data")
     return path.resolve()
@@ -36,31 +42,48 @@ def resolve_path(data: str) -> Path:
 def path_digest(path: Path) -> str:
     """SHA-256 over the names and sizes of a file, or of all files below a folder.
 
-    It also covers the content up to 1 GiB in all.
+    It also covers the content up to 1 GiB in all, and of more the times of the last change.
+
+    Raises:
+        UserError: if a file cannot be read, or as :func:`files_below`.
     """
     top = path if path.is_dir() else path.parent
     names = [path.name] if path != top else sorted(files_below(path))
     names = [name for name in names if os.path.isfile(top / name)]
-    sizes = [os.path.getsize(top / name) for name in names]
-    whole = sum(sizes) <= CONTENT_LIMIT
+    states = [os.stat(top / name) for name in names]
+    whole = sum(state.st_size for state in states) <= CONTENT_LIMIT
     digest = hashlib.sha256()
-    for name, size in zip(names, sizes, strict=True):
-        digest.update(os.fsencode(f"{name}\0{size}\0"))
+    for name, state in zip(names, states, strict=True):
+        changed = "" if whole else f"{state.st_mtime_ns}\0"
+        digest.update(os.fsencode(f"{name}\0{state.st_size}\0{changed}"))
         if whole:
-            digest.update((top / name).read_bytes())
+            digest.update(_content(top / name))
     return digest.hexdigest()
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def files_below(root: Path) -> list[str]:
     """Paths relative to `root` of all that is no folder below; links to folders are followed.
+
+    What a benchmark wrote below `root`, pictures among it, is left out, and that is said.
 
     Raises:
         UserError: if a folder cannot be listed, or a link leads back to one above it.
     """
     found: list[str] = []
     for place, folders, files in os.walk(root, followlinks=True, onerror=_cannot_list):
+        if place != str(root) and is_written_by_us(place, folders, files):
+            say(f"{place} is left out of the data in {root}: it is what mae-bench writes")
+            folders.clear()
+            continue
         prefix = place[len(f"{root}/") :] + "/" if place != str(root) else ""
-        found.extend(prefix + file for file in files)
+        found.extend(prefix + file for file in files if not file.startswith(MLFLOW))
         for folder in folders:
             link = f"{place}/{folder}"
             if os.path.islink(link) and Path(place).resolve().is_relative_to(Path(link).resolve()):
@@ -68,17 +91,43 @@ def files_below(root: Path) -> list[str]:
     return found
 
 
+def is_written_by_us(place: str, folders: Sequence[str], files: Sequence[str]) -> bool:
+    """Whether a folder is a work dir of ours, or holds MLflow's database and pictures.
+
+    A work dir has a lock from its first moment, or folders of stages that have one each.
+    """
+    parent, name = os.path.split(place)
+    if MLFLOW in files or (name in MLFLOWS and os.path.exists(f"{parent}/{MLFLOW}")):
+        return True
+    if LOCK in files and all(map(_of_work_dir, (*folders, *files))):
+        return True
+    if "stages" not in folders:
+        return False
+    stages = glob(f"{glob_escape(place)}/stages/*/")
+    return any(os.path.exists(f"{stage}{name}") for stage in stages for name in (LOCK, "job.json"))
+
+
+def _of_work_dir(name: str) -> bool:
+    return name in (LOCK, "report", "benchmark.json") or name.startswith(("stages", ".trial-"))
+
+
 def _cannot_list(error: OSError) -> None:
     raise UserError(f"{error.filename} cannot be listed: {error.strerror}") from error
 
 
-def _meant(data: str) -> Path:
+def meant(data: str) -> Path:
+    """The path that `data` means, there or not; '~' is the home folder.
+
+    Raises:
+        UserError: if it is no UTF-8.
+    """
+    check_name(data)
     first, _, rest = data.partition("/")
     if first == DEMO:
         from mae_core.data.demo import prepare_demo  # here, as few need what draws it
 
         return prepare_demo() / rest
-    return Path(os.environ.get(DATA, ""), Path(data).expanduser())
+    return Path(os.environ.get(DATA, "")).expanduser() / Path(data).expanduser()
 
 
 def _missing(path: Path, what: str) -> UserError:

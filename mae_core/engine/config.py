@@ -53,7 +53,7 @@ def load_config(name: str, folder: str = "", overrides: Iterable[str] = ()) -> C
 def find_config(name: str, folder: str = "") -> Path:
     """The file that `name` means. Raises UserError with the nearest choice."""
     root = CONFIG_ROOT / folder
-    for path in (Path(name), root / name, root / f"{name}.py"):
+    for path in (Path(name).expanduser(), root / name, root / f"{name}.py"):
         if path.is_file() and path.suffix == ".py":
             return path.resolve()
     choices = [str(p.relative_to(root).with_suffix("")) for p in root.rglob("[!_]*.py")]

@@ -10,6 +10,7 @@ from mae_core.errors import UserError
 from mae_core.stage import Reporter
 
 LIST = "unreadable.txt"
+LINES = "surrogateescape"  # names of files may be any bytes
 
 
 class UnreadableHook(Hook):
@@ -30,7 +31,8 @@ class UnreadableHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Go on with the list of a stopped run."""
         self.path = Path(runner.work_dir) / LIST
-        self.names = set(self.path.read_text().splitlines()) if self.path.exists() else set()
+        known = self.path.read_text(errors=LINES) if self.path.exists() else ""
+        self.names = set(known.split("\n")) - {""}
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
@@ -62,6 +64,6 @@ class UnreadableHook(Hook):
     def _note(self, name: str) -> None:
         if name not in self.names:
             self.names.add(name)
-            with self.path.open("a") as stream:
+            with self.path.open("a", errors=LINES) as stream:
                 stream.write(f"{name}\n")
             self.reporter.note(f"{name} cannot be read and is skipped")

@@ -61,7 +61,7 @@ def mae_sweep(
         given = overrides or []
         plan = check_task(sweep, given)
         command = command_line("sweep", sweep, overrides=given, devices=devices)
-        folder = Path(work_dir or f"runs/{plan.name}").absolute()
+        folder = Path(work_dir or f"runs/{plan.name}").expanduser().absolute()
         check_writable(folder)
         with alone(folder):
             return run_sweep(

@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mlflow.exceptions import MlflowException
+from mmengine.config import Config
 
-from mae_core.errors import UserError
+from mae_core.errors import UserError, check_name
 from pipelines import last_net, stages
 from pipelines.last_net import check_writable, checking, disk_fault, write_details
 from pipelines.launch import BenchmarkFailed, StageFailed, StageInterrupted
-from pipelines.outcome import check_text, outcome
+from pipelines.outcome import outcome
 from pipelines.stages import check_stage
 
 
@@ -95,7 +96,7 @@ def test_whatever_a_check_raises_names_the_step_and_the_file(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stages.importlib, "import_module", lambda _: SimpleNamespace(check=check))
         with pytest.raises(UserError, match=r"the check of knn in mine\.py") as error:
-            check_stage("knn", SimpleNamespace(filename="mine.py"), "random")
+            check_stage("knn", Config({}, cfg_text="-", filename="mine.py"), "random")
     assert kind.__name__ in str(error.value) and "\n" not in str(error.value)
 
 
@@ -127,7 +128,7 @@ def test_a_name_that_is_no_utf8_is_one_message(name: bytes, tmp_path: Path) -> N
 
 @given(st.text())
 def test_any_text_is_taken(text: str) -> None:
-    check_text(text)
+    check_name(text)
 
 
 def test_what_a_terminal_cannot_encode_is_shown_in_another_way() -> None:

@@ -2,7 +2,8 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mae_core.errors import UserError
+from mae_core.notices import counted, printable, say
 
 NO_LABEL = -1
 MAX_CLASSES = 1 << 20  # a larger number is no class but something else, an id or a hash
@@ -55,13 +57,18 @@ class Source(Protocol):
 
 def is_image(name: str) -> bool:
     """Whether the path `name` has the suffix of an image, and no hidden part."""
-    hidden = name.startswith(".") or "/." in name
-    return not hidden and os.path.splitext(name)[1].lower() in SUFFIXES
+    return not is_hidden(name) and os.path.splitext(name)[1].lower() in SUFFIXES
 
 
-def no_images(path: Path) -> UserError:
-    """The error of a place that should hold images."""
-    return UserError(f"{path} holds no images; known are {' '.join(SUFFIXES)}")
+def is_hidden(name: str) -> bool:
+    """Whether a part of the path `name` begins with a dot."""
+    return name.startswith(".") or "/." in name
+
+
+def no_images(path: Path, others: Mapping[str, int]) -> UserError:
+    """The error of a place that should hold images, and holds `others`, see :func:`left_out`."""
+    found = f"; it holds {counted(others)}" if others else ""
+    return UserError(f"{path} holds no images; known are {' '.join(SUFFIXES)}{found}")
 
 
 def natural(name: str) -> tuple[list[str | int], str]:
@@ -79,8 +86,38 @@ def packed(names: Sequence[str]) -> NDArray[np.bytes_]:
 
 
 def labels_by_folder(names: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
-    """Classes and labels (N,) of paths: the folder an image lies in, none at the top."""
-    return labels_by_name([os.path.basename(os.path.dirname(name)) for name in names])
+    """Classes and labels (N,) of paths: the folder an image lies in, none at the top.
+
+    A class is named by its folder, or by the folder's path where two folders have one name:
+    `cat/2019` and `dog/2019` are no class '2019'.
+    """
+    folders = [os.path.dirname(name) for name in names]
+    short = {folder: os.path.basename(folder) for folder in folders}
+    if len(set(short.values())) < len(short):
+        short = {folder: folder for folder in folders}
+    named = {folder: printable(name) for folder, name in short.items()}
+    return labels_by_name([named[folder] for folder in folders])
+
+
+def same_names(classes: Sequence[str]) -> list[str]:
+    """The classes that are named by their paths since another has the same folder name."""
+    counts = Counter(os.path.basename(name) for name in classes)
+    return [name for name in classes if "/" in name and counts[os.path.basename(name)] > 1]
+
+
+def left_out(names: Iterable[str]) -> dict[str, int]:
+    """How many files there are of each kind that is no image's, hidden ones aside."""
+    counts: Counter[str] = Counter()
+    for name in names:
+        if not is_image(name) and not is_hidden(name):
+            counts[os.path.splitext(name)[1].lower() or "without suffix"] += 1
+    return dict(counts)
+
+
+def tell_left_out(counts: Mapping[str, int], of: object) -> None:
+    """Say what is in a place and is not taken, if there is anything."""
+    if counts:
+        say(f"{of}: left out, as they are no images of a kind that is read: {counted(counts)}")
 
 
 def labels_by_name(values: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
-from mae_core.data.roots import path_digest, resolve_path
+from mae_core.data.roots import meant, path_digest, resolve_path
 from mae_core.data.sources.arrays import ArraySource
-from mae_core.data.sources.base import Source, is_image, natural
+from mae_core.data.sources.base import Source, is_image, left_out, natural, tell_left_out
 from mae_core.data.sources.folder import FolderSource
 from mae_core.data.sources.select import Selection, balanced, listed, share
 from mae_core.data.sources.tar import TarSource
@@ -49,7 +49,7 @@ def open_source(
     """
     source, place = _open(data)
     if names_in is not None:
-        source = Selection(source, listed(source, place, Path(names_in).expanduser()))
+        source = Selection(source, listed(source, place, meant(names_in)))
     if part is not None:
         source = Selection(source, share(len(source), part, seed))
     if per_class is not None:
@@ -134,6 +134,7 @@ def _open_folder(path: Path) -> Source:
             f"{path} holds {shards[0].name} beside {min(others, default=shards[-1].name)}: name "
             "one file, or a folder that holds the shards of one split and nothing else"
         )
+    tell_left_out(left_out(n for n in names if not n.endswith(SHARDS)), path)
     return _open_shards(shards)
 
 

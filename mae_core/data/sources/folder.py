@@ -3,23 +3,36 @@
 import os
 from pathlib import Path
 
+from mae_core.data.decode import read_regular
 from mae_core.data.roots import files_below
-from mae_core.data.sources.base import is_image, labels_by_folder, natural, no_images, packed
+from mae_core.data.sources.base import (
+    is_image,
+    labels_by_folder,
+    left_out,
+    natural,
+    no_images,
+    packed,
+    tell_left_out,
+)
 
 
 class FolderSource:
     """The image files below a folder, in natural order of their paths.
 
-    The class of an image is the name of the folder that it lies in. Images at the top have none.
+    The class of an image is the folder that it lies in, see :func:`labels_by_folder`. Images at the
+    top have none. Files of other kinds are left out, and that is said.
 
     Raises:
         UserError: if there are no images, or as :func:`files_below`.
     """
 
     def __init__(self, root: Path) -> None:
-        names = sorted(filter(is_image, files_below(root)), key=natural)
+        files = files_below(root)
+        names = sorted(filter(is_image, files), key=natural)
+        others = left_out(files)
         if not names:
-            raise no_images(root)
+            raise no_images(root, others)
+        tell_left_out(others, root)
         self.root = root
         self.names = packed(names)
         self.classes, self.labels = labels_by_folder(names)
@@ -33,5 +46,4 @@ class FolderSource:
 
     def read(self, index: int) -> bytes:
         """The file's content."""
-        with open(self.name(index), "rb") as file:
-            return file.read()
+        return read_regular(self.name(index))

@@ -14,9 +14,11 @@ import pyarrow.parquet as pq
 from datasets import ClassLabel, Dataset, DatasetDict, Image, Value
 from datasets.exceptions import DatasetsError
 from huggingface_hub import HfApi, is_offline_mode
+from huggingface_hub.constants import HF_HUB_CACHE
 from huggingface_hub.errors import HTTPError
 from numpy.typing import NDArray
 
+from mae_core.data.decode import Unreadable, read_regular
 from mae_core.data.sources.base import NO_LABEL, labels_by_name, labels_by_number
 from mae_core.errors import UserError
 
@@ -33,12 +35,16 @@ class TableSource:
     Args:
         table: the rows.
         rows: number of rows by what holds them, a file or a data set, in order.
+        folders: that files which rows name may lie in.
 
     Raises:
         UserError: if there are no rows, or not exactly one column can be the images.
     """
 
-    def __init__(self, table: Dataset, rows: Mapping[str, int]) -> None:
+    def __init__(
+        self, table: Dataset, rows: Mapping[str, int], folders: Sequence[str | Path] = ()
+    ) -> None:
+        self.folders = [Path(folder).resolve() for folder in folders]
         self.places = list(rows)
         self.starts = np.cumsum([0, *rows.values()])
         if not len(table):
@@ -62,8 +68,28 @@ class TableSource:
         (image,) = self.images[int(index)].values()
         if isinstance(image, Mapping):
             content, path = image["bytes"], image.get("path")
-            image = Path(path).read_bytes() if content is None and path else content
+            image = self._file(path, index) if content is None and path else content
         return image or b""
+
+    def _file(self, path: object, index: int) -> bytes:
+        """The file that a row names in place of its content.
+
+        Raises:
+            Unreadable: unless it is a regular file below a folder of the table's: whoever made a
+                table says what is read here.
+        """
+        try:
+            places = [Path(folder, str(path)).resolve() for folder in self.folders]
+            below = zip(self.folders, places, strict=True)
+            inside = [place for folder, place in below if place.is_relative_to(folder)]
+            found = [place for place in inside if place.is_file()]
+            if not found:
+                where = " or ".join(map(str, self.folders)) or "it, as it has no folder"
+                raise OSError(0, f"{path} is no file below {where}")
+            return read_regular(found[0])
+        except (OSError, ValueError, RuntimeError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise Unreadable.of(self.name(index), reason) from error
 
 
 def parquet_source(files: Sequence[Path]) -> TableSource:
@@ -84,7 +110,7 @@ def parquet_source(files: Sequence[Path]) -> TableSource:
             f"{place} cannot be read as one parquet table ({_cause(error)}): make a damaged file "
             "anew, and give all files the same columns"
         ) from error
-    return TableSource(table, rows)
+    return TableSource(table, rows, sorted({file.parent for file in files}))
 
 
 def hugging_face_source(data: str) -> TableSource:
@@ -94,7 +120,7 @@ def hugging_face_source(data: str) -> TableSource:
         UserError: if it cannot be loaded, or as :class:`TableSource`.
     """
     table = _hugging_face(data)
-    return TableSource(table, {data: len(table)})
+    return TableSource(table, {data: len(table)}, _folders(data))
 
 
 def hugging_face_digest(data: str) -> str:
@@ -134,6 +160,14 @@ def _hugging_face(data: str) -> Dataset:
         raise UserError(
             f"{data} cannot be loaded ({_cause(error)}): expected hf:<name or folder>[:<split>]"
         ) from error
+
+
+def _folders(data: str) -> list[str | Path]:
+    """Where the files of a data set may lie: its own folder, or for the Hub's what it unpacked."""
+    folder = Path(data.removeprefix("hf:").partition(":")[0]).expanduser()
+    if folder.is_dir():
+        return [folder]
+    return [datasets.config.HF_DATASETS_CACHE, HF_HUB_CACHE]
 
 
 def _saved(folder: Path, split: str) -> Dataset:

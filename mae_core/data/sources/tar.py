@@ -1,6 +1,7 @@
 """Images inside uncompressed tar files, read in place."""
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -16,8 +17,9 @@ from mae_core.data.sources.base import (
     labels_by_number,
     natural,
     no_images,
+    tell_left_out,
 )
-from mae_core.data.sources.tar_index import tar_index
+from mae_core.data.sources.tar_index import TarIndex, tar_index
 
 OPEN_FILES = 256  # of one process; systems allow 1,024 and more
 
@@ -38,8 +40,11 @@ class TarSource:
     def __init__(self, shards: Sequence[Path]) -> None:
         indices = [tar_index(shard) for shard in shards]
         names = [os.fsdecode(name) for index in indices for name in index.names]
+        place = shards[0] if len(shards) == 1 else shards[0].parent
+        others = _others(indices)
         if not names:
-            raise no_images(shards[0] if len(shards) == 1 else shards[0].parent)
+            raise no_images(place, others)
+        tell_left_out(others, place)
         order = np.array(sorted(range(len(names)), key=lambda i: natural(names[i])))
         self.files = [str(shard) for shard in shards]
         self.names = np.concatenate([index.names for index in indices])[order]
@@ -70,6 +75,15 @@ class TarSource:
 def _opened(path: str) -> BinaryIO:
     """The file, kept open in this process; `os.pread` needs no position, so forks may share it."""
     return open(path, "rb", buffering=0)
+
+
+def _others(indices: Sequence[TarIndex]) -> dict[str, int]:
+    """How many members of each kind that is no image's all tar files have."""
+    counts: Counter[str] = Counter()
+    for index in indices:
+        for kind, count in zip(index.others, index.counts.tolist(), strict=True):
+            counts[os.fsdecode(kind)] += count
+    return dict(counts)
 
 
 def _stated(texts: NDArray[np.bytes_], of: str) -> tuple[list[str], NDArray[np.int64]]:

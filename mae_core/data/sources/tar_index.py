@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mae_core.data.cache import cache_root
-from mae_core.data.sources.base import SUFFIXES, is_image, packed
+from mae_core.data.sources.base import SUFFIXES, is_image, left_out, packed
 from mae_core.errors import UserError
 
 LABEL = ".cls"  # WebDataset's suffix of a member with a class, as number or name
@@ -26,11 +26,15 @@ class TarIndex(NamedTuple):
         names: (N,) of bytes, the members' paths.
         places: (N, 2) int64, offset and size of the content.
         classes: (N,) of bytes, the text of each image's `<key>.cls`, or empty.
+        others: (K,) of bytes, kinds of the members that are no images, `.cls` aside.
+        counts: (K,) int64, how many members each of them has.
     """
 
     names: NDArray[np.bytes_]
     places: NDArray[np.int64]
     classes: NDArray[np.bytes_]
+    others: NDArray[np.bytes_]
+    counts: NDArray[np.int64]
 
 
 def tar_index(shard: Path) -> TarIndex:
@@ -54,10 +58,13 @@ def _build(shard: Path) -> TarIndex:
         _check_end(tar)
         texts = {_key(name): _text(tar, m) for name, m in found if name.endswith(LABEL)}
     images = [(name, m) for name, m in found if is_image(name)]
+    others = left_out(name for name, _ in found if not name.endswith(LABEL))
     return TarIndex(
         packed([name for name, _ in images]),
         np.array([(m.offset_data, m.size) for _, m in images], dtype=np.int64).reshape(-1, 2),
         packed([texts.get(_key(name), "") if texts else "" for name, _ in images]),
+        packed(list(others)),
+        np.array(list(others.values()), dtype=np.int64),
     )
 
 
@@ -95,7 +102,7 @@ def _kept(shard: Path) -> Path:
 def _load(kept: Path) -> TarIndex | None:
     try:
         with np.load(kept, allow_pickle=False) as file:
-            return TarIndex(file["names"], file["places"], file["classes"])
+            return TarIndex(*(file[name] for name in TarIndex._fields))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
 

@@ -1,0 +1,129 @@
+"""Whether the keys of a stage's config agree with each other; reads no data and builds no model."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from mmengine.config import Config
+
+from mae_core.data.transform import output_size
+from mae_core.errors import UserError
+from mae_core.models import create_encoder
+
+DENSE = ("detect", "segment")  # see images of any size, in colours
+LEAST = {
+    "max_epochs": 1,
+    "max_iters": 1,
+    "val_interval": 1,
+    "batch_size": 1,
+    "num_workers": 0,
+    "updates": 1,
+    "epochs": 1,
+    "effective_batch": 1,
+    "report_interval": 1,
+    "k": 1,
+}  # of a number under this key, wherever it stands
+
+
+def check_keys(config: Config) -> None:
+    """Raise UserError, with all faults, if keys contradict each other or say to do nothing.
+
+    Channels of encoder, images and `pixels` must be as many, images as large as the encoder takes
+    them, and epochs and batches more than none.
+
+    Args:
+        config: of a stage; with a section `scratch` also what that makes of it.
+    """
+    found = [*faults(config.to_dict())]
+    if "scratch" in config:
+        merged = Config(config.to_dict())
+        merged.merge_from_dict(config.scratch.to_dict())
+        found += faults(merged.to_dict())
+    if found:
+        raise UserError("; ".join(dict.fromkeys(found)))
+
+
+def faults(config: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong, one sentence each."""
+    yield from amounts(config)
+    if "encoder" not in config:
+        return
+    encoder = sizes_of(config["encoder"])
+    yield from pixel_faults(config, encoder["in_chans"])
+    for key, images in image_sets(config):
+        yield from image_faults(key, images, encoder)
+
+
+def sizes_of(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The sizes of an encoder with these fields. Raises UserError if none can be built."""
+    try:
+        with torch.device("meta"):
+            return create_encoder(**fields).config
+    except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
+        raise UserError(f"encoder={dict(fields)} cannot be built: {error}") from error
+
+
+def amounts(node: Any, path: str = "") -> Iterator[str]:
+    """Faults of the numbers in :data:`LEAST`, at any depth."""
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            place = f"{path}.{key}" if path else str(key)
+            counts = isinstance(value, int | float) and not isinstance(value, bool)
+            if key in LEAST and counts and not (value >= LEAST[key] and float(value).is_integer()):
+                yield f"{place}={value}: expected a whole number of at least {LEAST[key]}"
+            yield from amounts(value, place)
+    elif isinstance(node, list | tuple):
+        for number, value in enumerate(node):
+            yield from amounts(value, f"{path}.{number}")
+
+
+def pixel_faults(config: Mapping[str, Any], channels: int) -> Iterator[str]:
+    """Faults of `pixels`, the mean and deviation of each channel."""
+    if config.get("stage") in DENSE and channels != 3:
+        yield f"encoder.in_chans={channels}: {config['stage']} reads images in colour, expected 3"
+    for key, values in (config.get("pixels") or {}).items():
+        if key not in ("mean", "std") or not isinstance(values, Sequence):
+            continue
+        if len(values) != channels:
+            yield (
+                f"pixels.{key} has {len(values)} numbers, encoder.in_chans={channels}: expected "
+                "one for each channel"
+            )
+        numbers = [value for value in values if isinstance(value, int | float)]
+        if len(numbers) < len(values) or (key == "std" and not all(n > 0 for n in numbers)):
+            above = " above 0" if key == "std" else ""
+            yield f"pixels.{key}={list(values)}: expected numbers{above}"
+
+
+def image_sets(node: Any, path: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The places and fields of all sets of images, at any depth.
+
+    They are `ImageDataset`'s arguments, or in `evaluate` a transform for all sets.
+    """
+    if isinstance(node, Mapping):
+        if ("data" in node or "sets" in node) and isinstance(node.get("transform"), Mapping):
+            yield path, node
+        for key, value in node.items():
+            yield from image_sets(value, f"{path}.{key}" if path else str(key))
+    elif isinstance(node, list | tuple):
+        for number, value in enumerate(node):
+            yield from image_sets(value, f"{path}.{number}")
+
+
+def image_faults(key: str, images: Mapping[str, Any], encoder: Mapping[str, Any]) -> Iterator[str]:
+    """Faults of a set of images under `key` beside an encoder's sizes."""
+    channels, wanted = images.get("in_chans", 3), encoder["in_chans"]
+    where = f"{key}." if key else ""
+    if "data" in images and channels != wanted:
+        yield f"{where}in_chans={channels}, encoder.in_chans={wanted}: give both the same"
+    size, taken = output_size(images["transform"]), tuple(encoder["img_size"])
+    if size != taken:
+        yield (
+            f"{where}transform.input_size={shown(size)}, encoder.img_size={shown(taken)}: "
+            "give both the same"
+        )
+
+
+def shown(size: tuple[int, ...]) -> str:
+    """A side, or height and width."""
+    return str(size[0]) if len(set(size)) == 1 else str(size)
