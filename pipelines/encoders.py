@@ -6,8 +6,8 @@ from pathlib import Path
 from mae_core import published
 from mae_core.data.cache import atomic_folder, cache_root, locked
 from mae_core.errors import UserError
+from pipelines.stages import MODELS, RUNS
 
-RUNS, MODELS = "runs:/", "models:/"
 RUN_ID = re.compile(r"[0-9A-Za-z][\w-]*", re.ASCII)  # is part of a folder's name
 
 

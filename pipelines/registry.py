@@ -10,7 +10,7 @@ from mlflow.protos.databricks_pb2 import (
 )
 
 from mae_core.errors import UserError
-from pipelines.encoders import MODELS
+from pipelines.stages import MODELS
 from pipelines.tracking import CHECKPOINT, Tracker
 
 MODEL = "mae-encoder"

@@ -12,8 +12,8 @@ from mmengine.config import Config
 
 from mae_core.engine.config import apply_overrides
 from mae_core.errors import UserError
-from pipelines.encoders import RUNS
 from pipelines.folder import CONFIG
+from pipelines.stages import RUNS
 
 OURS = ("mae_core", "downstream")  # packages that a config may import
 SCOPES = ("mmengine", "mmdet", "mmseg", "mmcv")  # of registries

@@ -36,6 +36,7 @@ CHECKS = {  # where the stage's own module imports more than a check needs
 PARALLEL = ("pretrain", "supervise", "finetune", "detect", "segment")  # several devices share them
 FROM_SCRATCH = ("finetune", "partial-finetune", "low-shot")  # those that take 'supervised'
 NO_FILE = ("random", "supervised")  # encoders that begin with random weights
+RUNS, MODELS = "runs:/", "models:/"  # begin the names of what MLflow keeps
 MAKE_ENCODERS = ("pretrain", "supervise")
 TASKS = tuple(name for name in STAGES if name not in MAKE_ENCODERS)
 STAGE_OF = {"fine-tune": "finetune"}  # a task of the report whose stage has another name
