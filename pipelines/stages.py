@@ -1,6 +1,8 @@
 """The stages by name, and what is to be known of each."""
 
 import importlib
+import logging
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +12,8 @@ from mae_core.stage import Reporter, StageResult
 
 if TYPE_CHECKING:
     from mmengine.config import Config
+
+log = logging.getLogger(__name__)
 
 StageFunction = Callable[["Config", str, Path, Reporter], StageResult]
 
@@ -66,4 +70,22 @@ def check_stage(stage: str, config: "Config", encoder: str) -> None:
         config: of the stage.
         encoder: as the stage takes it; 'random' stands in for one that is not there yet.
     """
-    importlib.import_module(CHECKS.get(stage, STAGES[stage])).check(config, encoder)
+    check = importlib.import_module(CHECKS.get(stage, STAGES[stage])).check
+    try:
+        check(config, encoder)
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:  # a value of a kind or size that no check thought of
+        log.debug("the check of %s", stage, exc_info=True)
+        raise UserError(
+            f"{stage} cannot run with {config.filename or 'this config'} as it is: "
+            f"{type(error).__name__}: {str(error)[:500]} (in {where(error)}). Look at the keys "
+            "that you changed"
+        ) from error
+
+
+def where(error: BaseException) -> str:
+    """The innermost place in our code that an error came through: 'knn.py, line 30, check'."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if "site-packages" not in frame.filename] or frames
+    return f"{Path(ours[-1].filename).name}, line {ours[-1].lineno}, {ours[-1].name}"
