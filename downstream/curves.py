@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from matplotlib.figure import Figure
-
+from mae_core.plots import new_figure, save_figure
 from mae_core.stage import Metric
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
@@ -31,7 +30,7 @@ def draw_curves(
         amount: label of the horizontal axis.
         log: whether amounts grow by factors.
     """
-    figure = Figure(figsize=(5.6, 3.6), layout="constrained")
+    figure = new_figure(5.6, 3.6)
     axis = figure.subplots()
     for (name, points), colour in zip(curves.items(), COLOURS, strict=False):
         axis.errorbar(
@@ -54,4 +53,4 @@ def draw_curves(
     axis.grid(axis="y", alpha=0.3)
     if len(curves) > 1:
         figure.legend(loc="outside right upper", frameon=False)
-    figure.savefig(path, dpi=150)
+    save_figure(figure, path, dpi=150)

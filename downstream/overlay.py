@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from mae_core.data.decode import open_file
+from mae_core.plots import new_figure, save_figure
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart, and further tones.
 PALETTE = np.array(
@@ -39,7 +40,7 @@ def read_image(path: str | Path) -> np.ndarray:
 
 def figure_grid(rows: Sequence[str], columns: int, cell: float = 2.1) -> tuple[Figure, Any]:
     """A figure and its axes (len(rows), columns) without ticks, the rows labelled."""
-    figure = Figure(figsize=(cell * columns, cell * len(rows) + 0.4), layout="constrained")
+    figure = new_figure(cell * columns, cell * len(rows) + 0.4)
     axes = figure.subplots(len(rows), columns, squeeze=False)
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])
@@ -57,4 +58,4 @@ def legend(figure: Figure, labels: Mapping[str, int]) -> None:
 
 def save(figure: Figure, path: Path) -> None:
     """Write the figure as PNG."""
-    figure.savefig(path, dpi=110)
+    save_figure(figure, path, dpi=110)

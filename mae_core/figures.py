@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from matplotlib.figure import Figure
 
 from mae_core.engine.preprocess import Normalize
 from mae_core.mae import MAE
 from mae_core.patches import unpatchify
+from mae_core.plots import new_figure, save_figure
 
 MASK_GREY = 0.55
 COLUMNS = 8  # images side by side; further ones follow below
@@ -85,9 +85,7 @@ def _save_grid(rows: dict[str, torch.Tensor], path: Path) -> None:
     columns = min(count, COLUMNS)
     bands = -(-count // columns)
     inches = [INCHES * side / min(height, width) for side in (width, height)]
-    figure = Figure(
-        figsize=(columns * inches[0] + 1.2, bands * len(rows) * inches[1]), layout="constrained"
-    )
+    figure = new_figure(columns * inches[0] + 1.2, bands * len(rows) * inches[1])
     axes = figure.subplots(bands * len(rows), columns, squeeze=False)
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])
@@ -101,4 +99,4 @@ def _save_grid(rows: dict[str, torch.Tensor], path: Path) -> None:
             if column == 0:
                 label = name.replace(": ", "\n")
                 axis.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=9)
-    figure.savefig(path, dpi=120)
+    save_figure(figure, path, dpi=120)

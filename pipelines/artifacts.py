@@ -3,6 +3,9 @@
 The checksums are tags of the run: they lie in the database, the files perhaps in an object store.
 """
 
+import hashlib
+import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +20,8 @@ from requests.exceptions import RequestException
 from mae_core.errors import UserError
 from mae_core.files import digest
 
+TAG = 250  # characters of a tag's key
+PLAIN = re.compile(r"[0-9A-Za-z_./ -]*")  # what MLflow takes in one, everywhere
 SHA256 = "sha256/"  # begins the tag of a file, whose value is '<hexadecimal digest> <bytes>'
 
 
@@ -36,11 +41,11 @@ def send(client: MlflowClient, run_id: str, path: Path, folder: str = "") -> Non
         UserError: if the store needs a package that is not installed.
     """
     name, found = f"{folder}/{path.name}".lstrip("/"), checksum(path)
-    if client.get_run(run_id).data.tags.get(SHA256 + name) == found:
+    if client.get_run(run_id).data.tags.get(tag_of(name)) == found:
         return
     with store_errors():
         client.log_artifact(run_id, str(path), folder or None)
-    client.set_tag(run_id, SHA256 + name, found)
+    client.set_tag(run_id, tag_of(name), found)
 
 
 def fetch(client: MlflowClient, run: Run, name: str, folder: Path) -> Path:
@@ -62,7 +67,7 @@ def fetch(client: MlflowClient, run: Run, name: str, folder: Path) -> Path:
             raise StoreError(f"'{name}' of the MLflow run '{run_id}': {cause}") from error
     if place.is_symlink() or not place.is_file():  # MLflow may end so without an error
         raise StoreError(f"the MLflow run '{run_id}' has no file '{name}'")
-    expected = run.data.tags.get(SHA256 + name)
+    expected = run.data.tags.get(tag_of(name))
     if expected and (found := checksum(place)) != expected:
         place.unlink()
         raise Damaged(
@@ -93,8 +98,15 @@ def remove(client: MlflowClient, run_id: str, name: str) -> None:
     run = client.get_run(run_id)
     with store_errors():
         store_of(client, run).delete_artifacts(name)
-    if SHA256 + name in run.data.tags:
-        client.delete_tag(run_id, SHA256 + name)
+    if tag_of(name) in run.data.tags:
+        client.delete_tag(run_id, tag_of(name))
+
+
+def tag_of(name: str) -> str:
+    """The key of the tag with a file's checksum: its name, hashed where MLflow would refuse it."""
+    if len(SHA256 + name) <= TAG and PLAIN.fullmatch(name):
+        return SHA256 + name
+    return SHA256 + hashlib.sha256(os.fsencode(name)).hexdigest()
 
 
 def store_of(client: MlflowClient, run: Run) -> ArtifactRepository:

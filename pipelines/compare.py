@@ -1,6 +1,6 @@
 """`mae-bench compare`: two or more benchmarks side by side."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,7 @@ from mae_core.files import write_json, write_text
 from pipelines.protocol import by_digest, cases_of, digests_of, stored_config
 from pipelines.report.collect import Benchmark, Row, collect, date_of
 from pipelines.report.names import is_share, lower_is_better, number, order, title
+from pipelines.report.render import as_markdown
 from pipelines.report.stages import code_of
 from pipelines.stages import STAGES
 from pipelines.tracking import Tracker, flatten
@@ -287,12 +288,11 @@ def table_of_config(sides: Sequence[Side], differing: Sequence[Changed]) -> Tabl
 
 def markdown(sides: Sequence[Side], found: Sequence[Line], differing: Sequence[Changed]) -> str:
     """All as Markdown."""
-    ids = [f"- {s.name}: `{s.benchmark.run_id}`, {s.date}" for s in sides]
-    rows = [cells(line) for line in found]
-    keys = [[c.stage, f"`{c.key}`", *(v or "–" for v in c.values)] for c in differing]
+    ids = [f"- {as_markdown(s.name)}: `{s.benchmark.run_id}`, {s.date}" for s in sides]
+    rows = [list(map(as_markdown, cells(line))) for line in found]
     config = ["No config key differs."]
-    if keys:
-        config = grid(["stage", "key", *(side.name for side in sides)], keys)
+    if differing:
+        config = grid(["stage", "key", *(side.name for side in sides)], map(key_cells, differing))
     parts = [
         ["# Benchmarks compared"],
         ids,
@@ -304,9 +304,18 @@ def markdown(sides: Sequence[Side], found: Sequence[Line], differing: Sequence[C
     return "\n\n".join("\n".join(part) for part in parts) + "\n"
 
 
-def grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """The lines of a Markdown table."""
-    return [
-        "| " + " | ".join(value.replace("|", "\\|") for value in row) + " |"
-        for row in (head, ["---"] * len(head), *rows)
-    ]
+def key_cells(changed: Changed) -> list[str]:
+    """A row of the table of config keys, as Markdown."""
+    values = (as_markdown(value or "–") for value in changed.values)
+    return [changed.stage, code(changed.key), *values]
+
+
+def code(text: str) -> str:
+    """A text as code in a Markdown table."""
+    return "`" + text.replace("`", "'").replace("|", "\\|") + "`"
+
+
+def grid(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """The lines of a Markdown table: its head is text, its rows are Markdown."""
+    lines = ([as_markdown(name) for name in head], ["---"] * len(head), *rows)
+    return ["| " + " | ".join(row) + " |" for row in lines]

@@ -16,7 +16,7 @@ from pipelines.encoders import resolve_encoder, run_of
 from pipelines.last_net import check_writable
 from pipelines.launch import Resources, stopping_on_error
 from pipelines.recipe import load_stage_config
-from pipelines.stages import FROM_SCRATCH, NO_FILE, PARALLEL, check_stage
+from pipelines.stages import FROM_SCRATCH, MAKE_ENCODERS, NO_FILE, PARALLEL, check_stage
 from pipelines.tracking import Tracker
 
 
@@ -80,6 +80,11 @@ def prepare(
     stage: str, config: str, encoder: str, work_dir: Path | None, overrides: Sequence[str]
 ) -> tuple[Cell, Path]:
     """The cell, checked, and the folder for everything."""
+    if stage in MAKE_ENCODERS and encoder != "random":
+        raise UserError(
+            f"{stage} begins with random weights, so --encoder {encoder} would mean nothing: leave "
+            "it out. To go on from an encoder's weights is not built in"
+        )
     settings = load_stage_config(stage, config, overrides)
     check_encoder(encoder, names_for(stage))
     folder = (work_dir or Path("runs") / Path(config).stem).expanduser().absolute()

@@ -17,7 +17,7 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from mae_core.engine.checkpoint import checkpoints
-from pipelines.artifacts import SHA256, Damaged
+from pipelines.artifacts import Damaged, tag_of
 from pipelines.events import EVENTS
 from pipelines.patience import AWAY, PATIENCE, SHORTLY
 from pipelines.tracking import Tracker
@@ -118,7 +118,7 @@ def download_state(run: Run, tracker: Tracker, folder: Path) -> bool:
     names = tracker.files(run.info.run_id, STATE)
     with tempfile.TemporaryDirectory(dir=folder) as name:
         for file in names:
-            if SHA256 + file not in run.data.tags:
+            if tag_of(file) not in run.data.tags:
                 raise MlflowException(f"'{file}' of {run.info.run_id} is not whole")
             tracker.fetch(run, file, Path(name))
         for file in names:

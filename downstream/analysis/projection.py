@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
 from downstream.overlay import PALETTE, figure_grid, save
+from mae_core.plots import new_figure
 
 Floats = NDArray[np.float32]
 MARKERS = "os^Dv"
@@ -66,7 +66,7 @@ def draw_points(
         y: labels, indices into `classes`; one label has one colour and shape up to 10.
         classes: names.
     """
-    figure = Figure(figsize=(5.2, 3.8 * len(points) + 0.6), layout="constrained")
+    figure = new_figure(5.2, 3.8 * len(points) + 0.6)
     axes = figure.subplots(len(points), squeeze=False)[:, 0]
     for axis, (name, xy) in zip(axes, points.items(), strict=True):
         axis.set_title(name, loc="left", fontweight="bold")

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
 from downstream.overlay import save
+from mae_core.plots import new_figure
 
 
 def linear_cka(x: Tensor, y: Tensor) -> float:
@@ -29,7 +29,7 @@ def layer_similarity(first: Sequence[Tensor], second: Sequence[Tensor]) -> NDArr
 def draw_similarity(path: Path, similarity: NDArray[np.float64], names: tuple[str, str]) -> None:
     """Write a PNG of (layers, layers) similarities, 0 to 1; `names` are of rows and columns."""
     rows, columns = similarity.shape
-    figure = Figure(figsize=(4.8, 4.2), layout="constrained")
+    figure = new_figure(4.8, 4.2)
     axis = figure.subplots()
     picture = axis.imshow(similarity, cmap="cividis", vmin=0, vmax=1, origin="lower")
     axis.set(ylabel=f"blocks of {names[0]}", xlabel=f"blocks of {names[1]}")

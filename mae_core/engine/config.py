@@ -10,6 +10,7 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
+from mae_core.engine.bases import read_config
 from mae_core.errors import UserError, suggest
 
 # In a checkout a link to the folder configs, in an installation the folder itself.
@@ -43,7 +44,9 @@ def load_config(name: str, folder: str = "", overrides: Iterable[str] = ()) -> C
     """
     path = find_config(name, folder)
     try:
-        config = Config.fromfile(str(path))
+        config = read_config(path, CONFIG_ROOT)
+    except UserError as error:
+        raise UserError(f"{path} cannot be read: {error}") from error
     except Exception as error:  # a config is user code: anything may come out of it
         raise UserError(f"{path} cannot be read: {type(error).__name__}: {error}") from error
     apply_overrides(config, overrides)
@@ -107,12 +110,13 @@ def _like(old: Any, text: str, override: str) -> Any:
 
 
 def fits(old: Any, new: Any) -> bool:
-    """Whether a value is of the kind of the one in its place; None, for "without", always is.
+    """Whether a value is of the kind of the one in its place; None, for "without", is of each but
+    dicts and lists.
 
     Lists are of one kind if all their entries are, dicts if the entries are that both have.
     """
     if old is None or new is None:
-        return True
+        return not isinstance(old, dict | list | tuple)
     if isinstance(old, dict) and isinstance(new, dict):
         return all(fits(old[key], value) for key, value in new.items() if key in old)
     if isinstance(old, list | tuple) and isinstance(new, list | tuple):

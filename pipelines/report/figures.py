@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from mae_core.plots import new_figure
 from pipelines.report.collect import Benchmark
 from pipelines.report.names import METHODS, amount, order
 
@@ -108,7 +109,7 @@ def set_of(name: str) -> str:
 
 
 def _axis(title: str, x: str, y: str):  # type: ignore[no-untyped-def]
-    figure = Figure(figsize=(5.6, 3.6), layout="constrained")
+    figure = new_figure(5.6, 3.6)
     axis = figure.subplots()
     axis.set_title(title, loc="left", fontweight="bold")
     axis.set(xlabel=x, ylabel=y)

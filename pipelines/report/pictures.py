@@ -1,6 +1,7 @@
 """The report's figures, those of its stages and its own, in reading order."""
 
 import base64
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -102,9 +103,22 @@ def pictures(benchmark: Benchmark) -> list[Picture]:
 
 
 def file_names(encoders: Sequence[str]) -> dict[str, str]:
-    """A name without folders for each encoder, numbered where two would be the same."""
-    stems = [Path(encoder).stem for encoder in encoders]
-    return {
-        encoder: stem if stems.count(stem) == 1 else f"{stem}-{number}"
-        for number, (encoder, stem) in enumerate(zip(encoders, stems, strict=True), start=1)
-    }
+    """A part of a file's name for each encoder, numbered where two would be the same.
+
+    It holds what MLflow takes in names and tags, whatever the encoder's file is called: PyTorch
+    Lightning's are like 'epoch=9-step=1000.ckpt'.
+    """
+    stems = [plain_name(Path(encoder).stem) for encoder in encoders]
+    lower = [stem.lower() for stem in stems]  # some disks do not tell 'A' from 'a'
+    names: dict[str, str] = {}
+    for encoder, stem in zip(encoders, stems, strict=True):
+        name, number = stem, len(names) + 1
+        while lower.count(name.lower()) > (name == stem) or name in names.values():
+            name, number = f"{stem}-{number}", number + len(encoders)
+        names[encoder] = name
+    return names
+
+
+def plain_name(text: str) -> str:
+    """Letters, digits, '.', '-' and '_' of a text, at most 80; '_' for what else is between."""
+    return re.sub(r"[^0-9A-Za-z.-]+", "_", text)[:80].strip("_.") or "encoder"

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
+from mae_core.plots import new_figure
 from pipelines.report.figures import COLOURS, lighten, png
 from pipelines.report.names import LOSS, title
 from pipelines.sweep.collect import Entry
@@ -20,8 +20,7 @@ def curves(trials: Sequence[Entry], names: Sequence[str], metrics: Sequence[str]
     Points are trials with their intervals; a line goes through the means of each value, where
     trials share values or nothing else varies.
     """
-    size = (5.0 * len(names) + 0.6, 2.7 * len(metrics) + 0.3)
-    figure = Figure(figsize=size, layout="constrained")
+    figure = new_figure(5.0 * len(names) + 0.6, 2.7 * len(metrics) + 0.3)
     grid = figure.subplots(len(metrics), len(names), squeeze=False, sharex="col", sharey="row")
     for metric, axes in zip(metrics, grid, strict=True):
         for name, axis in zip(names, axes, strict=True):
@@ -68,7 +67,7 @@ def is_number(value: Any) -> bool:
 
 def importance_bars(weights: Mapping[str, float], goal: str) -> bytes:
     """How much of the goal's variance over the trials each parameter explains."""
-    figure = Figure(figsize=(5.6, 0.9 + 0.4 * len(weights)), layout="constrained")
+    figure = new_figure(5.6, 0.9 + 0.4 * len(weights))
     axis = figure.subplots()
     names = [name.replace("_", " ") for name in weights][::-1]
     axis.barh(names, [100 * weight for weight in weights.values()][::-1], color=COLOURS[0])

@@ -109,3 +109,19 @@ def test_a_store_s_own_errors_are_mlflows_and_those_of_the_disk_stay() -> None:
         Path("nowhere").read_bytes()
     with pytest.raises(UserError, match=r"boto3.*mae-bench\[services\]"), store_errors():
         raise ModuleNotFoundError("No module named 'boto3'")
+
+
+@pytest.mark.parametrize(
+    "name", ["epoch=9-step=1000.png", "a,b.png", "a(1)+@.png", "ä.png", "a" * 245 + ".png"]
+)
+def test_a_file_of_any_name_is_sent_and_checked(
+    tracker: Tracker, run_id: str, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).write_bytes(b"content")
+    tracker.artifact(run_id, tmp_path / name, "report")
+    run = tracker.client.get_run(run_id)
+    found = tracker.fetch(run, f"report/{name}", tmp_path / "back")
+    assert found.read_bytes() == b"content"
+    (place(tracker, run_id) / "report" / name).write_bytes(b"other")
+    with pytest.raises(Damaged):
+        tracker.fetch(run, f"report/{name}", tmp_path / "back")

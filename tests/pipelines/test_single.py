@@ -1,11 +1,16 @@
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mae_core import UserError, create_encoder
 from mae_core.checkpoints import save_weights
+from mae_core.engine.config import load_config
 from pipelines.launch import Resources
+from pipelines.recipe import load_stage_config
 from pipelines.single import join_single, run_single
+from pipelines.stages import check_stage
 from pipelines.tracking import Tracker
 
 
@@ -62,3 +67,56 @@ def test_a_machine_that_does_not_fit_is_explained(
 def test_joining_needs_another_machine(configs: Path) -> None:
     with pytest.raises(UserError, match="--join needs --nodes"):
         join_single("pretrain", str(configs / "pretrain.py"), "random", None, [], Resources())
+
+
+@pytest.mark.parametrize("stage", ["pretrain", "supervise"])
+@pytest.mark.parametrize("encoder", ["supervised", "timm:vit_tiny", "encoder.pth", "runs:/1"])
+def test_a_training_from_scratch_takes_no_encoder(
+    configs: Path, tmp_path: Path, stage: str, encoder: str
+) -> None:
+    with pytest.raises(
+        UserError, match=f"{stage} begins with random weights, so --encoder {encoder}"
+    ):
+        run_single(stage, str(configs / f"{stage}.py"), encoder, tmp_path / "work", [])
+    assert not (tmp_path / "work").exists()
+
+
+@pytest.mark.parametrize("stage", ["knn", "pretrain", "finetune", "evaluate"])
+def test_missing_data_names_its_key(configs: Path, tmp_path: Path, stage: str) -> None:
+    key = {
+        "knn": "val_data.data",
+        "pretrain": "preview.data",
+        "finetune": "val_dataloader.dataset.data",
+        "evaluate": "sets.0.data",
+    }[stage]
+    for value in ("no/such", "a\0b", "x" * 5000):
+        with pytest.raises(UserError, match=key.replace(".", r"\.")):
+            run_single(
+                stage, str(configs / f"{stage}.py"), "random", tmp_path / "w", [f"{key}={value}"]
+            )
+
+
+CHECKED = ["knn", "linear-probe", "few-shot", "pretrain", "finetune", "supervise"]
+VALUES = ["0", "-1", "1e308", "9000000000000000000", "None", "[]", "''"]
+
+
+@pytest.mark.parametrize("stage", CHECKED)
+def test_a_strange_value_is_accepted_or_explained(configs: Path, stage: str) -> None:
+    path = str(configs / f"{stage}.py")
+    keys = list(keys_in(load_config(path).to_dict()))
+    accepted = 0
+    for key in keys[:: max(len(keys) // 5, 1)]:
+        for value in VALUES:
+            try:
+                check_stage(stage, load_stage_config(stage, path, [f"{key}={value}"]), "random")
+                accepted += 1
+            except UserError as error:
+                assert len(str(error)) < 2000
+    assert accepted
+
+
+def keys_in(node: Any, before: str = "") -> Iterator[str]:
+    for key, value in node.items():
+        yield f"{before}{key}"
+        if isinstance(value, dict):
+            yield from keys_in(value, f"{before}{key}.")

@@ -1,5 +1,6 @@
 import warnings
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -93,3 +94,14 @@ def test_accuracy_against_labels_has_a_line_for_each_encoder() -> None:
     assert share(png, COLOURS[0]) > 1e-4
     assert share(png, COLOURS[1]) > 1e-4
     assert share(png, COLOURS[2]) == 0
+
+
+def test_no_module_makes_figures_of_its_own() -> None:
+    """Those of `mae_core.plots` take names for text."""
+    root = Path(__file__).parents[3]
+    for package in ("mae_core", "downstream", "pipelines"):
+        for path in (root / package).rglob("*.py"):
+            text = path.read_text()
+            assert "pyplot" not in text, path
+            if "Figure(" in text and path.name != "plots.py":
+                assert "downstream.overlay import" in text, path  # which imports it

@@ -1,0 +1,29 @@
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from mae_core.plots import new_figure, save_figure
+
+HOSTILE = ["a$_$b", "$x^$", "$", "$$", r"\frac", "_a", "ä\n<b>", r"$\undefined$"]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_name_is_text_and_no_formula(tmp_path: Path, name: str) -> None:
+    figure = new_figure(3, 2)
+    axis = figure.subplots()
+    axis.plot([0, 1], [0, 1], label=name)
+    axis.set(title=name, xlabel=name)
+    axis.set_yticks([0.5], [name])
+    figure.legend()
+    save_figure(figure, tmp_path / "a.png", dpi=50)
+    assert Image.open(tmp_path / "a.png").size == (150, 100)
+
+
+def test_the_format_is_that_of_the_name(tmp_path: Path) -> None:
+    for name, begins in (("a.pdf", b"%PDF"), ("a.jpg", b"\xff\xd8"), ("a", b"\x89PNG")):
+        save_figure(new_figure(1, 1), tmp_path / name, dpi=50)
+        assert (tmp_path / name).read_bytes().startswith(begins)
+    with pytest.raises(ValueError):
+        save_figure(new_figure(1, 1), tmp_path / "a.xyz", dpi=50)
+    assert len(list(tmp_path.iterdir())) == 3
