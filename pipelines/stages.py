@@ -1,7 +1,6 @@
 """The stages by name, and what is to be known of each."""
 
 import importlib
-import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +12,6 @@ from pipelines.last_net import checking
 if TYPE_CHECKING:
     from mmengine.config import Config
 
-log = logging.getLogger(__name__)
 
 StageFunction = Callable[["Config", str, Path, Reporter], StageResult]
 

@@ -9,7 +9,7 @@ from mae_core.engine.config import CONFIG_ROOT, load_config
 CHOSEN = [
     "knn/vit-micro-p6_k20_demo",
     "pretrain/vit-micro-p6_1xb128-24e_demo_knn",
-    "detect/mask-rcnn_vit-micro-p6_1xb2-2e_demo",
+    "detect/mask-rcnn_vit-micro-p6_1xb4-2e_demo",
     "low_shot/vit-base-p16_in1k",
     "sweeps/mask-ratio_demo",
     "_base_/vitdet_mask_rcnn",
