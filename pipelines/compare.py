@@ -17,8 +17,8 @@ from mae_core.errors import UserError, suggest
 from mae_core.files import write_json, write_text
 from pipelines.protocol import by_digest, cases_of, digests_of, stored_config
 from pipelines.report.collect import Benchmark, Row, collect, date_of
+from pipelines.report.markdown import as_markdown
 from pipelines.report.names import is_share, lower_is_better, number, order, title
-from pipelines.report.render import as_markdown
 from pipelines.report.stages import code_of
 from pipelines.stages import STAGES
 from pipelines.tracking import Tracker, flatten

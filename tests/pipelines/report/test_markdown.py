@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from pipelines.report.render import as_markdown, fenced
+from pipelines.report.markdown import as_markdown, fenced
 
 HOSTILE = [
     *("<img src=x onerror=alert(1)>", "a|b", "[x](javascript:alert(1))", "![x](y)", "**a**", "`a`"),
