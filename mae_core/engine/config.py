@@ -113,14 +113,16 @@ def fits(old: Any, new: Any) -> bool:
     """Whether a value is of the kind of the one in its place; None, for "without", is of each but
     dicts and lists.
 
-    Lists are of one kind if all their entries are, dicts if the entries are that both have.
+    Lists are of one kind if all their entries are, dicts if the entries are that both have. In
+    place of text in them anything is, as who reads it knows better what may stand there.
     """
     if old is None or new is None:
         return not isinstance(old, dict | list | tuple)
     if isinstance(old, dict) and isinstance(new, dict):
-        return all(fits(old[key], value) for key, value in new.items() if key in old)
+        known = ((old[key], value) for key, value in new.items() if key in old)
+        return all(isinstance(one, str) or fits(one, other) for one, other in known)
     if isinstance(old, list | tuple) and isinstance(new, list | tuple):
-        one_kind = len({_kind(entry) for entry in old}) == 1
+        one_kind = len({_kind(entry) for entry in old}) == 1 and not isinstance(old[0], str)
         return not one_kind or all(fits(old[0], entry) for entry in new)
     if isinstance(new, int) and abs(new) >= COUNTED:
         return False

@@ -116,7 +116,7 @@ def test_text_may_hold_an_equals_sign() -> None:
         ("pixels.mean.²=3", "no key 'pixels.mean.²': '²' is unknown"),
         ("pixels={'mean': 3}", "expected a dict like {'mean': "),
         ("pixels={1: 3}", "the key 1 is no text"),
-        ("train_data={'data': [1]}", "expected a dict like {'data': "),
+        ("train_data={'transform': 1}", "expected a dict like {'data': "),
         ("train_data.data={{$HOME:x}}", "'{{' begins a variable of mmengine"),
         ("train_data={'data': '{{ fileDirname }}'}", "'{{' begins a variable of mmengine"),
         ("train_data.data=\udcff", "it is no text in UTF-8"),
