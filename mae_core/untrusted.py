@@ -7,7 +7,6 @@ data alone, and names nothing that is not registered.
 """
 
 import importlib.util
-import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -102,8 +101,8 @@ def check_value(value: Any, source: str) -> None:
                 f"{source}: its config has '{value:.100}', which would be replaced as it is read"
             )
     elif isinstance(value, int | float):
-        if not math.isfinite(value) or abs(value) > LARGEST:
-            raise UserError(f"{source}: its config has the number {value!r:.100}")
+        if not abs(value) <= LARGEST:  # nor is nan
+            raise UserError(f"{source}: its config has a number that is no finite one in bounds")
     elif value is not None:
         raise UserError(f"{source}: its config holds a {type(value).__name__}, which is no data")
 
