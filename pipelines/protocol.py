@@ -36,10 +36,13 @@ def parse_config(text: str) -> dict[str, Any]:
         SyntaxError, ValueError: if it holds anything but literals and `dict(...)`.
     """
     content = {}
-    for line in ast.parse(text).body:
-        if not (isinstance(line, ast.Assign) and isinstance(line.targets[0], ast.Name)):
-            raise ValueError(f"line {line.lineno} of a config is no assignment")
-        content[line.targets[0].id] = _literal(line.value)
+    try:
+        for line in ast.parse(text).body:
+            if not (isinstance(line, ast.Assign) and isinstance(line.targets[0], ast.Name)):
+                raise ValueError(f"line {line.lineno} of a config is no assignment")
+            content[line.targets[0].id] = _literal(line.value)
+    except (TypeError, RecursionError, MemoryError) as error:  # odd arguments, or nested too deeply
+        raise ValueError(f"a config holds what is no data: {error}") from error
     return content
 
 

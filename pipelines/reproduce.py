@@ -3,6 +3,7 @@
 Whoever may write to an MLflow server that others share could else run code on their machines.
 """
 
+import importlib
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,11 +13,9 @@ from mmengine.config import Config
 
 from mae_core.engine.config import apply_overrides
 from mae_core.errors import UserError
+from mae_core.untrusted import BY_NAME, check_data, own_imports, registered_names
 from pipelines.folder import CONFIG
-from pipelines.stages import RUNS
-
-OURS = ("mae_core", "downstream")  # packages that a config may import
-SCOPES = ("mmengine", "mmdet", "mmseg", "mmcv")  # of registries
+from pipelines.stages import RUNS, STAGES, stage_function
 
 
 def stored(name: str) -> bool:
@@ -53,31 +52,19 @@ def config_of_run(name: str, overrides: Iterable[str] = ()) -> Config:
     return config
 
 
-def check_data_only(node: Any, name: str) -> None:
+def check_data_only(content: Any, name: str) -> None:
     """Raise UserError for what would make mmengine import or call more than what is registered."""
-    if isinstance(node, str) and ("{{" in node or "}}" in node):
-        raise UserError(f"{name}: its config has '{node}', which would be replaced as it is read")
-    if isinstance(node, list | tuple):
-        for value in node:
-            check_data_only(value, name)
-    if not isinstance(node, dict):
-        return
-    for key, value in node.items():
-        if key == "type" and isinstance(value, str) and "." in value:
-            raise UserError(f"{name}: its config has type='{value}', which is no registered name")
-        if key in ("_scope_", "default_scope") and value not in (None, *SCOPES):
-            raise UserError(f"{name}: its config has {key}={value!r}: expected one of {SCOPES}")
-        if key == "custom_imports":
-            check_imports(value, name)
-        check_data_only(value, name)
+    fields = content if isinstance(content, dict) else {}
+    modules = own_imports(fields.get("custom_imports"), name)
 
+    def known(text: str) -> bool:
+        if text in BY_NAME | registered_names():
+            return True
+        stage = fields.get("stage")
+        if isinstance(stage, str) and stage in STAGES:
+            stage_function(stage)  # imports what registers, which takes seconds
+        for module in modules:
+            importlib.import_module(module)
+        return text in registered_names()
 
-def check_imports(value: Any, name: str) -> None:
-    """Raise UserError unless `custom_imports` names modules of this project only."""
-    imports = value.get("imports", []) if isinstance(value, dict) else [None]
-    for module in [imports] if isinstance(imports, str) else imports:
-        if str(module).partition(".")[0] not in OURS:
-            raise UserError(
-                f"{name}: its config imports '{module}', code that is not of this project: "
-                f"download its {CONFIG} and read it before you run that"
-            )
+    check_data(content, name, known)

@@ -7,12 +7,13 @@ from typing import NamedTuple
 
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.registry import init_default_scope
-from mmengine.registry.root import MODELS
 from torch import nn
 
+from downstream.dense.stored import blaming, build_stored, check_stored
 from mae_core.checkpoints import read_metadata, read_state
 from mae_core.errors import UserError
+
+USED = ("model", "image", "default_scope")  # of the config in the file
 
 
 class Trained(NamedTuple):
@@ -20,7 +21,7 @@ class Trained(NamedTuple):
 
     Attributes:
         model: in evaluation, on the device.
-        config: of its stage, complete.
+        config: of its stage: `model`, `image` and `default_scope`.
         classes: names by label.
     """
 
@@ -33,9 +34,11 @@ def load_trained(path: Path, stage: str) -> Trained:
     """Read a `detector.safetensors` or `segmentor.safetensors`.
 
     Raises:
-        UserError: if it is neither, or of another stage.
+        UserError: if it is neither, of another stage, or describes what should not be built, see
+            :mod:`downstream.dense.stored`.
     """
-    about = read_metadata(path)
+    with blaming(path):
+        about = read_metadata(path)
     fields = about.get("config")
     if not isinstance(fields, dict) or fields.get("stage") != stage:
         file = {"detect": "detector", "segment": "segmentor"}[stage]
@@ -43,12 +46,13 @@ def load_trained(path: Path, stage: str) -> Trained:
             f"{path} is no model of mae-bench {stage}: expected the {file}.safetensors that a run "
             "left in its work dir"
         )
-    config = Config(fields)
-    init_default_scope(config.default_scope)
-    config.model.backbone.update(source="random", resample_patches=False)  # weights come below
-    model: nn.Module = MODELS.build(config.model)
-    model.load_state_dict(read_state(path))
-    return Trained(model.to(get_device()).eval(), config, tuple(about["classes"]))
+    model = fields.get("model")
+    if isinstance(model, dict) and isinstance(model.get("backbone"), dict):
+        model["backbone"].update(source="random", resample_patches=False)  # all weights come below
+    check_stored(fields, about.get("classes"), path, stage)
+    config = Config({key: fields[key] for key in USED})
+    built = build_stored(config, read_state(path), path)
+    return Trained(built.to(get_device()).eval(), config, tuple(about["classes"]))
 
 
 def check_images(images: Sequence[Path]) -> None:

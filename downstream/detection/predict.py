@@ -15,6 +15,7 @@ from pycocotools.mask import encode
 import downstream.dense.backbone
 import downstream.dense.pyramid
 import downstream.detection.cascade  # noqa: F401  all three register
+from downstream.dense.stored import blaming
 from downstream.dense.trained import check_images, load_trained, own_names
 from downstream.detection.overlay import CONFIDENT, find, name_classes, show
 from downstream.detection.pipeline import evaluation_pipeline
@@ -46,7 +47,8 @@ def predict(checkpoint: Path, images: Sequence[Path], out: Path) -> list[Path]:
     files = []
     for number, (path, name) in enumerate(zip(images, own_names(images), strict=True), start=1):
         image = read_image(path)
-        found = find(model, pipeline({"img_path": str(path), "img_id": number}))
+        with blaming(checkpoint):
+            found = find(model, pipeline({"img_path": str(path), "img_id": number}))
         size = {"height": image.shape[0], "width": image.shape[1]}
         entries.append({"id": number, "file_name": str(path), **size})
         instances += as_annotations(found, number, len(instances))

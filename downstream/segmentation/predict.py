@@ -12,6 +12,7 @@ from PIL import Image
 
 import downstream.dense.backbone
 import downstream.dense.pyramid  # noqa: F401  both register
+from downstream.dense.stored import blaming
 from downstream.dense.trained import check_images, load_trained, own_names
 from downstream.overlay import figure_grid, read_image, save
 from downstream.segmentation.overlay import find, name_colours, tint
@@ -38,7 +39,8 @@ def predict(checkpoint: Path, images: Sequence[Path], out: Path) -> list[Path]:
     files = []
     for path, name in zip(images, own_names(images), strict=True):
         image = read_image(path)
-        labels = find(model, pipeline({"img_path": str(path)}))
+        with blaming(checkpoint):
+            labels = find(model, pipeline({"img_path": str(path)}))
         mask, picture = out / f"{name}_mask.png", out / f"{name}.png"
         Image.fromarray(labels.astype(np.uint8)).save(mask)
         figure, axes = figure_grid([""], 1, cell=6)
