@@ -74,7 +74,7 @@ def check(config: Config, encoder: str) -> None:
     with torch.device("meta"):
         create_model(**config.encoder, **config.mae)
     ImageDataset(**config.train_dataloader.dataset)
-    held_out_images(config)
+    preview_images(config)
 
 
 def export(
@@ -89,7 +89,7 @@ def export(
     artifacts = {"mae": str(mae_file)}
     picture = work_dir / "reconstruction.png"
     try:
-        images = held_out_images(config)
+        images = preview_images(config)
         draw_reconstructions(mae, model.data_preprocessor, images, picture, seed=config.seed)
         artifacts["reconstruction"] = str(picture)
     except Exception as error:  # whatever it is, the training is done and is worth more
@@ -105,8 +105,9 @@ def export(
     )
 
 
-def held_out_images(config: Config, count: int = 8) -> torch.Tensor:
-    """(count, C, H, W) uint8: images that pretraining did not see, spread over the classes."""
-    dataset = ImageDataset(**config.preview)
+def preview_images(config: Config, count: int = 8) -> torch.Tensor:
+    """(count, C, H, W) uint8: the preview's images, or train's without any; spread over classes."""
+    data = config.preview.get("data") or config.train_dataloader.dataset.data
+    dataset = ImageDataset(**{**config.preview, "data": data})
     step = max(len(dataset) // count, 1)
     return torch.stack([dataset[i * step]["inputs"] for i in range(min(count, len(dataset)))])

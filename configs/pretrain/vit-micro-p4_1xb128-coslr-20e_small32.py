@@ -8,7 +8,7 @@ train_dataloader = dict(
     num_workers=0,
     dataset=dict(data="data/train", transform=dict(input_size=32)),
 )
-preview = dict(data="data/val", transform=dict(input_size=32, crop_pct=1.0))
+preview = dict(data=None, transform=dict(input_size=32, crop_pct=1.0))  # None: the train images
 optim_wrapper = dict(type="FiniteOptimWrapper", optimizer=dict(lr=4e-3))  # faster than bfloat16
 train_cfg = dict(max_epochs=20)
 schedule = dict(warmup_epochs=1)

@@ -10,7 +10,7 @@ train_dataloader = dict(
     pin_memory=True,
     dataset=dict(data="data/train", transform=dict(input_size=32)),
 )
-preview = dict(data="data/val", transform=dict(input_size=32, crop_pct=1.0))
+preview = dict(data=None, transform=dict(input_size=32, crop_pct=1.0))  # None: the train images
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
 train_cfg = dict(max_epochs=100)
 schedule = dict(warmup_epochs=5)

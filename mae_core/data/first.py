@@ -10,7 +10,7 @@ from mae_core.errors import UserError
 def try_images(config: Config) -> None:
     """Raise UserError if the first image of a set cannot be read, or has other channels."""
     for key, fields in image_sets(config.to_dict()):
-        if "data" not in fields:
+        if fields.get("data") is None:  # as of a preview that shows the train images
             continue
         try:
             ImageDataset(**fields)[0]

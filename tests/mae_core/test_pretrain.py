@@ -158,9 +158,17 @@ def test_a_resume_after_an_evaluation_is_exact_too(configs: Path, tmp_path: Path
 
 
 def test_the_preview_is_spread_over_the_classes(configs: Path, images: Path) -> None:
-    shown = pretrain.held_out_images(config_of(configs), count=4).float()
+    shown = pretrain.preview_images(config_of(configs), count=4).float()
     left, right = shown[..., :6].mean((1, 2, 3)), shown[..., 6:].mean((1, 2, 3))
     assert (left > right).tolist() == [True, True, False, False]
-    every = pretrain.held_out_images(config_of(configs), count=99)
+    every = pretrain.preview_images(config_of(configs), count=99)
     assert every.shape == (12, 3, 12, 12)
     assert every.dtype == torch.uint8
+
+
+def test_without_images_of_its_own_the_preview_shows_train_images(configs: Path) -> None:
+    config = config_of(configs)
+    config.preview.data = None
+    own = config_of(configs)
+    own.preview.data = own.train_dataloader.dataset.data
+    assert torch.equal(pretrain.preview_images(config), pretrain.preview_images(own))
