@@ -164,3 +164,25 @@ def test_the_preview_is_spread_over_the_classes(configs: Path, images: Path) -> 
     every = pretrain.held_out_images(config_of(configs), count=99)
     assert every.shape == (12, 3, 12, 12)
     assert every.dtype == torch.uint8
+
+
+def test_a_broken_preview_is_told_before_training(configs: Path, images: Path) -> None:
+    pretrain.check(config_of(configs), "random")
+    (images / "val" / "class-0" / "0.png").write_bytes(b"text")
+    with pytest.raises(UserError, match=r"val/class-0/0\.png cannot be read"):
+        pretrain.check(config_of(configs), "random")
+
+
+def test_a_preview_that_fails_later_costs_a_note(
+    configs: Path, images: Path, tmp_path: Path
+) -> None:
+    for path in (images / "val").rglob("*.png"):
+        path.unlink()
+    notes: list[str] = []
+    reporter = SilentReporter()
+    reporter.note = notes.append  # type: ignore[method-assign]
+    result = pretrain.run(
+        config_of(configs, "train_cfg.max_epochs=1"), "random", tmp_path / "work", reporter
+    )
+    assert result.files_exist() and result.artifacts.keys() == {"mae"}
+    assert any("reconstructions of the preview could not be drawn" in note for note in notes)
