@@ -18,6 +18,7 @@ from downstream.analysis.similarity import draw_similarity, layer_similarity
 from downstream.classification.labels import tell_same_names
 from mae_core.checkpoints import build_encoder, check_sizes
 from mae_core.data.images import ImageDataset
+from mae_core.data.shared_memory import workers_for
 from mae_core.data.sources import NO_LABEL
 from mae_core.encoder import ViTEncoder
 from mae_core.engine.preprocess import Normalize
@@ -108,7 +109,8 @@ def look(encoder: ViTEncoder, dataset: ImageDataset, config: Config) -> Seen:
     blocks = range(encoder.depth)
     layers: list[list[Tensor]] = [[] for _ in blocks]
     total = torch.zeros((), device=device)
-    for batch in DataLoader(dataset, config.batch_size, num_workers=config.num_workers):
+    workers = workers_for(dataset, config.batch_size, config.num_workers)
+    for batch in DataLoader(dataset, config.batch_size, num_workers=workers):
         maps = encoder.feature_maps(normalize.images(batch["inputs"].to(device)), blocks)
         for rows, each in zip(layers, maps, strict=True):
             rows.append(each.mean(dim=(2, 3)).float().cpu())

@@ -14,6 +14,7 @@ from downstream.outcomes import save_outcomes
 from downstream.parts import PartReporter
 from downstream.statistics import share
 from mae_core.data.images import ImageDataset
+from mae_core.data.shared_memory import workers_for
 from mae_core.data.sources import NO_LABEL
 from mae_core.data.sources.base import labels_by_name
 from mae_core.errors import UserError
@@ -100,7 +101,8 @@ def classify(
     """(N,) bool: which images get the highest logit, among `columns`, for their own class."""
     device = next(model.parameters()).device
     columns, found, done = columns.to(device), [], 0
-    loader = DataLoader(images, config.batch_size, num_workers=config.num_workers)
+    workers = workers_for(images, config.batch_size, config.num_workers, reporter.note)
+    loader = DataLoader(images, config.batch_size, num_workers=workers)
     for batch in loader:
         data = model.data_preprocessor({k: batch[k] for k in ("inputs", "label")})
         logits = model(**data)[:, columns]

@@ -19,6 +19,7 @@ from downstream.classification.classifier import pool_tokens
 from downstream.classification.labels import check_labels
 from mae_core.checkpoints import build_encoder, check_sizes
 from mae_core.data.images import ImageDataset
+from mae_core.data.shared_memory import workers_for
 from mae_core.data.sources import data_digest
 from mae_core.encoder import ViTEncoder
 from mae_core.engine.preprocess import Normalize
@@ -127,7 +128,7 @@ def extract(
     loader = DataLoader(
         dataset,
         config.batch_size,
-        num_workers=config.num_workers,
+        num_workers=workers_for(dataset, config.batch_size, config.num_workers, reporter.note),
         pin_memory=device.type == "cuda",
         worker_init_fn=one_thread,
     )

@@ -9,6 +9,7 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import Dataset
 
+from mae_core.data.shared_memory import workers_for
 from mae_core.stage import Reporter
 
 
@@ -30,6 +31,9 @@ def measure_images(
         reporter: gets progress.
     """
     order = {"type": "DefaultSampler", "shuffle": False}
+    wanted = loader.get("num_workers", 0)
+    if wanted and not workers_for(dataset, loader["batch_size"], wanted, reporter.note):
+        loader = {"batch_size": loader["batch_size"], "num_workers": 0}
     batches = Runner.build_dataloader({**loader, "sampler": order, "dataset": dataset})
     metric.dataset_meta = dataset.metainfo
     model.eval()

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from mae_core.data.decode import Unreadable, open_image
 from mae_core.data.each import read_stored
 from mae_core.data.images import ImageDataset, collate_views
-from mae_core.data.shared_memory import enough_shared_memory
+from mae_core.data.shared_memory import enough_shared_memory, workers_for
 from mae_core.engine.preprocess import Normalize
 from mae_core.errors import UserError
 
@@ -72,7 +72,7 @@ def bench(
     chosen = np.random.default_rng(0).permutation(len(dataset))[:IMAGES].tolist()
     with one_thread():
         seconds = stage_seconds(dataset, chosen)
-    workers = cpu_count() if workers is None else workers
+    workers = workers_for(dataset, BATCH, cpu_count() if workers is None else workers)
     rate = loader_rate(dataset, chosen, workers)
     return Bench(seconds, workers, rate, slowest(seconds, workers))
 

@@ -8,7 +8,7 @@ from joblib import cpu_count
 from torch.utils.data import DataLoader, Dataset
 
 from mae_core.data.decode import Pixels, Unreadable
-from mae_core.data.shared_memory import enough_shared_memory
+from mae_core.data.shared_memory import enough_shared_memory, workers_for
 from mae_core.data.sources import Source
 
 T = TypeVar("T")
@@ -44,6 +44,7 @@ def each_image(
         progress: called with images done and images in all.
     """
     workers = min(cpu_count(), len(source)) if workers is None else workers
+    workers = workers_for(None, 0, workers)  # bytes go through pipes, only locks take memory
     context = "fork" if workers else None
     loader = DataLoader(
         Calls(source, function),

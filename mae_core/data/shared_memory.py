@@ -1,15 +1,48 @@
-"""Where a loader's processes leave batches, and what is told when it is too small."""
+"""Where a loader's processes leave batches, and what is done when it is too small."""
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
+from torch import Tensor
+
+from mae_core.engine.hooks import random_state, set_random_state
 from mae_core.errors import UserError
+from mae_core.notices import say
 
 FOLDER = "/dev/shm"
 SIGNS = ("Bus error", "shared memory", "</torch_", "torch_shm_manager")  # in PyTorch's messages
-LITTLE = 1 << 20  # bytes that are not even enough for locks
+LOCKS = 1 << 20  # bytes, more than enough for those
+AHEAD = 2  # batches that each process prepares
+UNKNOWN = 3 << 20  # bytes of an item that cannot be looked at: 1024×1024 pixels
+
+
+def workers_for(
+    dataset: Any, batch_size: int, workers: int, tell: Callable[[str], None] = say
+) -> int:
+    """`workers`, or 0 if the shared memory is too small for their batches, which is told.
+
+    Fewer processes change the speed, not the batches.
+
+    Args:
+        dataset: whose first item is looked at; a config, or None, is taken for one of large images.
+        batch_size: items of a batch.
+        workers: processes of the loader.
+        tell: gets the sentence.
+    """
+    if not workers:
+        return 0
+    needed, free = LOCKS + workers * AHEAD * batch_size * _first(dataset), _free()
+    if free >= needed:
+        return workers
+    tell(
+        f"images are loaded without processes of their own, which is slower: {workers} would need "
+        f"{needed >> 20:,} MiB of shared memory, {FOLDER} has {free >> 20:,} free (start a "
+        "container with --shm-size=8g)"
+    )
+    return 0
 
 
 @contextmanager
@@ -22,7 +55,7 @@ def enough_shared_memory() -> Iterator[None]:
     try:
         yield
     except (RuntimeError, OSError) as error:
-        if not any(sign in str(error) for sign in SIGNS) and not _without_room(error):
+        if not any(sign in str(error) for sign in SIGNS):
             raise
         raise UserError(
             f"the processes that load images have too little shared memory ({_free():,} bytes are "
@@ -31,10 +64,24 @@ def enough_shared_memory() -> Iterator[None]:
         ) from error
 
 
-def _without_room(error: BaseException) -> bool:
-    """Whether a lock could not be made: that error names neither file nor folder."""
-    named = getattr(error, "filename", None) is not None
-    return isinstance(error, OSError) and not named and _free() < LITTLE
+def _first(dataset: Any) -> int:
+    """Bytes of the first item's tensors."""
+    if dataset is None or isinstance(dataset, Mapping):
+        return UNKNOWN
+    before = random_state()  # mm's transforms draw from it
+    try:
+        return max(_bytes(dataset[0]), 1)
+    except (UserError, OSError, ValueError, IndexError):
+        return UNKNOWN  # an item that cannot be had is told by the loader
+    finally:
+        set_random_state(before)
+
+
+def _bytes(item: Any) -> int:
+    if isinstance(item, Tensor):
+        return item.nbytes
+    parts = item.values() if isinstance(item, Mapping) else item
+    return sum(map(_bytes, parts)) if isinstance(item, Mapping | list | tuple) else 0
 
 
 def _free() -> int:

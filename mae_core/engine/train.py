@@ -13,6 +13,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from mae_core.data import sampler  # noqa: F401  registers
+from mae_core.data.shared_memory import workers_for
 from mae_core.engine import amp, loop, optim  # noqa: F401  all register
 from mae_core.engine.batch import Batch, batch_of, scaled_optimizer
 from mae_core.engine.checkpoint import checkpoints, resume_point
@@ -84,7 +85,7 @@ def build_runner(
     fields["train_dataloader"] = whole_updates(fields["train_dataloader"], batch)
     for loader in ("train_dataloader", "val_dataloader"):
         if loader in fields:
-            fields[loader] = deaf(fields[loader], config.seed)
+            fields[loader] = deaf(with_room(fields[loader], reporter), config.seed)
     latest = find_resume_point(work_dir, reporter)
     runner = (ShardedRunner if is_sharded(config) else Runner)(
         model=model,
@@ -161,6 +162,18 @@ def whole_updates(loader: dict[str, Any], batch: Batch) -> dict[str, Any]:
     if order["type"] == "DrawSampler":
         order = {**order, "multiple": batch.update // repeats}
     return {**loader, "sampler": order}
+
+
+def with_room(loader: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
+    """A loader without processes of its own if shared memory is too small for their batches."""
+    wanted = loader["num_workers"]
+    workers = workers_for(loader["dataset"], loader["batch_size"], wanted, reporter.note)
+    if workers == wanted:
+        return loader
+    only = ("persistent_workers", "prefetch_factor")  # for loaders with processes
+    return {key: value for key, value in loader.items() if key not in only} | {
+        "num_workers": workers
+    }
 
 
 def deaf(loader: dict[str, Any], seed: int) -> dict[str, Any]:

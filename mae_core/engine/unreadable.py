@@ -7,6 +7,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mae_core.errors import UserError
+from mae_core.notices import printable
 from mae_core.stage import Reporter
 
 LIST = "unreadable.txt"
@@ -66,4 +67,4 @@ class UnreadableHook(Hook):
             self.names.add(name)
             with self.path.open("a", errors=LINES) as stream:
                 stream.write(f"{name}\n")
-            self.reporter.note(f"{name} cannot be read and is skipped")
+            self.reporter.note(f"{printable(name)} cannot be read and is skipped")

@@ -172,3 +172,25 @@ def test_without_images_of_its_own_the_preview_shows_train_images(configs: Path)
     own = config_of(configs)
     own.preview.data = own.train_dataloader.dataset.data
     assert torch.equal(pretrain.preview_images(config), pretrain.preview_images(own))
+
+
+def test_a_broken_preview_is_told_before_training(configs: Path, images: Path) -> None:
+    pretrain.check(config_of(configs), "random")
+    (images / "val" / "class-0" / "0.png").write_bytes(b"text")
+    with pytest.raises(UserError, match=r"val/class-0/0\.png cannot be read"):
+        pretrain.check(config_of(configs), "random")
+
+
+def test_a_preview_that_fails_later_costs_a_note(
+    configs: Path, images: Path, tmp_path: Path
+) -> None:
+    for path in (images / "val").rglob("*.png"):
+        path.unlink()
+    notes: list[str] = []
+    reporter = SilentReporter()
+    reporter.note = notes.append  # type: ignore[method-assign]
+    result = pretrain.run(
+        config_of(configs, "train_cfg.max_epochs=1"), "random", tmp_path / "work", reporter
+    )
+    assert result.files_exist() and result.artifacts.keys() == {"mae"}
+    assert any("reconstructions of the preview could not be drawn" in note for note in notes)

@@ -11,6 +11,7 @@ from downstream.detection.overlay import find
 from downstream.detection.predict import FILE, predict
 from downstream.detection.stage import run
 from mae_core import UserError
+from mae_core.data.decode import ORIENTATION
 from mae_core.stage import SilentReporter
 
 pytestmark = pytest.mark.slow
@@ -52,3 +53,13 @@ def test_mistakes_are_named(detector: Path, scenes: Path, tmp_path: Path) -> Non
         predict(detector, [tmp_path / "odd.png"], tmp_path)
     with pytest.raises(UserError, match="no checkpoint at"):
         predict(tmp_path / "gone.safetensors", [scenes / "val" / "00.png"], tmp_path)
+
+
+def test_a_photo_held_upright_has_its_upright_size(detector: Path, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    image = tmp_path / "photo.jpg"
+    Image.new("RGB", (60, 48)).save(image, exif=exif)
+    files = predict(detector, [image], tmp_path / "out")
+    (entry,) = json.loads(files[1].read_text())["images"]
+    assert (entry["width"], entry["height"]) == (48, 60)

@@ -8,6 +8,7 @@ from PIL import Image
 from downstream.segmentation.predict import predict
 from downstream.segmentation.stage import run
 from mae_core import UserError
+from mae_core.data.decode import ORIENTATION
 from mae_core.stage import SilentReporter
 
 pytestmark = pytest.mark.slow
@@ -31,3 +32,22 @@ def test_a_trained_segmentor_finds_the_squares(
         from downstream.detection.predict import predict as detect
 
         detect(Path(str(result.checkpoint)), images, tmp_path / "out")
+
+
+def test_photos_that_are_turned_by_exif_train_to_the_end(
+    config: Config, scenes: Path, tmp_path: Path
+) -> None:
+    """Masks are upright, as mmseg's loader and every viewer show the photos."""
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    for split in ("train", "val"):
+        for path in (scenes / split).iterdir():
+            upright = np.asarray(Image.open(path))[:40]
+            Image.fromarray(np.rot90(upright)).save(path, exif=exif)
+            mask = scenes / f"{split}_masks" / path.name
+            Image.fromarray(np.asarray(Image.open(mask))[:40]).save(mask)
+    config.train_cfg.max_epochs = 1
+    result = run(config, "random", tmp_path / "work", SilentReporter())
+    assert result.files_exist()
+    predict(Path(str(result.checkpoint)), [scenes / "val" / "00.png"], tmp_path / "out")
+    assert Image.open(tmp_path / "out" / "00_mask.png").size == (48, 40)

@@ -1,14 +1,19 @@
 import io
+import os
 import struct
 import zlib
+from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from mae_core.data import decode
-from mae_core.data.decode import Unreadable, open_image
+from mae_core.data.decode import Unreadable, open_file, open_image, open_stored, upright
 
 COLOUR = (200, 100, 50)
 
@@ -187,3 +192,82 @@ def test_other_channels_are_taken_as_they_are() -> None:
 def test_an_array_that_is_no_image_is_refused(array: Any) -> None:
     with pytest.raises(Unreadable, match=r"expected \(H, W\) or \(H, W, C\) uint8"):
         open_image(array, 3, "x")
+
+
+ORIENTATIONS = st.integers(1, 8)
+
+
+@given(st.sampled_from(["PNG", "TIFF", "WEBP", "JPEG"]), ORIENTATIONS, st.sampled_from([1, 3]))
+def test_every_format_is_turned_alike(kind: str, orientation: int, channels: int) -> None:
+    exif = Image.Exif()
+    exif[decode.ORIENTATION] = orientation
+    stored = scene(8, 12).convert("L" if channels == 1 else "RGB")
+    exact = {"lossless": True} if kind == "WEBP" else {"quality": 100, "subsampling": 0}
+    data = encoded(stored, kind, exif=exif, **({} if kind in ("PNG", "TIFF") else exact))
+    plain = np.asarray(stored).reshape(8, 12, channels)
+    assert difference(pixels(data, channels), upright(plain, orientation)) <= 4
+
+
+def test_exif_counts_wherever_it_begins() -> None:
+    """Behind a colour profile of 60 kB, as cameras and editors write it."""
+    exif = Image.Exif()
+    exif[decode.ORIENTATION] = 6
+    plain = encoded(scene(8, 12), "JPEG", exif=exif, icc_profile=bytes(60_000))
+    at = plain.index(b"\xff\xe1")
+    size = struct.unpack(">H", plain[at + 2 : at + 4])[0] + 2
+    block, rest = plain[at : at + size], plain[:at] + plain[at + size :]
+    end = rest.index(b"\xff\xdb")  # tables of the pixels, behind all that tells of them
+    assert open_image(rest[:end] + block + rest[end:], 3, "x").size == (12, 8)
+
+
+@given(
+    st.sampled_from([".png", ".tiff"]),
+    st.sampled_from([1, 3, 4]),
+    st.sampled_from([8, 10, 12, 14, 16]),
+)
+def test_deep_pixels_are_scaled_by_the_bits_that_they_use(
+    suffix: str, channels: int, bits: int
+) -> None:
+    top = (1 << bits) - 1
+    deep = np.linspace(0, top, 6 * 5 * channels).reshape(6, 5, channels).astype(np.uint16)
+    _, data = cv2.imencode(suffix, deep[..., [2, 1, 0, 3][:channels]] if channels > 1 else deep)
+    found = pixels(data.tobytes(), channels)
+    assert np.abs(found - deep * (255 / top)).max() <= 0.51
+
+
+def test_a_set_can_say_its_bits() -> None:
+    dark = encoded(Image.fromarray(np.full((4, 4), 255, dtype=np.uint16)))
+    assert open_image(dark, 1, "x").pixels().max() == 255
+    assert open_image(dark, 1, "x", bits=16).pixels().max() == 1
+    assert open_image(dark, 1, "x", bits=12).pixels().max() == 16
+    bright = encoded(Image.fromarray(np.full((4, 4), 5000, dtype=np.uint16)))
+    with pytest.raises(Unreadable, match=r"a pixel of 5000, where bits=12 end at 4095"):
+        open_image(bright, 1, "x", bits=12).pixels()
+
+
+@given(st.binary(max_size=200), st.sampled_from(["PNG", "JPEG", "TIFF", "GIF", "WEBP", "BMP"]))
+def test_any_damage_is_an_image_or_a_message(noise: bytes, kind: str) -> None:
+    whole = encoded(scene(8, 12), kind)
+    for data in (noise, whole[: len(noise)], whole[: -len(noise) or None], whole + noise):
+        try:
+            pixels(data)
+        except Unreadable as error:
+            assert str(error).startswith("x cannot be read as an image")
+
+
+def test_what_is_no_regular_file_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "endless.png").symlink_to("/dev/zero")
+    for name in ("pipe.png", "endless.png", "missing.png", "."):
+        with pytest.raises(Unreadable, match=r"cannot be read as an image \("):
+            open_file(tmp_path / name)
+
+
+def test_class_ids_stay_and_turn_with_their_image(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[decode.ORIENTATION] = 6
+    ids = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    mask = Image.fromarray(ids)
+    mask.putpalette(bytes(range(256)) * 3)
+    mask.save(tmp_path / "x.png", exif=exif)
+    assert np.array_equal(open_stored(tmp_path / "x.png").stored(), np.rot90(ids, -1))

@@ -179,3 +179,18 @@ def test_numbers_below_one_are_the_users_mistake(images: Path) -> None:
     for wrong in ({"in_chans": 0}, {"repeats": 0}):
         with pytest.raises(UserError, match=f"{next(iter(wrong))}=0: expected at least 1"):
             ImageDataset(str(images / "train"), AS_IS, **wrong)
+
+
+def test_dark_images_of_a_deep_set_stay_dark(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number, level in enumerate((4095, 200)):
+        pixels = np.full((12, 12), level, dtype=np.uint16)
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+    found = ImageDataset(str(tmp_path), AS_IS)
+    assert [int(found[i]["inputs"].max()) for i in range(2)] == [255, 12]
+    assert "use 12 of them" in caplog.text
+    as_told = ImageDataset(str(tmp_path), AS_IS, bits=16)
+    assert [int(as_told[i]["inputs"].max()) for i in range(2)] == [16, 1]
+    with pytest.raises(UserError, match=r"bits=11: expected one of 8, 10, 12, 14, 16"):
+        ImageDataset(str(tmp_path), AS_IS, bits=11)

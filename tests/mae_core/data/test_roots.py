@@ -1,10 +1,11 @@
+import os
 from pathlib import Path
 
 import pytest
 
 from mae_core import UserError
 from mae_core.data import demo, roots
-from mae_core.data.roots import path_digest, resolve_path, resolve_root
+from mae_core.data.roots import files_below, path_digest, resolve_path, resolve_root
 
 
 def tree(folder: Path, **files: str) -> Path:
@@ -28,13 +29,72 @@ def test_the_digest_follows_names_and_content_not_the_place(tmp_path: Path) -> N
     assert len(digests) == 6
 
 
-def test_a_large_folder_is_known_by_names_and_sizes(
+def test_a_large_folder_is_known_by_names_sizes_and_times(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(roots, "CONTENT_LIMIT", 3)
-    first = path_digest(tree(tmp_path / "a", x="12", y="34"))
-    assert path_digest(tree(tmp_path / "b", x="12", y="35")) == first
+    folders = [tree(tmp_path / "a", x="12", y="34"), tree(tmp_path / "b", x="12", y="35")]
+    for file in [folder / name for folder in folders for name in "xy"]:
+        os.utime(file, ns=(5, 5))
+    first = path_digest(folders[0])
+    assert path_digest(folders[1]) == first
+    os.utime(folders[1] / "y", ns=(5, 6))
+    path_digest.cache_clear()
+    assert path_digest(folders[1]) != first
     assert path_digest(tree(tmp_path / "c", x="12", y="345")) != first
+
+
+def test_swapped_images_of_a_large_folder_are_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(roots, "CONTENT_LIMIT", 3)
+    folder = tree(tmp_path / "a", x="12", y="34")
+    os.utime(folder / "x", ns=(5, 5))
+    first = path_digest(folder)
+    (folder / "x").rename(folder / "z")
+    (folder / "y").rename(folder / "x")
+    (folder / "z").rename(folder / "y")
+    path_digest.cache_clear()
+    assert path_digest(folder) != first
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        ["runs/mlflow.db", "runs/mlartifacts/1/x.png", "runs/a/stages/knn/x.png"],
+        ["mlflow.db", "mlartifacts/1/artifacts/x.png"],
+        ["out/.lock"],
+        ["out/.lock", "out/report/x.png", "out/stages/x/.lock", "out/stages-before-1/x/x.png"],
+        ["deep/out/stages/knn-random-1/job.json", "deep/out/stages/knn-random-1/x.png"],
+        [".trial-1/stages/trial/job.json"],
+    ],
+)
+def test_what_we_write_below_the_data_is_no_data(
+    tmp_path: Path, written: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """From its first moment: the digest must not change while a benchmark runs."""
+    folder = tree(tmp_path / "a", **{"1.png": "1", "readme": "2"})
+    before = path_digest(folder)
+    for name in written:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("x")
+        path_digest.cache_clear()
+        if "/" in name and name != "mlartifacts/1/artifacts/x.png":
+            assert path_digest(folder) == before, name
+    assert sorted(files_below(folder)) == ["1.png", "readme"]
+    assert "is what mae-bench writes" in caplog.text
+
+
+def test_folders_that_only_look_like_ours_stay(tmp_path: Path) -> None:
+    for name in ("stages/1/x.png", "a/.lock", "a/x.png", "report/x.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+    assert len(files_below(tmp_path)) == 4
+
+
+def test_a_name_that_is_no_utf8_is_refused_as_data() -> None:
+    with pytest.raises(UserError, match=r"the name a\\xff is no UTF-8"):
+        resolve_path(os.fsdecode(b"a\xff"))
 
 
 def test_a_missing_folder_names_what_is_there_instead(tmp_path: Path) -> None:

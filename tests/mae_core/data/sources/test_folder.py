@@ -8,7 +8,9 @@ from PIL import Image
 from timm.data.readers.reader_image_folder import find_images_and_targets
 
 from mae_core import UserError
-from mae_core.data.sources.base import NO_LABEL, natural
+from mae_core.data.decode import Unreadable
+from mae_core.data.each import read_stored
+from mae_core.data.sources.base import NO_LABEL, labels_by_folder, natural, same_names
 from mae_core.data.sources.folder import FolderSource
 from tests.forms import some_images, write_flat, write_folder
 
@@ -101,3 +103,34 @@ def test_a_folder_that_cannot_be_listed_is_named(tmp_path: Path) -> None:
     closed.chmod(0)
     with pytest.raises(UserError, match=f"{closed} cannot be listed"):
         FolderSource(tmp_path / "images")
+
+
+def test_folders_of_the_same_name_are_classes_of_their_own(tmp_path: Path) -> None:
+    names = ["cat/2019/x.jpg", "dog/2019/x.jpg", "cat/2020/x.jpg"]
+    source = FolderSource(write_folder(tmp_path / "images", dict.fromkeys(names, b"")))
+    assert source.classes == ["cat/2019", "cat/2020", "dog/2019"]
+    assert same_names(source.classes) == ["cat/2019", "dog/2019"]
+    assert source.labels.tolist() == [0, 1, 2]
+
+
+def test_what_is_left_out_is_said_by_kind(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    names = ["a/x.jpg", *(f"a/{i}.HEIC" for i in range(9)), "readme", ".hidden/x.heic"]
+    FolderSource(write_folder(tmp_path / "images", dict.fromkeys(names, b"")))
+    assert f"{tmp_path}/images: left out" in caplog.text
+    assert "9 .heic, 1 without suffix" in caplog.text
+
+
+def test_a_link_to_a_device_is_no_image(tmp_path: Path) -> None:
+    (tmp_path / "x.png").symlink_to("/dev/zero")
+    with pytest.raises(Unreadable, match="no regular file"):
+        read_stored(FolderSource(tmp_path), 0)
+
+
+@given(st.lists(st.binary(min_size=1, max_size=6), min_size=1, max_size=4, unique=True))
+def test_classes_of_any_bytes_are_text(names: list[bytes]) -> None:
+    paths = [
+        os.fsdecode(name.replace(b"/", b"-").replace(b"\0", b"-")) + "/x.png" for name in names
+    ]
+    classes, labels = labels_by_folder(paths)
+    assert "\n".join(classes).encode()
+    assert len(labels) == len(paths) and labels.max() < len(classes)

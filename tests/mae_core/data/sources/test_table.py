@@ -1,3 +1,4 @@
+import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, Value
 
 from mae_core import UserError
+from mae_core.data.decode import Unreadable
 from mae_core.data.sources.base import NO_LABEL
 from mae_core.data.sources.table import (
     TableSource,
@@ -225,3 +227,27 @@ def test_string_paths_are_no_images() -> None:
     table = Dataset.from_dict({"file": ["a.jpg"]}, features=Features({"file": Value("string")}))
     with pytest.raises(UserError, match="0 columns that may be images"):
         TableSource(table, {"x": 1})
+
+
+@pytest.mark.parametrize(
+    "path", ["/etc/passwd", "/dev/zero", "../../../../etc/passwd", "pipe", "linked", ".", "a\0b"]
+)
+def test_a_table_names_no_file_outside_of_its_folder(tmp_path: Path, path: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "linked").symlink_to("/etc/passwd")
+    source = parquet_source(parquet(tmp_path, {"image": named([path])}))
+    with pytest.raises(Unreadable, match=r"x\.parquet/0 cannot be read as an image \("):
+        source.read(0)
+
+
+def test_a_table_may_name_files_beside_it(tmp_path: Path) -> None:
+    write_folder(tmp_path / "photos", {"a.jpg": b"1"})
+    paths = ["photos/a.jpg", str(tmp_path / "photos" / "a.jpg")]
+    source = parquet_source(parquet(tmp_path, {"image": named(paths)}))
+    assert sequence(source) == [b"1", b"1"]
+
+
+def named(paths: list[str]) -> pa.Array:
+    """Rows with a file's name in place of its content."""
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    return pa.array([{"bytes": None, "path": path} for path in paths], type=kind)
