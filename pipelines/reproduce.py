@@ -12,9 +12,9 @@ from mmengine.config import Config
 
 from mae_core.engine.config import apply_overrides
 from mae_core.errors import UserError
-from pipelines.encoders import RUNS
 from pipelines.folder import CONFIG
 
+RUNS = "runs:/"  # begins the name of a config, as of an encoder
 OURS = ("mae_core", "downstream")  # packages that a config may import
 SCOPES = ("mmengine", "mmdet", "mmseg", "mmcv")  # of registries
 
