@@ -27,7 +27,7 @@ from pipelines.outcome import Commands, interruptible, outcome
 from pipelines.report_commands import app as report_app
 from pipelines.stages import STAGES
 from pipelines.stopping import INTERRUPTED as INTERRUPTED
-from pipelines.stopping import before_the_start, end_when_asked, raise_when_asked
+from pipelines.stopping import before_the_start, end_when_asked, is_command, raise_when_asked
 
 if TYPE_CHECKING:
     from pipelines.launch import Resources
@@ -369,7 +369,8 @@ def main() -> None:
     accept_any_name()
     raise_when_asked()
     code, message = outcome(app)
-    end_when_asked(code, "")  # what is left is to leave
+    if is_command():
+        end_when_asked(code, "")  # what is left is to leave
     if message:
         Console(stderr=True, highlight=False, soft_wrap=True).print(message)
     sys.exit(code)

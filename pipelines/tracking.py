@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-import requests
 from mlflow import MlflowClient
 from mlflow.entities import DatasetInput, Param, Run, RunTag
 from mlflow.entities import Metric as Point
@@ -19,12 +18,13 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.store.db.db_types import DATABASE_ENGINES
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
-from sqlalchemy import create_engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from mae_core.errors import UserError
 from mae_core.stage import StageResult
 from pipelines.artifacts import SHA256, fetch, files, remove, send
+from pipelines.connection import check_answers, check_database, while_locked
+from pipelines.connection import with_driver as with_driver
 from pipelines.last_net import disk_fault
 from pipelines.launch import StageInterrupted
 from pipelines.patience import SHORTLY, Undelivered, http_status, patiently
@@ -64,9 +64,9 @@ class Tracker:
                 check_answers(self.uri)
             elif re.split(r"[+:]", self.uri)[0] in DATABASE_ENGINES:
                 check_database(self.uri)
-            self.client = MlflowClient(self.uri)
-            found = self.client.get_experiment_by_name(EXPERIMENT)
-            self.experiment = found.experiment_id if found else self._create()
+            self.client = while_locked(lambda: MlflowClient(self.uri))
+            found = while_locked(lambda: self.client.get_experiment_by_name(EXPERIMENT))
+            self.experiment = found.experiment_id if found else while_locked(self._create)
         except ImportError as error:
             raise UserError(
                 f"the database {self.place} needs a package that is not installed ({error}); for "
@@ -352,14 +352,6 @@ def without_password(uri: str) -> str:
     return scheme + rest
 
 
-def with_driver(uri: str) -> str:
-    """A Postgres address with the driver that mae-bench[services] installs, unless it names one.
-
-    SQLAlchemy 2.1 takes `postgresql://` for another, psycopg, and knows no `postgres://`.
-    """
-    return re.sub(r"^postgres(ql)?://", "postgresql+psycopg2://", uri)
-
-
 def check_parameter(uri: str | None) -> None:
     """Raise UserError for an address with a password: Prefect shows the parameters of a flow."""
     if re.match(r"[^/]*//[^/]*:[^/]*@", uri or ""):
@@ -368,21 +360,6 @@ def check_parameter(uri: str | None) -> None:
             f"and give it to the worker in {PASSWORD}, with {USER}; for a database in its own "
             "variable, such as PGPASSWORD"
         )
-
-
-def check_answers(url: str) -> None:
-    """Raise OSError at once if nothing answers at `url`; MLflow itself tries for minutes."""
-    with suppress(requests.exceptions.SSLError):  # MLflow has its own settings for certificates
-        requests.head(url, timeout=10)
-
-
-def check_database(uri: str) -> None:
-    """Raise SQLAlchemyError or ImportError at once if nothing answers; MLflow tries for minutes."""
-    engine = create_engine(uri)
-    try:
-        engine.connect().close()
-    finally:
-        engine.dispose()
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -115,7 +115,7 @@ def test_mlflow_answers_by_the_names_it_is_called(host: str) -> None:
 def test_what_the_services_open_is_in_the_image() -> None:
     sent = (ROOT / ".dockerignore").read_text()
     accounts = SERVICES["mlflow"]["environment"]["MLFLOW_AUTH_CONFIG_PATH"]
-    opened = [accounts.removeprefix("/opt/mae-bench/"), FILE]
+    opened = [accounts.removeprefix("/opt/mae-bench/"), FILE, SERVICES["accounts"]["entrypoint"][1]]
     for path in opened:
         assert (ROOT / path).is_file() and f"!{path}\n" in sent
 
@@ -127,3 +127,16 @@ def test_databases_are_those_that_the_servers_open() -> None:
     opened = {url.rpartition("/")[2] for url in re.findall(r"postgresql\+\w+:///\w+", TEXT)}
     opened.add(accounts["mlflow"]["database_uri"].rpartition("/")[2])
     assert opened == set(made)
+
+
+def test_only_the_service_that_makes_accounts_is_mlflows_admin() -> None:
+    admins = [name for name in SERVICES if "MLFLOW_ADMIN_PASSWORD" in str(SERVICES[name])]
+    assert admins == ["mlflow", "accounts"]
+    for name in WORKERS:
+        assert SERVICES[name]["environment"]["MLFLOW_TRACKING_USERNAME"] == "mae-bench"
+
+
+def test_prefect_asks_for_a_password_and_answers_pages_of_its_own_only() -> None:
+    environment = SERVICES["prefect"]["environment"]
+    assert "PREFECT_AUTH_STRING" in environment["PREFECT_SERVER_API_AUTH_STRING"]
+    assert environment["PREFECT_SERVER_CORS_ALLOWED_ORIGINS"].startswith("http://127.0.0.1:")

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from docker.models.containers import _create_container_args
+from prefect.blocks.system import Secret
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.testing.utilities import prefect_test_harness
@@ -116,3 +117,21 @@ async def test_a_container_has_no_root_and_the_time_to_save() -> None:
     assert (await container())["user"] == "1000:1000"
     prefects_patience = 30  # seconds until a worker kills a cancelled flow run's container
     assert float((await configuration("docker")).env[GRACE]) < prefects_patience
+
+
+async def test_a_password_comes_from_a_secret_block_and_is_in_no_template(
+    prefect: None,
+) -> None:
+    made = template("docker")
+    named = "{{ prefect.blocks.secret.mlflow-password }}"
+    made["variables"]["properties"]["env"]["default"]["MLFLOW_TRACKING_PASSWORD"] = named
+    await Secret(value="hidden").save("mlflow-password")
+    async with get_client() as client:
+        pool = WorkPoolCreate(name="secret", type="docker", base_job_template=made)
+        await client.create_work_pool(pool)
+        kept = (await client.read_work_pool("secret")).base_job_template
+        job = await DockerWorker.job_configuration.from_template_and_values(kept, {}, client=client)
+    assert job.env["MLFLOW_TRACKING_PASSWORD"] == "hidden" and "hidden" not in json.dumps(kept)
+    for kind in WORKERS:
+        assert 'TRACKING_PASSWORD":' not in json.dumps(template(kind))
+        assert '"MLFLOW_TRACKING_USERNAME": "admin"' not in json.dumps(template(kind))
