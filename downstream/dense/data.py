@@ -10,21 +10,25 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from mmengine.config import Config
 from PIL import Image
 
-from downstream.dense.coco import Coco, read_coco
+from downstream.dense.coco import Coco, read_categories, read_coco, refuse
+from downstream.dense.pictures import picture_faults
+from downstream.dense.values import told
 from mae_core.data.roots import files_below, resolve_root
 from mae_core.data.sources.base import is_image
 from mae_core.errors import UserError
 
 IGNORED = 255  # a label that is left out of the loss and of the metrics
 HELD_OUT = 5  # one image in so many
+DECODED = 5000  # images of a split that are decoded before training
 CHECKED = 100  # masks whose values are looked at before training
 SPLITS = ("train", "val")
 
@@ -35,18 +39,16 @@ class Instances:
 
     Attributes:
         images: the folder that the annotations' file names are below.
-        annotations: a COCO JSON; None for a part of one, which is not on disk yet.
-        content: what it holds.
+        annotations: the user's COCO JSON, that the content is of.
+        content: all or a part of what it holds, normalised.
     """
 
     images: Path
-    annotations: Path | None
+    annotations: Path
     content: Coco
 
     def on_disk(self, path: Path) -> Path:
-        """The annotations' file, written to `path` if there is none."""
-        if self.annotations is not None:
-            return self.annotations
+        """Write the content as a COCO JSON, for all that read annotations from a file."""
         temporary = path.with_suffix(f".{os.getpid()}")
         temporary.write_text(json.dumps(self.content.as_json()))
         return temporary.replace(path)
@@ -61,31 +63,48 @@ def instance_splits(config: Config) -> dict[str, Instances]:
     """Train and val with instances, by name.
 
     Raises:
-        UserError: if a file is missing or is no COCO JSON, an image is missing, or train and val
-            have different categories.
+        UserError: if a file is missing, is no COCO JSON or has faults, an image is missing, or
+            train and val have different categories.
     """
     root = resolve_root(config.data_root)
     splits = {
-        name: read_instances(root, config[f"{name}_data"])
+        name: read_instances(root, name, config[f"{name}_data"])
         for name in SPLITS
-        if config.get(f"{name}_data")
+        if name == "train" or config.get(f"{name}_data")
     }
     if "val" not in splits:
         return hold_out_instances(splits["train"])
     train, val = (splits[name].content.categories for name in SPLITS)
     if train != val:
-        raise UserError(f"{root}: train and val have different categories: {train} and {val}")
+        only = [dict(sorted(a.items() - b.items())) for a, b in ((train, val), (val, train))]
+        raise UserError(
+            f"{root}: train and val have different categories: {told(only[0])} in train only, "
+            f"{told(only[1])} in val only"
+        )
     return splits
 
 
-def read_instances(root: Path, fields: Mapping[str, str]) -> Instances:
-    """One split, its first image looked for. Raises UserError as :func:`instance_splits`."""
+def read_instances(root: Path, name: str, fields: Any) -> Instances:
+    """The split `name`, described by a config. Raises UserError as :func:`instance_splits`."""
+    known = isinstance(fields, Mapping)
+    if not known or not all(isinstance(fields.get(key), str) for key in ("images", "annotations")):
+        raise UserError(
+            f"{name}_data={told(fields)}: expected dict(images='...', annotations='...')"
+        )
     images, annotations = below(root, fields["images"]), below(root, fields["annotations"])
-    content = read_coco(annotations)
-    first = images / content.images[0]["file_name"]
-    if not first.is_file():
-        raise UserError(f"{annotations.name} names {first}, which is not there")
-    return Instances(images, annotations, content)
+    return Instances(images, annotations, read_coco(annotations, images))
+
+
+def check_instances(splits: Mapping[str, Instances]) -> None:
+    """Decode the images, of large splits `DECODED` that are evenly spread.
+
+    Raises:
+        UserError: if one cannot be read, or is of another size than the annotations say.
+    """
+    for split in splits.values():
+        images = split.content.images
+        some = images[:: -(-len(images) // DECODED)]
+        refuse(picture_faults(some, split.images), split.annotations, split.images)
 
 
 def below(root: Path, name: str) -> Path:
@@ -107,7 +126,7 @@ def hold_out_instances(whole: Instances) -> dict[str, Instances]:
                 f"{whole.annotations} has too few annotated images to hold some out for val: "
                 "name others as val_data"
             )
-        splits[name] = Instances(whole.images, None, content)
+        splits[name] = replace(whole, content=content)
     return splits
 
 
@@ -205,8 +224,8 @@ def semantic_classes(config: Config) -> tuple[str, ...]:
             "which class is which? Name them in the order of their pixel values, such as "
             "-o \"classes=['background','cell']\""
         )
-    content = read_coco(resolve_root(config.data_root) / annotations)
-    return ("background", *content.names)
+    names = read_categories(resolve_root(config.data_root) / annotations)
+    return ("background", *names)
 
 
 def label_table(config: Config, classes: Sequence[str]) -> list[int]:

@@ -83,7 +83,7 @@ def complete(
         images = len(splits["train"].content.images)
         batch = config.train_dataloader.batch_size
         config.train_cfg.max_epochs = epochs_for(config.updates, images, batch)
-    files = {name: splits[name].on_disk(work_dir / f"held_out_{name}.json") for name in splits}
+    files = {name: splits[name].on_disk(work_dir / f"annotations_{name}.json") for name in splits}
     pipelines = {"train": training_pipeline(**image), "val": evaluation_pipeline(image.size)}
     datasets = {
         name: {

@@ -3,15 +3,16 @@ from pathlib import Path
 
 import pytest
 
-from downstream.dense.coco import read_coco
+from downstream.dense.coco import read_categories, read_coco
 from mae_core import UserError
 
 
-def test_a_label_is_a_place_among_the_sorted_ids(tmp_path: Path) -> None:
-    entries = {"images": [{"id": 1}], "annotations": [{"id": 1}]}
-    categories = [{"id": 9, "name": "late"}, {"id": 2, "name": "early"}]
-    (tmp_path / "a.json").write_text(json.dumps({**entries, "categories": categories}))
-    assert read_coco(tmp_path / "a.json").names == ("early", "late")
+def test_a_label_is_a_place_among_the_sorted_ids(scenes: Path) -> None:
+    file = scenes / "instances_train.json"
+    content = json.loads(file.read_text())
+    content["categories"] = [{"id": 2, "name": "large"}, {"id": 1, "name": "small"}]
+    file.write_text(json.dumps(content))
+    assert read_coco(file).names == read_categories(file) == ("small", "large")
 
 
 def test_a_part_has_the_annotations_of_its_images(scenes: Path) -> None:
