@@ -5,6 +5,7 @@ that of the names, and take an annotation's id of 0 for none. In the copy all of
 """
 
 import json
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -107,11 +108,12 @@ def refuse(faults: Sequence[str], path: Path, folder: Path | None = None) -> Non
     if not faults:
         return
     first = "".join(f"\n  {fault}" for fault in faults[:FEW])
-    images = f" --images {plain(str(folder))}" if folder else ""
+    command = ["mae-bench", "data", "check", plain(str(path))]
+    if folder:
+        command += ["--images", plain(str(folder))]
     raise UserError(
         f"{len(faults):,} fault(s) in {plain(str(path))}:{first}\n"
-        f"`mae-bench data check {plain(str(path))}{images}` lists all: mend them, or leave those "
-        "entries out"
+        f"`{shlex.join(command)}` lists all: mend them, or leave those entries out"
     )
 
 

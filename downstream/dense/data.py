@@ -73,15 +73,51 @@ def instance_splits(config: Config) -> dict[str, Instances]:
         if name == "train" or config.get(f"{name}_data")
     }
     if "val" not in splits:
-        return hold_out_instances(splits["train"])
-    train, val = (splits[name].content.categories for name in SPLITS)
-    if train != val:
-        only = [dict(sorted(a.items() - b.items())) for a, b in ((train, val), (val, train))]
-        raise UserError(
-            f"{root}: train and val have different categories: {told(only[0])} in train only, "
-            f"{told(only[1])} in val only"
-        )
+        splits = hold_out_instances(splits["train"])
+    check_same_categories(*(splits[name] for name in SPLITS))
+    for name, split in splits.items():
+        if not any(map(is_learnt, split.content.annotations)):
+            raise UserError(
+                f"{split.annotations} has nothing for {name}: each annotation is a crowd, is "
+                "marked 'ignore' or is thinner than a pixel"
+            )
     return splits
+
+
+def check_same_categories(train: Instances, val: Instances) -> None:
+    """Raise UserError unless both have the same ids with the same names."""
+    own, other = train.content.categories, val.content.categories
+    if own != other:
+        lacking = [
+            {key: name for key, name in these.items() if those.get(key) != name}
+            for these, those in ((own, other), (other, own))
+        ]
+        raise UserError(
+            f"{train.annotations} and {val.annotations} have different categories: "
+            f"{told(lacking[0])} and {told(lacking[1])}"
+        )
+
+
+def is_learnt(entry: Mapping[str, Any]) -> bool:
+    """Whether mmdet trains on a normalised annotation."""
+    return not (entry["iscrowd"] or entry.get("ignore") or min(entry["bbox"][2:]) < 1)
+
+
+def notes_on(train: Instances) -> list[str]:
+    """What should be known before a training on the split."""
+    content, notes = train.content, []
+    learnt = [entry for entry in content.annotations if is_learnt(entry)]
+    missing = content.categories.keys() - {entry["category_id"] for entry in learnt}
+    if missing:
+        names = [content.categories[key] for key in sorted(missing)]
+        notes.append(f"no instance in train of {told(names)}: it cannot be learned")
+    left_out = len(content.annotations) - len(learnt)
+    if left_out:
+        notes.append(
+            f"{left_out:,} annotation(s) of train are crowds, marked 'ignore' or thinner than a "
+            "pixel: not trained on"
+        )
+    return notes
 
 
 def read_instances(root: Path, name: str, fields: Any) -> Instances:
