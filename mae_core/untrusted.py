@@ -2,8 +2,8 @@
 
 mmengine builds whatever a config names: a dotted name is imported and called, any other one that is
 not registered is imported too, mmcv evaluates the name of an NMS, and a config that is written down
-and read again replaces `{{ }}`, reads its `_base_` and runs what hides in a key. So such a config is
-data alone, and names nothing that is not registered.
+and read again replaces `{{ }}`, reads its `_base_` and runs what hides in a key. So such a config
+is data alone, and names nothing that is not registered.
 """
 
 import importlib.util
@@ -77,7 +77,7 @@ def check_data(content: Any, source: str, known: Callable[[str], bool]) -> None:
 
 
 def check_entry(key: Any, value: Any, source: str, known: Callable[[str], bool]) -> None:
-    """Raise UserError for a key that cannot be written down as it is, or asks for more than data."""
+    """Raise UserError for a key that cannot be written down as it is, or is no plain data."""
     if not isinstance(key, str | int | float | tuple | None):
         raise UserError(f"{source}: its config has a {type(key).__name__} for a key")
     if isinstance(key, str):

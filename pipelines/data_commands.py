@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from mae_core.errors import UserError
 from pipelines.last_net import checking
@@ -177,18 +178,18 @@ def check_coco(path: Path, images: Path | None) -> None:
     """Show what a COCO file holds. Raises UserError if anything in it is wrong."""
     from downstream.dense.faults import check_annotations, images_of
 
-    folder = images or images_of(path)
+    folder = images or (images_of(path) if path.is_file() else path.parent)
     with console.status("checking"):
         found = check_annotations(path, folder)
-    console.print(f"{path}, images in {folder}", soft_wrap=True)
+    console.print(f"{path}, images in {folder}", soft_wrap=True, markup=False)
     table = Table("category")
     table.add_column("instances", justify="right")
     for name, count in found.instances.items():
-        table.add_row(name, f"{count:,}")
+        table.add_row(Text(name), f"{count:,}")
     console.print(table)
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(found.kinds.items()))
     console.print(f"{found.images:,} images, {found.empty:,} without annotation; masks: {kinds}")
-    tell_faults(found.faults, path)
+    tell_faults([*found.faults, *found.flat], path)
 
 
 def check_mask_images(images: Path, masks: Path) -> None:

@@ -10,14 +10,17 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from mmengine.config import Config
 
-from downstream.dense.coco import Coco, read_coco
+from downstream.dense.coco import Coco, read_categories, read_coco, refuse
+from downstream.dense.pictures import picture_faults
+from downstream.dense.values import told
 from mae_core.data.decode import open_file, open_stored
 from mae_core.data.roots import files_below, resolve_root
 from mae_core.data.sources.base import is_image
@@ -25,6 +28,7 @@ from mae_core.errors import UserError
 
 IGNORED = 255  # a label that is left out of the loss and of the metrics
 HELD_OUT = 5  # one image in so many
+DECODED = 5000  # images of a split that are decoded before training
 CHECKED = 100  # masks whose values are looked at before training
 SPLITS = ("train", "val")
 
@@ -35,18 +39,16 @@ class Instances:
 
     Attributes:
         images: the folder that the annotations' file names are below.
-        annotations: a COCO JSON; None for a part of one, which is not on disk yet.
-        content: what it holds.
+        annotations: the user's COCO JSON, that the content is of.
+        content: all or a part of what it holds, normalised.
     """
 
     images: Path
-    annotations: Path | None
+    annotations: Path
     content: Coco
 
     def on_disk(self, path: Path) -> Path:
-        """The annotations' file, written to `path` if there is none."""
-        if self.annotations is not None:
-            return self.annotations
+        """Write the content as a COCO JSON, for all that read annotations from a file."""
         temporary = path.with_suffix(f".{os.getpid()}")
         temporary.write_text(json.dumps(self.content.as_json()))
         return temporary.replace(path)
@@ -61,31 +63,84 @@ def instance_splits(config: Config) -> dict[str, Instances]:
     """Train and val with instances, by name.
 
     Raises:
-        UserError: if a file is missing or is no COCO JSON, an image is missing, or train and val
-            have different categories.
+        UserError: if a file is missing, is no COCO JSON or has faults, an image is missing, or
+            train and val have different categories.
     """
     root = resolve_root(config.data_root)
     splits = {
-        name: read_instances(root, config[f"{name}_data"])
+        name: read_instances(root, name, config[f"{name}_data"])
         for name in SPLITS
-        if config.get(f"{name}_data")
+        if name == "train" or config.get(f"{name}_data")
     }
     if "val" not in splits:
-        return hold_out_instances(splits["train"])
-    train, val = (splits[name].content.categories for name in SPLITS)
-    if train != val:
-        raise UserError(f"{root}: train and val have different categories: {train} and {val}")
+        splits = hold_out_instances(splits["train"])
+    check_same_categories(*(splits[name] for name in SPLITS))
+    for name, split in splits.items():
+        if not any(map(is_learnt, split.content.annotations)):
+            raise UserError(
+                f"{split.annotations} has nothing for {name}: each annotation is a crowd, is "
+                "marked 'ignore' or is thinner than a pixel"
+            )
     return splits
 
 
-def read_instances(root: Path, fields: Mapping[str, str]) -> Instances:
-    """One split, its first image looked for. Raises UserError as :func:`instance_splits`."""
+def check_same_categories(train: Instances, val: Instances) -> None:
+    """Raise UserError unless both have the same ids with the same names."""
+    own, other = train.content.categories, val.content.categories
+    if own != other:
+        lacking = [
+            {key: name for key, name in these.items() if those.get(key) != name}
+            for these, those in ((own, other), (other, own))
+        ]
+        raise UserError(
+            f"{train.annotations} and {val.annotations} have different categories: "
+            f"{told(lacking[0])} and {told(lacking[1])}"
+        )
+
+
+def is_learnt(entry: Mapping[str, Any]) -> bool:
+    """Whether mmdet trains on a normalised annotation."""
+    return not (entry["iscrowd"] or entry.get("ignore") or min(entry["bbox"][2:]) < 1)
+
+
+def notes_on(train: Instances) -> list[str]:
+    """What should be known before a training on the split."""
+    content, notes = train.content, []
+    learnt = [entry for entry in content.annotations if is_learnt(entry)]
+    missing = content.categories.keys() - {entry["category_id"] for entry in learnt}
+    if missing:
+        names = [content.categories[key] for key in sorted(missing)]
+        notes.append(f"no instance in train of {told(names)}: it cannot be learned")
+    left_out = len(content.annotations) - len(learnt)
+    if left_out:
+        notes.append(
+            f"{left_out:,} annotation(s) of train are crowds, marked 'ignore' or thinner than a "
+            "pixel: not trained on"
+        )
+    return notes
+
+
+def read_instances(root: Path, name: str, fields: Any) -> Instances:
+    """The split `name`, described by a config. Raises UserError as :func:`instance_splits`."""
+    known = isinstance(fields, Mapping)
+    if not known or not all(isinstance(fields.get(key), str) for key in ("images", "annotations")):
+        raise UserError(
+            f"{name}_data={told(fields)}: expected dict(images='...', annotations='...')"
+        )
     images, annotations = below(root, fields["images"]), below(root, fields["annotations"])
-    content = read_coco(annotations)
-    first = images / content.images[0]["file_name"]
-    if not first.is_file():
-        raise UserError(f"{annotations.name} names {first}, which is not there")
-    return Instances(images, annotations, content)
+    return Instances(images, annotations, read_coco(annotations, images))
+
+
+def check_instances(splits: Mapping[str, Instances]) -> None:
+    """Decode the images, of large splits `DECODED` that are evenly spread.
+
+    Raises:
+        UserError: if one cannot be read, or is of another size than the annotations say.
+    """
+    for split in splits.values():
+        images = split.content.images
+        some = images[:: -(-len(images) // DECODED)]
+        refuse(picture_faults(some, split.images), split.annotations, split.images)
 
 
 def below(root: Path, name: str) -> Path:
@@ -107,7 +162,7 @@ def hold_out_instances(whole: Instances) -> dict[str, Instances]:
                 f"{whole.annotations} has too few annotated images to hold some out for val: "
                 "name others as val_data"
             )
-        splits[name] = Instances(whole.images, None, content)
+        splits[name] = replace(whole, content=content)
     return splits
 
 
@@ -204,8 +259,8 @@ def semantic_classes(config: Config) -> tuple[str, ...]:
             "which class is which? Name them in the order of their pixel values, such as "
             "-o \"classes=['background','cell']\""
         )
-    content = read_coco(resolve_root(config.data_root) / annotations)
-    return ("background", *content.names)
+    names = read_categories(resolve_root(config.data_root) / annotations)
+    return ("background", *names)
 
 
 def label_table(config: Config, classes: Sequence[str]) -> list[int]:

@@ -2,7 +2,7 @@
 
 from mmengine.config import Config
 
-from downstream.dense.data import instance_splits
+from downstream.dense.data import check_instances, instance_splits
 from mae_core.checkpoints import check_sizes
 from mae_core.data.overlap import tell_overlap
 
@@ -11,6 +11,7 @@ def check(config: Config, encoder: str) -> None:
     """Raise UserError if the data or the encoder's sizes cannot do."""
     check_sizes(config.encoder, encoder, config.get("resample_patches", False))
     splits = instance_splits(config)
+    check_instances(splits)
     if config.get("val_data"):
         names = [
             [str(split.images / image["file_name"]) for image in split.content.images]

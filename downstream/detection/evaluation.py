@@ -14,6 +14,7 @@ import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 from numpy.typing import NDArray
 
+from downstream.dense.coco import read_coco
 from downstream.statistics import RESAMPLES_OF_IMAGES, resamples
 
 Values = NDArray[np.float64]
@@ -158,5 +159,9 @@ def _mean(precision: Any) -> float:
 
 
 def load_annotations(path: Path) -> COCO:
-    """A COCO file as faster-coco-eval keeps it."""
-    return COCO(str(path))
+    """A COCO file as faster-coco-eval keeps it, normalised.
+
+    Raises:
+        UserError: as :func:`read_coco`.
+    """
+    return COCO(read_coco(path).as_json())

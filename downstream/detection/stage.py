@@ -19,7 +19,13 @@ import downstream.dense.pyramid
 import downstream.detection.cascade  # noqa: F401  both register
 from downstream.dense.backbone import MAEViT, place_encoder
 from downstream.dense.charts import class_bars, confusion_matrix, recall_curves
-from downstream.dense.data import Instances, epochs_for, instance_splits, typical_size
+from downstream.dense.data import (
+    Instances,
+    epochs_for,
+    instance_splits,
+    notes_on,
+    typical_size,
+)
 from downstream.dense.testing import measure_images
 from downstream.detection.evaluation import (
     KINDS,
@@ -47,6 +53,8 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     set_random_seed(config.seed)
     init_default_scope(config.default_scope)
     splits = instance_splits(config)
+    for note in notes_on(splits["train"]):
+        reporter.note(note)
     classes = splits["train"].content.names
     work_dir.mkdir(parents=True, exist_ok=True)
     truth, val = complete(config, encoder, splits, work_dir)
@@ -83,7 +91,7 @@ def complete(
         images = len(splits["train"].content.images)
         batch = config.train_dataloader.batch_size
         config.train_cfg.max_epochs = epochs_for(config.updates, images, batch)
-    files = {name: splits[name].on_disk(work_dir / f"held_out_{name}.json") for name in splits}
+    files = {name: splits[name].on_disk(work_dir / f"annotations_{name}.json") for name in splits}
     pipelines = {"train": training_pipeline(**image), "val": evaluation_pipeline(image.size)}
     datasets = {
         name: {

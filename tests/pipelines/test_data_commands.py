@@ -112,6 +112,23 @@ def test_check_lists_every_fault_of_a_coco_file(scenes: Path, call) -> None:  # 
     assert "annotation 1: its box" in out and "annotation 2: category 9 is unknown" in out
 
 
+def test_names_of_categories_are_shown_as_they_are(scenes: Path, call) -> None:  # noqa: F811
+    file = scenes / "instances_train.json"
+    content = json.loads(file.read_text())
+    content["categories"][0]["name"] = "[/red] a"
+    file.write_text(json.dumps(content))
+    code, out, _ = call("check", file)
+    assert code == 0 and "[/red] a" in out
+    content["categories"][0]["name"] = "\ud800"
+    file.write_text(json.dumps(content))
+    code, out, err = call("check", file)
+    assert code == USER_MISTAKE and "its name is '\\ud800'" in out and "1 fault(s)" in err
+    code, _, err = call("check", scenes / "gone.json")
+    assert code == USER_MISTAKE and "no annotations at" in err
+    code, _, err = call("check", file, "--images", scenes / "gone")
+    assert code == USER_MISTAKE and "no folder" in err
+
+
 def test_check_looks_at_masks(scenes: Path, call) -> None:  # noqa: F811
     code, out, _ = call("check", scenes / "train", "--masks", scenes / "train_masks")
     assert code == 0 and "8 images" in out

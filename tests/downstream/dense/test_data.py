@@ -10,12 +10,14 @@ from PIL import Image
 from downstream.dense.coco import read_coco
 from downstream.dense.data import (
     IGNORED,
+    check_instances,
     check_masks,
     epochs_for,
     held_out,
     instance_splits,
     label_table,
     mask_splits,
+    notes_on,
     semantic_classes,
     typical_size,
 )
@@ -88,6 +90,65 @@ def test_different_categories_in_train_and_val_are_refused(scenes: Path) -> None
     file.write_text(json.dumps(content))
     with pytest.raises(UserError, match=r"large.*huge"):
         instance_splits(config(scenes))
+
+
+def test_categories_may_be_listed_in_another_order(scenes: Path) -> None:
+    for name in ("train", "val"):
+        file = scenes / f"instances_{name}.json"
+        content = json.loads(file.read_text())
+        content["categories"].sort(key=lambda entry: entry["id"], reverse=name == "val")
+        file.write_text(json.dumps(content))
+    splits = instance_splits(config(scenes))
+    assert splits["train"].content.names == splits["val"].content.names == ("small", "large")
+    written = json.loads(splits["val"].on_disk(scenes / "copy.json").read_text())
+    assert [entry["id"] for entry in written["categories"]] == [1, 2]
+
+
+def test_a_category_that_only_val_has_is_refused(scenes: Path) -> None:
+    file = scenes / "instances_val.json"
+    content = json.loads(file.read_text())
+    content["annotations"][0]["category_id"] = 3
+    file.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"instances_val\.json:\n.*category 3 is unknown"):
+        instance_splits(config(scenes))
+    content["categories"].append({"id": 3, "name": "huge"})
+    file.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"different categories: {} and {3: 'huge'}"):
+        instance_splits(config(scenes))
+
+
+def test_annotations_with_nothing_to_learn_are_refused_and_others_noted(scenes: Path) -> None:
+    file = scenes / "instances_train.json"
+    content = json.loads(file.read_text())
+    for entry in content["annotations"]:
+        entry["iscrowd"] = int(entry["category_id"] == 2)
+    file.write_text(json.dumps(content))
+    notes = notes_on(instance_splits(config(scenes))["train"])
+    assert "no instance in train of ['large']" in notes[0]
+    assert notes[1].startswith("4 annotation(s) of train are crowds")
+    for entry in content["annotations"]:
+        entry["iscrowd"] = 1
+    file.write_text(json.dumps(content))
+    for fields in (config(scenes), config(scenes, val_data=None)):
+        with pytest.raises(UserError, match=r"nothing for train|too few"):
+            instance_splits(fields)
+
+
+def test_broken_images_are_found_before_training(scenes: Path) -> None:
+    image = scenes / "val" / "03.png"
+    image.write_bytes(image.read_bytes()[:-200])
+    splits = instance_splits(config(scenes))
+    with pytest.raises(UserError, match=r"03\.png cannot be read"):
+        check_instances(splits)
+    Image.new("RGB", (40, 48)).save(image)
+    with pytest.raises(UserError, match=r"03\.png is 40×48 pixels"):
+        check_instances(splits)
+
+
+@pytest.mark.parametrize("fields", [None, 3, {"images": "train"}, {"images": 1, "annotations": []}])
+def test_a_split_without_paths_is_told(scenes: Path, fields: Any) -> None:
+    with pytest.raises(UserError, match=r"train_data=.*expected dict"):
+        instance_splits(config(scenes, train_data=fields))
 
 
 def test_annotations_of_another_folder_are_noticed(scenes: Path) -> None:

@@ -2,14 +2,19 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from mmengine.config import Config
 from PIL import Image
 
+from downstream.dense.data import check_instances, instance_splits
 from downstream.dense.faults import check_annotations, check_mask_folder, images_of
 from mae_core import UserError
+from tests.downstream.dense.coco_files import broken_files, write_images
 
 Change = Callable[[dict[str, Any]], None]
 
@@ -56,6 +61,24 @@ def set_in(key: str, value: Any, entries: str = "annotations") -> Change:
         (lambda content: content["images"].append(content["images"][0]), "id 1 occurs 2 times"),
         (set_in("id", 2), "annotations: the id 2 occurs 2 times"),
         (set_in("id", 2, "categories"), "categories: the id 2 occurs 2 times"),
+        (set_in("name", "large", "categories"), "categories: the name 'large' occurs 2 times"),
+        (set_in("name", None, "categories"), "category 1: its name is None"),
+        (set_in("id", "one", "images"), "images: the id 'one' is no whole number"),
+        (set_in("id", None), "annotations: 1 without an id"),
+        (set_in("area", float("nan")), "its area is nan"),
+        (set_in("area", 0), "its area is 0, its mask has 256 pixels"),
+        (set_in("area", None), "its area is None"),
+        (set_in("iscrowd", "no"), "its iscrowd is 'no'"),
+        (set_in("bbox", [4, 4, float("inf"), 10]), "its box is .4, 4, inf, 10."),
+        (set_in("height", 10**9, "images"), "48,000,000,000 pixels: at most"),
+        (set_in("height", "48", "images"), "no height and width: found '48' and 48"),
+        (set_in("file_name", "/dev/zero", "images"), "'/dev/zero' lies outside of"),
+        (set_in("file_name", "../val/00.png", "images"), "'../val/00.png' lies outside of"),
+        (set_in("file_name", "01.png", "images"), "the file_name '01.png' occurs 2 times"),
+        (set_in("file_name", None, "images"), "its file_name is None"),
+        (lambda content: content["images"].append(3), "the image at place 8 is 3"),
+        (lambda content: content["annotations"].append(None), "annotation at place 8 is None"),
+        (lambda content: content["categories"].append("a"), "category at place 2 is 'a'"),
     ],
 )
 def test_each_fault_is_told(scenes: Path, change: Change, words: str) -> None:
@@ -68,6 +91,49 @@ def test_a_broken_image_is_told_and_an_empty_one_counted(scenes: Path) -> None:
     faults = faults_after(scenes, lambda content: content["annotations"].pop())
     assert len(faults) == 1 and "00.png cannot be read" in faults[0]
     assert check_annotations(scenes / "instances_train.json", scenes / "train").empty == 1
+
+
+def test_images_are_decoded_and_turned_as_their_exif_says(scenes: Path) -> None:
+    torn, turned = scenes / "train" / "00.png", scenes / "train" / "01.png"
+    torn.write_bytes(torn.read_bytes()[:-200])
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("L", (40, 48)).save(turned, exif=exif)
+
+    def lie(content: dict[str, Any]) -> None:
+        content["images"][1].update(height=48, width=40)
+
+    faults = faults_after(scenes, lie)
+    assert any("00.png cannot be read" in fault for fault in faults)
+    assert any("01.png is 48×40 pixels (as it is shown" in fault for fault in faults)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(text=broken_files())
+def test_no_file_makes_more_than_messages(
+    text: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """What the check of a stage accepts, `data check` accepts too; neither raises or is large."""
+    folder = tmp_path_factory.mktemp("coco")
+    write_images(folder / "images")
+    (folder / "a.json").write_text(text)
+    split = {"images": "images", "annotations": "a.json"}
+    config = Config({"data_root": str(folder), "train_data": split, "val_data": split})
+    before = getrusage(RUSAGE_SELF).ru_maxrss
+    try:
+        found = check_annotations(folder / "a.json", folder / "images")
+        lines = [*found.faults, *found.flat, *found.instances]
+    except UserError as error:
+        lines = [str(error)]
+    try:
+        check_instances(instance_splits(config))
+    except UserError as error:
+        assert lines or "nothing for" in str(error)
+        lines.append(str(error))
+    else:
+        assert lines == [*found.flat, *found.instances]
+    "".join(lines).encode()  # which half of a surrogate pair would refuse
+    assert getrusage(RUSAGE_SELF).ru_maxrss - before < 200 << 10  # KiB
 
 
 def test_a_file_without_the_lists_is_refused(scenes: Path) -> None:

@@ -151,3 +151,37 @@ def test_confusion_counts_right_wrong_missed_and_made_up(tmp_path: Path) -> None
     expected = [[1, 0, 1], [1, 0, 0], [0, 1, 0]]
     assert confusion(annotations, found, "mask", 0.3).tolist() == expected
     assert confusion(annotations, [], "mask", 0.3).tolist() == [[0, 0, 2], [0, 0, 1], [0, 0, 0]]
+
+
+ORDERS = ([1, 2, 3], [2, 3, 1], [3, 2, 1])
+
+
+@pytest.mark.parametrize("first_id", [0, 1, 10**12])
+@pytest.mark.parametrize("order", ORDERS)
+def test_perfect_detections_are_perfect_in_any_order_of_categories_and_ids(
+    annotated: tuple[Path, list[dict[str, Any]]], order: list[int], first_id: int
+) -> None:
+    path, _ = annotated
+    content = json.loads(path.read_text())
+    content["categories"] = [{"id": i, "name": "abc"[i - 1]} for i in order]
+    content["annotations"] = content["annotations"][::-1]
+    for place, entry in enumerate(content["annotations"]):
+        entry["id"] = first_id + place
+    path.write_text(json.dumps(content))
+    found = [
+        {key: entry[key] for key in ("image_id", "category_id", "bbox", "segmentation")}
+        | {"score": 0.9}
+        for entry in content["annotations"]
+        if not entry["iscrowd"] and entry["category_id"] != 3
+    ]
+    annotations = load_annotations(path)
+    for kind in ("box", "mask"):
+        by_class = evaluate(annotations, found, kind, 100, 0).by_class
+        assert {name: values["AP"] for name, values in by_class.items()} == {
+            "a": pytest.approx(1),
+            "b": pytest.approx(1),
+            "c": 0,
+        }
+    counts = confusion(annotations, found, "mask", 0.5)
+    there = [sum(d["category_id"] == i for d in found) for i in (1, 2)]
+    assert np.diag(counts)[:2].tolist() == there and counts[2, 3] == counts[2].sum() > 0
