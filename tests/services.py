@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -149,11 +150,12 @@ class Services:
                 found.append(int(entry.name))
         return found
 
-    def kill(self, name: str) -> bool:
-        """SIGKILL every process of a kind; whether there was one."""
+    def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> bool:
+        """Send every process of a kind a signal; whether there was one."""
         found = self.found(name)
         for pid in found:
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
         if name in self.running:
             self.running[name].wait(60)
         return bool(found)

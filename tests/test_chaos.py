@@ -1,31 +1,149 @@
-"""A benchmark whose parts are killed at random ends with the report of an undisturbed one."""
+"""A benchmark that is killed, damaged and hindered at random ends as an undisturbed one.
+
+`MAE_BENCH_ROUNDS` sets the number of faults, `MAE_BENCH_SEED` another order of them.
+"""
 
 import json
+import os
 import random
+import signal
+import sqlite3
+import subprocess
 import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.faults import arm
+from tests.processes import wait_for
 from tests.services import Services
 from tests.tiny import write_configs, write_images, write_recipe
 
-KILLS = 10
-PARTS = ("flow", "stage", "worker", "server")
+ROUNDS = int(os.environ.get("MAE_BENCH_ROUNDS", "10"))
+SEED = int(os.environ.get("MAE_BENCH_SEED", "0"))
+PARTS = ("flow", "stage", "worker", "server")  # that are killed
+LOCKED = 22  # seconds, of which SQLite waits 20
+FULL = 5  # seconds
+SMALL_DISK = "48m"
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600 + 120 * ROUNDS)]
 
 
 @pytest.fixture(scope="module")
 def configs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of a benchmark whose pretraining, made slow, outlives all kills."""
+    """Of a benchmark whose pretraining, made slow, outlives all faults."""
     folder = tmp_path_factory.mktemp("chaos")
     configs = write_configs(folder / "configs", write_images(folder / "data"))
     pretrain = configs / "pretrain.py"
     pretrain.write_text(pretrain.read_text().replace("max_epochs=6", "max_epochs=250"))
     return configs
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path | None]:
+    """A small disk of its own; None where it cannot be had, which takes root."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={SMALL_DISK}", "tmpfs", str(folder)]
+    if os.geteuid() or subprocess.run(mount, check=False, capture_output=True).returncode:
+        yield None
+        return
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+class Chaos:
+    """The faults that a benchmark in `work` meets, on the disk `disk` if that can be filled."""
+
+    def __init__(self, services: Services, work: Path, disk: Path | None) -> None:
+        self.services, self.work, self.disk = services, work, disk
+        self.rng = random.Random(SEED)
+        self.faults: dict[str, Callable[[], bool]] = {
+            **{part: lambda part=part: services.kill(part) for part in PARTS},
+            "terminal closed": lambda: services.kill("flow", signal.SIGHUP),
+            "finished file": self.damage_finished,
+            "checkpoint": self.damage_checkpoint,
+            "events": self.cut_events,
+            "database": self.lock_database,
+        }
+        if disk:
+            self.faults["disk"] = self.fill_disk
+
+    def drawn(self) -> list[str]:
+        """Each fault once, as far as there are rounds, others at random, in a random order."""
+        names = list(self.faults)
+        drawn = names[:ROUNDS] + self.rng.choices(names, k=max(ROUNDS - len(names), 0))
+        self.rng.shuffle(drawn)
+        return drawn
+
+    def damage_finished(self) -> bool:
+        """Turn bits of a finished cell's file, cut it, or remove it."""
+        self.stop_writing()
+        files = []
+        for result in self.work.glob("stages/*/result.json"):
+            content = json.loads(result.read_text())
+            named = [*content["artifacts"].values(), content["checkpoint"]]
+            files += [result.parent / name for name in named if name]
+        files = [file for file in files if file.exists()]
+        if not files:
+            return False
+        file = self.rng.choice(sorted(files))
+        self.rng.choice([self.turn_bits, self.cut, Path.unlink])(file)
+        return True
+
+    def damage_checkpoint(self) -> bool:
+        """Turn bits of the newest checkpoint of a training."""
+        self.stop_writing()
+        found = list(self.work.glob("stages/pretrain-mae-*/step_*.pth"))
+        if len(found) < 2:
+            return False
+        self.turn_bits(max(found, key=lambda path: path.stat().st_mtime))
+        return True
+
+    def cut_events(self) -> bool:
+        """Cut the last line of a cell's events."""
+        self.stop_writing()
+        found = sorted(self.work.glob("stages/*/events.jsonl"))
+        found = [file for file in found if file.stat().st_size > 40]
+        if not found:
+            return False
+        self.cut(self.rng.choice(found), self.rng.randint(1, 20))
+        return True
+
+    def stop_writing(self) -> None:
+        self.services.kill("flow")
+        self.services.kill("stage")
+        wait_for(lambda: not self.services.found("stage"))
+
+    def turn_bits(self, file: Path) -> None:
+        content = bytearray(file.read_bytes())
+        start = self.rng.randrange(len(content))
+        part = content[start : start + 64]
+        content[start : start + 64] = bytes(byte ^ 255 for byte in part)
+        file.write_bytes(content)
+
+    def cut(self, file: Path, size: int | None = None) -> None:
+        whole = file.read_bytes()
+        file.write_bytes(whole[: len(whole) // 2 if size is None else -size])
+
+    def lock_database(self) -> bool:
+        with closing(sqlite3.connect(self.services.folder / "mlflow.db", timeout=60)) as database:
+            database.execute("BEGIN EXCLUSIVE")
+            time.sleep(LOCKED)
+        return True
+
+    def fill_disk(self) -> bool:
+        assert self.disk
+        filling = self.disk / "filling"
+        with filling.open("wb", buffering=0) as file, suppress(OSError):
+            while True:
+                file.write(bytes(1 << 16))
+        time.sleep(FULL)
+        filling.unlink()
+        return True
 
 
 def numbers(work_dir: Path) -> list[dict[str, Any]]:
@@ -36,40 +154,37 @@ def numbers(work_dir: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def victims(rng: random.Random) -> list[str]:
-    """Each part at least twice, in a random order."""
-    drawn = [*PARTS * 2, *rng.sample(PARTS, KILLS - 2 * len(PARTS))]
-    rng.shuffle(drawn)
-    return drawn
-
-
-def test_ten_kills_leave_the_report_of_an_undisturbed_run(configs: Path, tmp_path: Path) -> None:
+def test_faults_leave_the_report_of_an_undisturbed_run(
+    configs: Path, tmp_path: Path, disk: Path | None
+) -> None:
     recipe = str(write_recipe(configs, ("finetune", "few-shot"), ("mae", "random")))
     with Services(tmp_path / "undisturbed") as services:
         expected = tmp_path / "undisturbed" / "work"
         services.run("mae-bench", "run", recipe, "--work-dir", str(expected))
-    rng, work = random.Random(0), tmp_path / "disturbed" / "work"
+    work = (disk or tmp_path / "disturbed") / "work"
     with Services(tmp_path / "disturbed") as services:
         services.run("mae-bench", "deploy", "--slots", "8")
         arm(configs / "pretrain.fault", "slow", 0)
         run = services.submit(recipe=recipe, work_dir=str(work))
-        for part in victims(rng):
-            killed = False
-            while not killed:
+        chaos = Chaos(services, work, disk)
+        for fault in chaos.drawn():
+            happened = False
+            while not happened:
                 services.start("server")
                 services.start("worker")
                 if services.ended(run):
                     assert services.read(run).state_name != "Completed", "nothing is left to kill"
                     run = services.submit(recipe=recipe, work_dir=str(work))
                 if services.found("stage"):
-                    time.sleep(rng.uniform(0, 4))
-                    killed = services.kill(part)
+                    time.sleep(chaos.rng.uniform(0, 4))
+                    happened = chaos.faults[fault]()
                 time.sleep(0.2)
+            print(fault)
         (configs / "pretrain.fault").unlink()
         services.start("server")
         services.start("worker")
         if services.wait(run).state_name != "Completed":
-            run = services.wait(services.submit(recipe=recipe, work_dir=str(work)))
-        assert run.state_name == "Completed"
+            run = services.submit(recipe=recipe, work_dir=str(work))
+        assert services.wait(run).state_name == "Completed"
         assert numbers(work) == numbers(expected)
         assert not services.found("stage")
