@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from zipfile import ZipFile
 
 import torch
 from mmengine.dist import is_main_process
 
+from mae_core.files import replacing
 from mae_core.stage import Reporter
 
 
@@ -33,14 +35,25 @@ class PartReporter:
 def kept(folder: Path, train: Callable[[Path], torch.Tensor]) -> torch.Tensor:
     """What `train(folder)` returns, from `folder` if it is there from before an interruption."""
     record = folder / "outcome.pt"
-    if record.exists():
-        return torch.load(record, weights_only=True)
+    known = outcome_in(record)
+    if known is not None:
+        return known
     folder.mkdir(parents=True, exist_ok=True)
     outcome = train(folder)
     if is_main_process():
-        temporary = record.with_suffix(".part")
-        torch.save(outcome, temporary)
-        temporary.replace(record)
+        with replacing(record) as part:
+            torch.save(outcome, part)
         for checkpoint in folder.glob("step_*.pth"):
             checkpoint.unlink()
     return outcome
+
+
+def outcome_in(record: Path) -> torch.Tensor | None:
+    """The tensor in a file of :func:`kept`; None if it is not there or damaged."""
+    try:
+        with ZipFile(record) as content:  # torch itself does not look at the checksums
+            if content.testzip() is not None:
+                return None
+        return torch.load(record, weights_only=True)
+    except Exception:  # a damaged pickle raises anything
+        return None

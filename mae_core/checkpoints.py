@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from mae_core.encoder import ViTEncoder
 from mae_core.errors import UserError
+from mae_core.files import replacing
 from mae_core.fitting import fit_channels, fit_patches, fit_positions
 from mae_core.layouts import StateDict, detect, from_layout
 from mae_core.models import create_encoder
@@ -200,9 +201,8 @@ def save_state(path: str | os.PathLike[str], state: StateDict, **metadata: Any) 
     path = Path(path)
     content = {key: value.detach().cpu().contiguous() for key, value in state.items()}
     texts = {k: v if isinstance(v, str) else json.dumps(v) for k, v in metadata.items()}
-    temporary = path.with_name(path.name + ".part")
-    save_file(content, temporary, metadata=texts)
-    temporary.replace(path)
+    with replacing(path) as part:
+        save_file(content, part, metadata=texts)
 
 
 def read_weights(path: str | os.PathLike[str]) -> StateDict:

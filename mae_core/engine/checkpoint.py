@@ -15,6 +15,7 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 from mae_core.engine.loop import ResumableTrainLoop
 from mae_core.engine.stop import stop_requested
 from mae_core.errors import Interrupted, UserError
+from mae_core.files import publish
 
 PATTERN = "step_*.pth"
 
@@ -138,18 +139,6 @@ def step_of(path: Path) -> int:
     """The step of a checkpoint, from its name; -1 if that is no checkpoint's."""
     number = path.stem.removeprefix("step_")
     return int(number) if number.isdigit() else -1
-
-
-def publish(part: Path, path: Path) -> None:
-    """Rename `part` to `path` once its content is on the disk."""
-    with part.open("rb") as content:
-        os.fsync(content.fileno())
-    part.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def agreed(*flags: bool) -> list[bool]:

@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 from mae_core.data.images import collate_views
 from mae_core.engine.hooks import random_state, set_random_state
 from mae_core.errors import UserError
+from mae_core.files import write_atomically
 from mae_core.stage import Reporter
 
 AUTO = "auto"
@@ -40,8 +41,9 @@ def resolve_batch_size(
     if loader.batch_size != AUTO:
         return
     record = work_dir / RECORD
-    if record.exists():
-        loader.batch_size = int(record.read_text())
+    noted = record.read_text() if record.exists() else ""
+    if noted.isdigit():
+        loader.batch_size = int(noted)
         return
     model.to(get_device())
     before = random_state()
@@ -61,7 +63,7 @@ def resolve_batch_size(
     loader.batch_size = fitting[-1]
     if is_main_process():
         work_dir.mkdir(parents=True, exist_ok=True)
-        record.write_text(str(loader.batch_size))
+        write_atomically(record, str(loader.batch_size))
     reporter.note(
         f"batch_size=auto: {loader.batch_size} images at once on each device "
         f"({an_image / 2**20:.1f} MiB an image)"
