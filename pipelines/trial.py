@@ -14,8 +14,9 @@ from mmengine.config import Config
 
 from mae_core.engine.checkpoint import checkpoints
 from pipelines import launch
-from pipelines.cell import Cell, write_job
+from pipelines.cell import Cell
 from pipelines.events import Event
+from pipelines.job import write_job
 from pipelines.launch import Resources, StageFailed, StageInterrupted
 
 POINTS = 4  # reports of progress; the speed is that between the first and the last

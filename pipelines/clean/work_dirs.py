@@ -9,6 +9,7 @@ from pipelines.clean.items import LEFT, Item, Kind, Say
 from pipelines.folder import (
     BEFORE,
     BENCHMARK,
+    FEATURES,
     JOB,
     LOCK,
     RECORD,
@@ -19,7 +20,6 @@ from pipelines.folder import (
     training_files,
 )
 
-FEATURES = "features"  # beside the stages' folders
 STORE = "mlartifacts"  # MLflow's, with thousands of folders
 
 

@@ -15,6 +15,7 @@ from pipelines.commands import command_line
 from pipelines.display import Display
 from pipelines.flow import REPORT, Future, Place, cause_of, data_below, publish, said_of
 from pipelines.folder import alone
+from pipelines.identity import code_of, look_again
 from pipelines.launch import (
     BenchmarkFailed,
     StageInterrupted,
@@ -60,7 +61,7 @@ def mae_sweep(
         plan = check_task(sweep, given)
         command = command_line("sweep", sweep, overrides=given, devices=devices)
         folder = Path(work_dir or f"runs/{plan.name}").absolute()
-        with alone(folder):
+        with alone(folder, say=Display().say):
             return run_sweep(
                 plan, Place(folder, Tracker(tracking_uri), devices, None, True, command)
             )
@@ -68,8 +69,12 @@ def mae_sweep(
 
 @task(name="check", task_run_name="check", persist_result=False)
 def check_task(sweep: str, overrides: list[str]) -> Sweep:
-    """The sweep, checked with its recipe and data."""
-    return load_sweep(sweep, overrides)
+    """The sweep, checked with its recipe and data, which with the code are as they are now."""
+    look_again()
+    plan = load_sweep(sweep, overrides)
+    for config in plan.base.configs.values():
+        code_of(config)
+    return plan
 
 
 def run_sweep(sweep: Sweep, place: Place) -> str:
@@ -83,7 +88,14 @@ def run_sweep(sweep: Sweep, place: Place) -> str:
     with Display() as display, tracker.closing(run_id):
         resources = place.resources(sweep.base.slots)
         setting = Setting(
-            place.folder, tracker, display, sweep.name, run_id, resources, command=place.command
+            place.folder,
+            tracker,
+            display,
+            sweep.name,
+            run_id,
+            resources,
+            command=place.command,
+            hints=False,  # trials that were pruned are meant to stay as they are
         )
         futures = run_trials(sweep, past_trials(run_id, tracker), setting)
         report = report_task(setting, wait_for=[allow_failure(one) for one in futures.values()])

@@ -6,6 +6,7 @@ from pathlib import Path
 from mlflow.entities import Run
 from prefect.runtime import flow_run
 
+from mae_core.files import write_atomically
 from pipelines.folder import read_record
 from pipelines.sweep.collect import PRUNED, SWEEP, TRIAL, VALUES, trial_runs
 from pipelines.sweep.space import Sweep, Values, short_names
@@ -30,7 +31,7 @@ def start_sweep(sweep: Sweep, folder: Path, tracker: Tracker) -> str:
         "prefect_flow_run": flow_run.ui_url or flow_run.name or "",
     }
     run_id = tracker.start(sweep.name, tags, resumed=earlier)
-    record.write_text(json.dumps({"sweep": sweep.key, "run_id": run_id}))
+    write_atomically(record, json.dumps({"sweep": sweep.key, "run_id": run_id}))
     return run_id
 
 
