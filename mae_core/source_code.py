@@ -5,6 +5,7 @@ import hashlib
 import re
 import sys
 import sysconfig
+import threading
 from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +14,7 @@ SOURCE = Path(__file__).resolve().parents[1]
 PACKAGES = ("mae_core", "downstream")  # what computes results
 DOTTED = re.compile(r"\w+(\.\w+)*")
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+_parsing = threading.Lock()  # Python 3.11's parser counts the depth for all threads together
 
 
 def code_digest(modules: Iterable[str]) -> str:
@@ -55,9 +57,8 @@ def closure(modules: Iterable[str]) -> dict[str, Path]:
 
 def named_in(source: bytes, name: str, is_package: bool) -> Iterator[str]:
     """What may be a module among what the source of the module `name` imports or writes as text."""
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError):  # of a file in the middle of an edit
+    tree = parsed(source)
+    if tree is None:
         return
     package = name if is_package else name.rpartition(".")[0]
     by_text = b"import_module" in source or b"__import__" in source
@@ -80,12 +81,20 @@ def _named_by_text(value: object, package: str) -> Iterator[str]:
             yield f"{package}.{value}"
 
 
+def parsed(source: bytes) -> ast.Module | None:
+    """The syntax tree of a source; None of a file in the middle of an edit."""
+    with _parsing:
+        try:
+            return ast.parse(source)
+        except (SyntaxError, ValueError):
+            return None
+
+
 def meaning(path: Path) -> str:
     """What a source file does, as text: without comments, docstrings and layout."""
     source = path.read_bytes()
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError):
+    tree = parsed(source)
+    if tree is None:
         return hashlib.sha256(source).hexdigest()
     for node in ast.walk(tree):
         if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:

@@ -32,7 +32,7 @@ from pipelines.cluster import cancel, needs, ray_runner
 from pipelines.commands import command_line
 from pipelines.display import Display
 from pipelines.folder import BENCHMARK, BENCHMARK_LOCK, alone, read_record, set_aside
-from pipelines.identity import code_of, data_digests, look_again
+from pipelines.identity import data_digests, look_again, read_code
 from pipelines.launch import (
     BenchmarkFailed,
     Resources,
@@ -141,7 +141,7 @@ def check_task(recipe: str, overrides: list[str]) -> tuple[Recipe, dict[str, str
     digests: dict[str, str] = {}
     for config in plan.configs.values():
         digests |= data_digests(config)
-        code_of(config)
+    read_code(plan.configs.values())
     rows = [{"data": name, "digest": value[:16]} for name, value in digests.items()]
     create_table_artifact(rows, key="mae-bench-data", description="what the stages read")
     return plan, digests

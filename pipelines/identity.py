@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -157,6 +157,13 @@ def code_of(config: "Config") -> str:
 def code_version(modules: tuple[str, ...]) -> str:
     """As :func:`mae_core.source_code.code_digest`, looked at once: a benchmark has one code."""
     return code_digest(modules)
+
+
+def read_code(configs: Iterable["Config"]) -> None:
+    """Look at the code of stages now, for all of this process's life."""
+    code_version(tuple(all_modules()))
+    for config in configs:
+        code_of(config)
 
 
 def _dropped(content: dict[str, Any], path: list[str]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """MLflow: one parent run for a benchmark, one child run for each stage and encoder."""
 
+import logging
 import os
 import re
 import tempfile
@@ -22,6 +23,7 @@ from mae_core.errors import UserError
 from mae_core.stage import StageResult
 from pipelines.artifacts import SHA256, fetch, files, remove, send
 from pipelines.launch import StageInterrupted
+from pipelines.moved import ARTIFACTS, bring_along
 from pipelines.patience import http_status
 
 EXPERIMENT = "mae-bench"
@@ -32,6 +34,7 @@ ARTIFACT_ROOT = "MLFLOW_DEFAULT_ARTIFACT_ROOT"
 USER, PASSWORD = "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"
 CHECKPOINT = "checkpoint"  # a run's folder of artifacts for it
 TRIES = 5
+log = logging.getLogger(__name__)
 PARAM_LIMIT = 500  # characters of a value; the whole config is an artifact
 
 
@@ -58,6 +61,9 @@ class Tracker:
             self.client = MlflowClient(self.uri)
             found = self.client.get_experiment_by_name(EXPERIMENT)
             self.experiment = found.experiment_id if found else self._create()
+            if found and self.uri.startswith(SQLITE):
+                database = Path(self.uri.removeprefix(SQLITE))
+                bring_along(database, found.artifact_location, log.warning)
         except (MlflowException, SQLAlchemyError, OSError) as error:
             if http_status(error) in (401, 403):
                 raise UserError(
@@ -87,7 +93,7 @@ class Tracker:
         location = None if self.uri.startswith("http") else os.environ.get(ARTIFACT_ROOT)
         if location is None and self.uri.startswith(SQLITE):
             folder = Path(self.uri.removeprefix(SQLITE)).absolute().parent
-            location = (folder / "mlartifacts").as_uri()
+            location = (folder / ARTIFACTS).as_uri()
         return self.client.create_experiment(EXPERIMENT, artifact_location=location)
 
     def start(

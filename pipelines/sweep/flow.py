@@ -15,7 +15,7 @@ from pipelines.commands import command_line
 from pipelines.display import Display
 from pipelines.flow import REPORT, Future, Place, cause_of, data_below, publish, said_of
 from pipelines.folder import alone
-from pipelines.identity import code_of, look_again
+from pipelines.identity import look_again, read_code
 from pipelines.launch import (
     BenchmarkFailed,
     StageInterrupted,
@@ -72,8 +72,7 @@ def check_task(sweep: str, overrides: list[str]) -> Sweep:
     """The sweep, checked with its recipe and data, which with the code are as they are now."""
     look_again()
     plan = load_sweep(sweep, overrides)
-    for config in plan.base.configs.values():
-        code_of(config)
+    read_code(plan.base.configs.values())
     return plan
 
 
