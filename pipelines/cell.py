@@ -30,7 +30,7 @@ from pipelines.folder import (
     read_record,
     training_files,
 )
-from pipelines.identity import data_digests, fingerprint, inputs
+from pipelines.identity import data_digests, fingerprint_of, inputs
 from pipelines.job import LOG, about, describe, prepare
 from pipelines.launch import Resources, StageFailed, StageInterrupted, launch
 from pipelines.machine import watched
@@ -74,12 +74,12 @@ class Cell:
 
     @cached_property
     def key(self) -> str:
-        """See :func:`pipelines.identity.fingerprint`, which reads the encoder and the data."""
-        return fingerprint(self.config, self.source)
+        """See :func:`pipelines.identity.fingerprint`."""
+        return fingerprint_of(self.config, self.inputs)
 
     @cached_property
     def inputs(self) -> dict[str, str]:
-        """See :func:`pipelines.identity.inputs`."""
+        """See :func:`pipelines.identity.inputs`, which reads the encoder and the data."""
         return inputs(self.config, self.source)
 
 

@@ -43,10 +43,15 @@ def fingerprint(config: "Config", encoder: str) -> str:
     Raises:
         UserError: if a data folder or the encoder's file is missing.
     """
+    return fingerprint_of(config, inputs(config, encoder))
+
+
+def fingerprint_of(config: "Config", digests: Mapping[str, str]) -> str:
+    """As :func:`fingerprint`, from what :func:`inputs` has found."""
     content = {
-        "config": by_content(decisive(config.to_dict())),
-        "encoder": content_of(encoder),
-        "code": code_of(config),
+        "config": _by_content(decisive(config.to_dict()), digests),
+        "encoder": digests["encoder"],
+        "code": digests["code"],
     }
     return short_hash(content)
 
@@ -62,7 +67,7 @@ def inputs(config: "Config", encoder: str) -> dict[str, str]:
     """
     found = {"code": code_of(config), "encoder": content_of(encoder)}
     for place, key, value in _read_by(decisive(config.to_dict())):
-        found[place] = _content_at(key, value)
+        found[place] = content_of(value) if key == REFERENCE else data_digest(value)
     return found
 
 
@@ -116,15 +121,6 @@ def decisive(config: Mapping[str, Any]) -> dict[str, Any]:
     return content
 
 
-def by_content(node: Any) -> Any:
-    """A part of a config with the content's digest in place of each path of data or an encoder."""
-    if isinstance(node, dict):
-        return {key: by_content(_content_at(key, value)) for key, value in node.items()}
-    if isinstance(node, list | tuple):
-        return [by_content(value) for value in node]
-    return node
-
-
 def content_of(encoder: str) -> str:
     """The digest of an encoder's file, or the name of one without a file."""
     return encoder if encoder in NO_FILE else digest(encoder)
@@ -176,10 +172,18 @@ def _dropped(content: dict[str, Any], path: list[str]) -> dict[str, Any]:
     return {**content, first: _dropped(content[first], rest)}
 
 
-def _content_at(key: str, value: Any) -> Any:
-    if key in DATA_KEYS and isinstance(value, str):
-        return data_digest(value)
-    return content_of(value) if key == REFERENCE and isinstance(value, str) else value
+def _by_content(node: Any, digests: Mapping[str, str], above: str = "") -> Any:
+    """A part of a config with the content's digest in place of each path of data or an encoder."""
+    if isinstance(node, dict):
+        content = {}
+        for key, value in node.items():
+            place = f"{above}{key}"
+            is_path = isinstance(value, str) and key in (*DATA_KEYS, REFERENCE)
+            content[key] = digests[place] if is_path else _by_content(value, digests, f"{place}.")
+        return content
+    if isinstance(node, list | tuple):
+        return [_by_content(one, digests, f"{above}{i}.") for i, one in enumerate(node)]
+    return node
 
 
 def _read_by(node: Any, above: str = "") -> Iterator[tuple[str, str, str]]:

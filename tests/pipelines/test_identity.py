@@ -40,8 +40,9 @@ def test_the_same_work_has_the_same_fingerprint(config: Config) -> None:
 
 def test_another_config_has_another_fingerprint(config: Config) -> None:
     first = fingerprint(config, "random")
-    config.k = 4
-    assert fingerprint(config, "random") != first
+    for key, value in (("k", 4), ("seed", 7), ("encoder", {**config.encoder, "width": 32})):
+        other = Config({**config.to_dict(), key: value})
+        assert fingerprint(other, "random") != first
 
 
 @pytest.mark.parametrize("change", ["content", "name", "extra", "gone"])
