@@ -118,9 +118,9 @@ def test_who_waits_says_so(tmp_path: Path, quickly: None) -> None:
 
 def test_a_folder_that_cannot_be_written_is_one_message(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match=r"file.* cannot be written .*--work-dir"):
-        with alone(tmp_path / "file" / "stage"):
-            pass
+    told = pytest.raises(UserError, match=r"file.* cannot be written .*--work-dir")
+    with told, alone(tmp_path / "file" / "stage"):
+        pass
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS])
@@ -131,9 +131,9 @@ def test_a_file_system_without_locks_is_one_message(
         raise OSError(number, "no locks")
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    with pytest.raises(UserError, match=r"cannot be locked: .*Choose a folder on another one"):
-        with alone(tmp_path):
-            pass
+    told = pytest.raises(UserError, match=r"cannot be locked: .*Choose a folder on another one")
+    with told, alone(tmp_path):
+        pass
     with taken_now(tmp_path / ".lock") as free:
         assert not free
 
