@@ -19,6 +19,11 @@ def digest(path: str | os.PathLike[str]) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def checksum(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file's content, in hexadecimal, and its bytes."""
+    return f"{digest(path)} {os.path.getsize(path)}"
+
+
 @contextmanager
 def replacing(path: Path, private: bool = False) -> Iterator[Path]:
     """Yield a name beside `path` to write to; what is there at the end becomes `path`.

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from mae_core.files import write_json
+from mae_core.files import checksum, write_json
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,15 @@ class StageResult:
         metrics: by name, such as `linear-probe/top1`.
         checkpoint: weights worth keeping, an absolute path.
         artifacts: files by name: figures, logs, configs.
+        checksums: SHA-256 and bytes of each file, by its path, from when the stage ended.
+        inputs: digests of what the stage read, see :func:`pipelines.identity.inputs`.
     """
 
     metrics: dict[str, Metric] = field(default_factory=dict)
     checkpoint: str | None = None
     artifacts: dict[str, str] = field(default_factory=dict)
+    checksums: dict[str, str] = field(default_factory=dict)
+    inputs: dict[str, str] = field(default_factory=dict)
 
     def save(self, path: Path) -> None:
         """Write as JSON, atomically; files below the JSON's folder by their place in it."""
@@ -55,15 +59,38 @@ class StageResult:
             self,
             checkpoint=checkpoint,
             artifacts={key: place(name) for key, name in self.artifacts.items()},
+            checksums={place(name): value for name, value in self.checksums.items()},
         )
 
+    def sealed(self, inputs: Mapping[str, str]) -> "StageResult":
+        """The same with the checksums of its files as they are now, and with `inputs`."""
+        checksums = {name: checksum(name) for name in self.files()}
+        return replace(self, checksums=checksums, inputs=dict(inputs))
+
     def files_exist(self) -> bool:
-        """Whether everything that the result names is still on disk."""
-        return all(Path(name).exists() for name in self.files())
+        """Whether everything that the result names is still on disk, in the size that it had."""
+        return all(Path(name).is_file() and self._same_size(name) for name in self.files())
+
+    def damaged(self) -> list[str]:
+        """The files that are gone, or not what they were; those without a checksum are believed."""
+        return [
+            name
+            for name in self.files()
+            if not (Path(name).is_file() and self._same_size(name) and self._same(name))
+        ]
 
     def files(self) -> list[str]:
-        """Everything that the result names."""
-        return [*self.artifacts.values(), *([self.checkpoint] if self.checkpoint else [])]
+        """Everything that the result names, each once."""
+        names = [*self.artifacts.values(), *([self.checkpoint] if self.checkpoint else [])]
+        return list(dict.fromkeys(names))
+
+    def _same_size(self, name: str) -> bool:
+        known = self.checksums.get(name, "").rpartition(" ")[2]
+        return not known or known == str(Path(name).stat().st_size)
+
+    def _same(self, name: str) -> bool:
+        known = self.checksums.get(name)
+        return known is None or known == checksum(name)
 
 
 def _inside(name: str, folder: Path) -> str:

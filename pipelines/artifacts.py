@@ -18,7 +18,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from requests.exceptions import RequestException
 
 from mae_core.errors import UserError
-from mae_core.files import digest
+from mae_core.files import checksum
 
 TAG = 250  # characters of a tag's key
 PLAIN = re.compile(r"[0-9A-Za-z_./ -]*")  # what MLflow takes in one, everywhere
@@ -117,11 +117,6 @@ def store_of(client: MlflowClient, run: Run) -> ArtifactRepository:
 def within(place: Path, folder: Path) -> bool:
     """Whether `place` is below `folder`, wherever links and '..' lead."""
     return folder.resolve() in place.resolve().parents
-
-
-def checksum(path: Path) -> str:
-    """SHA-256 of a file, hexadecimal, and its bytes."""
-    return f"{digest(path)} {path.stat().st_size}"
 
 
 @contextmanager

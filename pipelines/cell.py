@@ -4,23 +4,23 @@ import hashlib
 import json
 import socket
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from mmengine.config import Config
 
 from mae_core.engine.checkpoint import checkpoints
+from mae_core.errors import UserError
+from mae_core.files import checksum, write_json
 from mae_core.stage import StageResult
-from pipelines import lineage
 from pipelines.delivery import Delivery
 from pipelines.display import Shown
 from pipelines.events import EVENTS, Event, read_events
 from pipelines.folder import (
-    CONFIG,
     JOB,
     RECORD,
     RESULT,
@@ -30,14 +30,16 @@ from pipelines.folder import (
     read_record,
     training_files,
 )
-from pipelines.identity import content_of, data_digests, fingerprint
-from pipelines.launch import Resources, StageInterrupted, launch
+from pipelines.identity import data_digests, fingerprint_of, inputs
+from pipelines.job import LOG, about, describe, prepare
+from pipelines.launch import Resources, StageFailed, StageInterrupted, launch
 from pipelines.machine import watched
-from pipelines.patience import AWAY, patiently
+from pipelines.patience import AWAY, Undelivered, patiently
 from pipelines.registry import PROBE, probed, register
-from pipelines.reuse import restore, taken
+from pipelines.reuse import restore, taken, whole_result
 from pipelines.stages import MAKE_ENCODERS, PARALLEL
 from pipelines.tracking import Tracker
+from pipelines.unfinished import others_like
 from pipelines.upload import clear, take_over, uploading
 
 ERROR_LIMIT = 2000  # characters of a tag, from the end, where the cause is
@@ -72,8 +74,13 @@ class Cell:
 
     @cached_property
     def key(self) -> str:
-        """See :func:`pipelines.identity.fingerprint`, which reads the encoder and the data."""
-        return fingerprint(self.config, self.source)
+        """See :func:`pipelines.identity.fingerprint`."""
+        return fingerprint_of(self.config, self.inputs)
+
+    @cached_property
+    def inputs(self) -> dict[str, str]:
+        """See :func:`pipelines.identity.inputs`, which reads the encoder and the data."""
+        return inputs(self.config, self.source)
 
 
 @dataclass(frozen=True)
@@ -90,6 +97,7 @@ class Setting:
         elsewhere: whether results of other work dirs may be reused.
         command: the shell line that does all this again, '' if there is none.
         watch: is told each event of a stage's process, and may raise to stop it.
+        hints: whether to tell of unfinished trainings that this one could have gone on with.
     """
 
     work_dir: Path
@@ -101,6 +109,7 @@ class Setting:
     elsewhere: bool = True
     command: str = ""
     watch: Callable[[Event], None] | None = None
+    hints: bool = True
 
 
 @dataclass(frozen=True)
@@ -113,9 +122,20 @@ class Outcome:
 
 
 def fed(cell: Cell, upstream: Outcome) -> Cell:
-    """The cell with the checkpoint of another one as its encoder."""
-    assert upstream.result.checkpoint is not None
-    return replace(cell, source=upstream.result.checkpoint, encoder_run=upstream.run_id)
+    """The cell with the checkpoint of another one as its encoder.
+
+    Raises:
+        UserError: if that is no longer what the other one made.
+    """
+    path = upstream.result.checkpoint
+    assert path is not None
+    known = upstream.result.checksums.get(path)
+    if known and known != checksum(path):
+        raise UserError(
+            f"{path} changed since the MLflow run {upstream.run_id} made it: run the same command "
+            "again, which takes the good copy from MLflow or computes it anew"
+        )
+    return replace(cell, source=path, encoder_run=upstream.run_id)
 
 
 def run_cell(cell: Cell, setting: Setting, slot: Slot = nullcontext) -> Outcome:
@@ -132,7 +152,7 @@ def run_cell(cell: Cell, setting: Setting, slot: Slot = nullcontext) -> Outcome:
         UserError, StageFailed, StageInterrupted: as :func:`pipelines.launch.launch`; the MLflow run
             is then closed as failed or killed, and a later call continues it.
     """
-    with alone(cell_folder(cell, setting.work_dir)) as folder:
+    with alone(cell_folder(cell, setting.work_dir), say=setting.display.say) as folder:
         place = setting.tracker.place
         if outcome := patiently(lambda: finished(cell, setting, folder), place):
             return outcome
@@ -145,19 +165,30 @@ def run_cell(cell: Cell, setting: Setting, slot: Slot = nullcontext) -> Outcome:
 def finished(cell: Cell, setting: Setting, folder: Path) -> Outcome | None:
     """The finished result of this folder or, if nothing was begun in it, of another work dir.
 
-    Files of a finished run that are gone from the folder come back from MLflow.
+    Files of a finished run that are gone from the folder, or damaged, come back from MLflow; if
+    they cannot, the cell is to be computed again.
     """
     tracker, record = setting.tracker, folder / RECORD
     run_id = read_record(record).get("run_id", "")
-    begun, say = record.exists() or not setting.elsewhere, setting.display.say
+
+    def say(text: str) -> None:
+        setting.display.say(f"{cell.name}: {text}")
+
+    begun = record.exists() or not setting.elsewhere
     if not begun and (run_id := restore(cell.key, cell.encoder, tracker, folder, say)):
-        record.write_text(json.dumps({"run_id": run_id}))
+        write_json(record, {"run_id": run_id})
     if not (run_id and tracker.finished(run_id)):
         return None
-    result = finished_result(folder)
-    if not result and taken(tracker.client.get_run(run_id), tracker, folder, say):
-        result = finished_result(folder)
+    run = tracker.client.get_run(run_id)
+    result = whole_result(folder, cell.inputs, say, run.data.tags)
+    if not result and taken(run, tracker, folder, say):
+        result = whole_result(folder, cell.inputs, say, run.data.tags)
+        if result:
+            say(f"its files are those of the MLflow run {run_id} again")
     if not result:
+        say("computed again")
+        with suppress(FileNotFoundError):
+            (folder / RESULT).replace(folder / f"{RESULT}.refused")
         return None
     tracker.adopt(run_id, cell.name, setting.parent)
     setting.display.finish(cell.name, f"reused, {summary(result)}")
@@ -165,10 +196,57 @@ def finished(cell: Cell, setting: Setting, folder: Path) -> Outcome | None:
 
 
 def compute(cell: Cell, setting: Setting, folder: Path) -> Outcome:
-    """Run the cell in its folder, in the same MLflow run as the last time."""
-    tracker, record = setting.tracker, folder / RECORD
-    earlier, result = read_record(record).get("run_id", ""), finished_result(folder)
-    tags = {
+    """Run the cell in its folder, in the same MLflow run as the last time.
+
+    A result that is there already is entered, with what is known of how it came about.
+    """
+    tracker, say = setting.tracker, setting.display.say
+    record, earlier = folder / RECORD, read_record(folder / RECORD).get("run_id", "")
+    result = whole_result(folder, cell.inputs, say)
+    if setting.elsewhere and not record.exists():
+        take_over(cell.key, cell.encoder, tracker, folder, say)
+    status: Status = "resumed" if checkpoints(folder) else "run"
+    if setting.hints and not result and status == "run":
+        for hint in others_like(folder, about(cell)):
+            say(f"{cell.name}: {hint}")
+    run_id = tracker.start(cell.name, tags_of(cell, setting), setting.parent, resumed=earlier)
+    with closing(cell, setting, run_id):
+        write_json(record, {"run_id": run_id})
+        if result is None:
+            prepare(cell, folder)
+        patiently(lambda: describe(cell, tracker, run_id, folder), tracker.place)
+        with Delivery(tracker, run_id) as points:
+            for event in read_events(folder / EVENTS):
+                points.add(event)
+            if result is None:
+                result = _train(cell, setting, folder, points, status)
+        outcome = Outcome(status, run_id, result)
+        patiently(lambda: hand_in(cell, setting, outcome, folder), tracker.place)
+    for path in training_files(folder, result):
+        path.unlink()
+    return outcome
+
+
+@contextmanager
+def closing(cell: Cell, setting: Setting, run_id: str) -> Iterator[None]:
+    """If the block fails, close the cell's MLflow run as failed or killed, with the cause."""
+    try:
+        yield
+    except BaseException as error:
+        killed = isinstance(error, StageInterrupted | KeyboardInterrupt)
+        if not isinstance(error, Undelivered):  # to a server that is away nothing can be told
+            with suppress(*AWAY):  # the error itself is what is to be seen
+                setting.tracker.end(run_id, "KILLED" if killed else "FAILED")
+                setting.tracker.tag(run_id, error=str(error)[-ERROR_LIMIT:])
+        setting.display.finish(
+            cell.name, "interrupted, its checkpoints are kept" if killed else f"failed: {error}"
+        )
+        raise
+
+
+def tags_of(cell: Cell, setting: Setting) -> dict[str, str]:
+    """The tags with which a cell's MLflow run begins."""
+    return {
         "stage": cell.stage,
         "encoder": cell.encoder,
         "recipe": setting.recipe,
@@ -177,26 +255,13 @@ def compute(cell: Cell, setting: Setting, folder: Path) -> Outcome:
         "encoder_run": cell.encoder_run,
         "command": setting.command,
     }
-    if setting.elsewhere and not record.exists():
-        take_over(cell.key, cell.encoder, tracker, folder, setting.display.say)
-    run_id = tracker.start(cell.name, tags, setting.parent, resumed=earlier)
-    record.write_text(json.dumps({"run_id": run_id}))
-    status: Status = "resumed" if checkpoints(folder) else "run"
-    with Delivery(tracker, run_id) as points:
-        for event in read_events(folder / EVENTS):
-            points.add(event)
-        if result is None:
-            result = _train(cell, setting, folder, points, status)
-    outcome = Outcome(status, run_id, result)
-    patiently(lambda: hand_in(cell, setting, outcome, folder), tracker.place)
-    for path in training_files(folder, result):
-        path.unlink()
-    return outcome
 
 
 def hand_in(cell: Cell, setting: Setting, outcome: Outcome, folder: Path) -> None:
     """Send a stage's files and metrics, and close its run; what is there already stays."""
     setting.tracker.artifact(outcome.run_id, folder / RESULT)
+    if (folder / LOG).exists():
+        setting.tracker.artifact(outcome.run_id, folder / LOG)
     enter(cell, setting, outcome.run_id, outcome.result)
     clear(setting.tracker, outcome.run_id)
     setting.tracker.finish(outcome.run_id, outcome.result)
@@ -211,24 +276,6 @@ def enter(cell: Cell, setting: Setting, run_id: str, result: StageResult) -> Non
         data = hashlib.sha256(json.dumps(sorted(data_digests(cell.config).values())).encode())
         top1 = result.metrics[PROBE].value
         probed(setting.tracker, cell.encoder_run, top1, data.hexdigest())
-
-
-def describe(cell: Cell, tracker: Tracker, run_id: str, folder: Path) -> None:
-    """Note where the run's numbers will come from; what is noted already stays."""
-    tracker.params(run_id, {"encoder.name": cell.encoder, **loggable(cell.config)})
-    tracker.artifact(run_id, folder / CONFIG)
-    digests = {root: value[:16] for root, value in data_digests(cell.config).items()}
-    tracker.tag(
-        run_id,
-        data=json.dumps(digests),
-        encoder_digest=content_of(cell.source),
-        code=json.dumps(lineage.code()),
-        versions=json.dumps(lineage.versions()),
-        hardware=json.dumps(lineage.hardware()),
-    )
-    tracker.inputs(run_id, lineage.datasets(cell.config))
-    if patch := lineage.uncommitted():
-        tracker.text(run_id, patch, "code.diff")
 
 
 def join_cell(cell: Cell, work_dir: Path, resources: Resources) -> None:
@@ -263,9 +310,7 @@ def _train(
     cell: Cell, setting: Setting, folder: Path, points: Delivery, status: Status
 ) -> StageResult:
     tracker, display, begun = setting.tracker, setting.display, time.monotonic()
-    run_id = points.run_id
-    job, log = write_job(cell, folder), folder / "log.txt"
-    patiently(lambda: describe(cell, tracker, run_id, folder), tracker.place)
+    run_id, log = points.run_id, folder / LOG
     display.say(
         f"{cell.name}: {'resumes from its last checkpoint' if status == 'resumed' else 'starts'}"
     )
@@ -281,48 +326,17 @@ def _train(
 
     try:
         with watched(tracker, run_id), uploading(tracker, run_id, folder):
-            launch(job, log, usable(cell.stage, setting.resources), on_event)
-    except BaseException as error:
-        killed = isinstance(error, StageInterrupted | KeyboardInterrupt)
-        with suppress(*AWAY):  # the error itself is what is to be seen
-            tracker.end(run_id, "KILLED" if killed else "FAILED")
-            tracker.tag(run_id, error=str(error)[-ERROR_LIMIT:])
-        display.finish(
-            cell.name, "interrupted, its checkpoints are kept" if killed else f"failed: {error}"
-        )
-        raise
+            launch(folder / JOB, log, usable(cell.stage, setting.resources), on_event)
     finally:
         with suppress(*AWAY):
             tracker.artifact(run_id, log)
-    result = StageResult.load(folder / RESULT)
+    result = whole_result(folder, cell.inputs, display.say)
+    if result is None:
+        raise StageFailed(f"the stage left no result in {folder} that can be taken")
     display.finish(cell.name, f"{summary(result)} ({time.monotonic() - begun:.0f} s)")
     return result
-
-
-def write_job(cell: Cell, folder: Path) -> Path:
-    """Write the cell's config and what :mod:`pipelines.stage_process` needs; the path of that."""
-    config, job = folder / CONFIG, folder / JOB
-    cell.config.dump(str(config))
-    content = {
-        "stage": cell.stage,
-        "encoder": cell.source,
-        "config": str(config),
-        "work_dir": str(folder),
-    }
-    job.write_text(json.dumps(content))
-    return job
 
 
 def usable(stage: str, resources: Resources) -> Resources:
     """What of a machine the stage can use: one device, unless it can share several."""
     return resources if stage in PARALLEL else replace(resources, devices=1)
-
-
-def loggable(config: Config) -> dict[str, Any]:
-    """The part of a config that is worth a table of parameters; all of it is an artifact."""
-    verbose = ("model", "default_hooks", "env_cfg", "log_level", "default_scope")
-    return {
-        key: value
-        for key, value in config.to_dict().items()
-        if key not in verbose and not key.endswith(("pipeline", "_evaluator"))
-    }

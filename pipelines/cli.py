@@ -218,10 +218,11 @@ def stage_command(stage: str) -> None:
         nodes: Nodes = 1,
         rendezvous: Rendezvous = "",
         join: Join = False,
+        fresh: Fresh = False,
     ) -> None:
         check_config(config, override)
         machine = machine_of(devices, nodes, rendezvous)
-        start_stage(stage, config, encoder, work_dir, override, machine, join)
+        start_stage(stage, config, encoder, work_dir, override, machine, join, fresh)
 
     command.__doc__ = HELP[stage]
     app.command(stage)(command)
@@ -244,6 +245,7 @@ def dense_command(stage: str) -> None:
         nodes: Nodes = 1,
         rendezvous: Rendezvous = "",
         join: Join = False,
+        fresh: Fresh = False,
         predict: Annotated[
             bool, typer.Option("--predict", help="Ask a trained model about images.")
         ] = False,
@@ -260,7 +262,7 @@ def dense_command(stage: str) -> None:
             )
         check_config(config, override)
         machine = machine_of(devices, nodes, rendezvous)
-        start_stage(stage, config, encoder, work_dir, override, machine, join)
+        start_stage(stage, config, encoder, work_dir, override, machine, join, fresh)
 
     command.__doc__ = HELP[stage]
     app.command(stage)(command)
@@ -292,6 +294,7 @@ def start_stage(
     override: list[str] | None,
     machine: "Resources",
     join: bool,
+    fresh: bool,
 ) -> None:
     """Run a stage, or lend the machine to the one that does."""
     with before_the_start():
@@ -299,7 +302,7 @@ def start_stage(
 
     with interruptible():
         start = join_single if join else run_single
-        start(stage, config, encoder, work_dir, override or [], machine)
+        start(stage, config, encoder, work_dir, override or [], machine, fresh)
 
 
 def predict_images(stage: str, model: Path, images: list[Path], out: Path) -> None:

@@ -98,8 +98,9 @@ class Side:
         for run in self.benchmark.runs.values():
             flat = flatten(by_digest(self.configs[run.info.run_id], digests_of(run)))
             known = {key: str(value) for key, value in flat.items()} or dict(run.data.params)
-            if code := code_of(run.data.tags).get("hash"):
-                known["(code)"] = code
+            code = code_of(run.data.tags)
+            if of_stage := code.get("stage") or code.get("hash"):
+                known["(code)"] = of_stage
             found.setdefault(run.data.tags["stage"], known)
         return found
 

@@ -1,14 +1,18 @@
 """Encoders by name: those that `mae_core` knows, and MLflow's `runs:/...` and `models:/...`."""
 
+import logging
 import re
 from pathlib import Path
 
 from mae_core import published
 from mae_core.data.cache import atomic_folder, cache_root, locked
 from mae_core.errors import UserError
+from mae_core.files import checksum, write_text
 from pipelines.stages import MODELS, RUNS
 
 RUN_ID = re.compile(r"[0-9A-Za-z][\w-]*", re.ASCII)  # is part of a folder's name
+CHECKSUM = ".sha256"  # beside a checkpoint in the cache
+log = logging.getLogger(__name__)
 
 
 def resolve_encoder(spec: str) -> str:
@@ -41,19 +45,30 @@ def run_of(spec: str) -> str:
 
 
 def from_run(run_id: str) -> str:
-    """The path of a run's checkpoint, downloaded once."""
+    """The path of a run's checkpoint, downloaded once, and again if it was damaged since."""
     folder = cache_root() / "encoders" / f"run-{run_id}"
     with locked(folder):
-        if not (found := weights_in(folder)):
+        path = cached(folder)
+        if path is None:
             with atomic_folder(folder) as partial:
                 fetch_checkpoint(run_id, partial)
-            found = weights_in(folder)
-    return str(found[0])
+                (path,) = (one for one in partial.rglob("*") if one.is_file())
+                write_text(partial / CHECKSUM, checksum(path))
+                path = folder / path.relative_to(partial)
+    return str(path)
 
 
-def weights_in(folder: Path) -> list[Path]:
-    """The files below a run's folder of the cache that are not empty."""
-    return [path for path in folder.rglob("*") if path.is_file() and path.stat().st_size]
+def cached(folder: Path) -> Path | None:
+    """The checkpoint in a folder of the cache; None if there is none, or it is damaged."""
+    path = next(
+        (p for p in folder.rglob("*") if p.name != CHECKSUM and p.is_file() and p.stat().st_size),
+        None,
+    )
+    known = folder / CHECKSUM
+    if path and known.exists() and known.read_text() != checksum(path):
+        log.warning("%s is damaged: it is downloaded again", path)
+        return None
+    return path
 
 
 def fetch_checkpoint(run_id: str, folder: Path) -> None:

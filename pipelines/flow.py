@@ -3,7 +3,6 @@
 import json
 import os
 import socket
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -27,12 +26,13 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from downstream.classification.features import features_cached
 from mae_core.data.roots import DATA
 from mae_core.errors import UserError, check_name
+from mae_core.files import write_json
 from pipelines.cell import Cell, Outcome, Setting, cell_folder, fed, run_cell
 from pipelines.cluster import cancel, needs, ray_runner
 from pipelines.commands import command_line
 from pipelines.display import Display
-from pipelines.folder import BEFORE, BENCHMARK, STAGES, alone, read_record
-from pipelines.identity import data_digests
+from pipelines.folder import BENCHMARK, BENCHMARK_LOCK, alone, read_record, set_aside
+from pipelines.identity import data_digests, look_again, read_code
 from pipelines.last_net import check_writable
 from pipelines.launch import (
     BenchmarkFailed,
@@ -104,15 +104,16 @@ def mae_full_benchmark(
         folder = Path(work_dir or f"runs/{plan.name}").expanduser().absolute()
         check_name(str(folder))
         check_writable(folder)
-        if fresh:
-            set_aside(folder)
-        place = Place(folder, Tracker(tracking_uri), devices, ray, not fresh, command)
-        try:
-            return run_benchmark(plan, digests, place)
-        except BenchmarkFailed as error:
-            if strict:
-                raise
-            return Completed(name=INCOMPLETE, message=str(error), data=str(folder / REPORT))
+        with alone(folder, name=BENCHMARK_LOCK, say=Display().say):
+            if fresh:
+                set_aside(folder, Display().say)
+            place = Place(folder, Tracker(tracking_uri), devices, ray, not fresh, command)
+            try:
+                return run_benchmark(plan, digests, place)
+            except BenchmarkFailed as error:
+                if strict:
+                    raise
+                return Completed(name=INCOMPLETE, message=str(error), data=str(folder / REPORT))
 
 
 @dataclass(frozen=True)
@@ -134,11 +135,17 @@ class Place:
 
 @task(name="data-check", task_run_name="data check", persist_result=False)
 def check_task(recipe: str, overrides: list[str]) -> tuple[Recipe, dict[str, str]]:
-    """The recipe, checked with all its data, and the data's digests."""
+    """The recipe, checked with all its data, and the data's digests.
+
+    Data and code are as they are now for the whole flow run: a stage whose process finds others is
+    refused.
+    """
+    look_again()
     plan = load_recipe(recipe, overrides)
     digests: dict[str, str] = {}
     for config in plan.configs.values():
         digests |= data_digests(config)
+    read_code(plan.configs.values())
     rows = [{"data": name, "digest": value[:16]} for name, value in digests.items()]
     create_table_artifact(rows, key="mae-bench-data", description="what the stages read")
     return plan, digests
@@ -150,9 +157,18 @@ def run_benchmark(plan: Recipe, digests: Mapping[str, str], place: Place) -> str
     Raises:
         BenchmarkFailed: after all, if a cell failed.
     """
-    tracker, parent = place.tracker, start_parent(plan, place.folder, place.tracker)
-    patiently(lambda: tracker.tag(parent, command=place.command), tracker.place)
-    with tracker.closing(parent), alone(place.folder, shared=True), Display() as display:
+    tracker = place.tracker
+    with alone(place.folder, shared=True, say=Display().say), Display() as display:
+        return run_under(start_parent(plan, place.folder, tracker), plan, digests, place, display)
+
+
+def run_under(
+    parent: str, plan: Recipe, digests: Mapping[str, str], place: Place, display: Display
+) -> str:
+    """As :func:`run_benchmark`, with the benchmark's MLflow run."""
+    tracker = place.tracker
+    with tracker.closing(parent):
+        note_parent(parent, plan, place)
         resources = place.resources(plan.slots)
         setting = Setting(
             place.folder,
@@ -193,17 +209,9 @@ def data_below(folder: str | None) -> Iterator[None]:
             os.environ[DATA] = before
 
 
-def set_aside(folder: Path) -> None:
-    """Rename the stages' results in a work dir, so that none is reused."""
-    stages = folder / STAGES
-    if stages.exists():
-        stages.rename(folder / f"{BEFORE}{time.strftime('%Y%m%d-%H%M%S')}")
-
-
 def start_parent(plan: Recipe, folder: Path, tracker: Tracker) -> str:
     """The benchmark's MLflow run: the earlier one if the recipe has not changed since."""
-    record = folder / BENCHMARK
-    known = read_record(record)
+    known = read_record(folder / BENCHMARK)
     earlier = known.get("run_id", "") if known.get("recipe") == plan.key else ""
     encoders = json.dumps(plan.encoders)
     tags = {
@@ -212,11 +220,15 @@ def start_parent(plan: Recipe, folder: Path, tracker: Tracker) -> str:
         "encoders": encoders,
         "prefect_flow_run": flow_run.ui_url or flow_run.name or "",
     }
-    run_id = tracker.start(plan.name, tags, resumed=earlier)
-    record.write_text(json.dumps({"recipe": plan.key, "run_id": run_id}))
-    shown = {"encoders": ",".join(plan.encoders), "tasks": ",".join(plan.tasks)}
-    patiently(lambda: tracker.params(run_id, shown), tracker.place)
-    return run_id
+    return tracker.start(plan.name, tags, resumed=earlier)
+
+
+def note_parent(run_id: str, plan: Recipe, place: Place) -> None:
+    """Note the benchmark's MLflow run in the work dir, and with it what is to be run."""
+    write_json(place.folder / BENCHMARK, {"recipe": plan.key, "run_id": run_id})
+    names = {"encoders": ",".join(plan.encoders), "tasks": ",".join(plan.tasks)}
+    patiently(lambda: place.tracker.params(run_id, names), place.tracker.place)
+    patiently(lambda: place.tracker.tag(run_id, command=place.command), place.tracker.place)
 
 
 def run_matrix(
@@ -282,7 +294,7 @@ def note_outcomes(cells: Mapping[str, tuple[Future, str]], setting: Setting) -> 
     record = setting.work_dir / BENCHMARK
     known = read_record(record)
     if not failed and known.get("run_id") == setting.parent:
-        record.write_text(json.dumps({**known, "cells": done}))
+        write_json(record, {**known, "cells": done})
     return failed
 
 

@@ -2,65 +2,123 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mae_core.data.roots import path_digest
 from mae_core.data.sources import data_digest
 from mae_core.files import digest
-from pipelines.stages import NO_FILE
+from mae_core.source_code import PACKAGES, all_modules, code_digest
+from pipelines.stages import NO_FILE, STAGES
 
 if TYPE_CHECKING:
     from mmengine.config import Config
 
 DATA_KEYS = ("data", "data_root", "names_in")
+REFERENCE = "reference"  # key of an encoder to compare with
 LOADER_SPEED = {"num_workers", "persistent_workers", "pin_memory", "prefetch_factor"}
-SOURCE = Path(__file__).resolve().parents[1]
+# Keys of a config, from the top, that change what is shown or kept, or when, but no result.
+SHOWN = (
+    "sharded",
+    "preview",
+    "report_interval",
+    "log_level",
+    "visualizer",
+    "default_hooks.logger",
+    "default_hooks.runtime_info.interval",
+    "default_hooks.checkpoint.minutes",
+    "default_hooks.checkpoint.keep",
+)
 
 
 def fingerprint(config: "Config", encoder: str) -> str:
     """Hash of everything that a stage's result depends on.
 
-    That is the resolved config but for what only changes speed or memory, with digests in place of
-    the paths of data, the encoder file's content and our own code: the same work has the same
+    That is the resolved config but for what changes no result, with digests in place of the paths
+    of data, the encoder file's content and the code of the stage: the same work has the same
     fingerprint on another machine.
 
     Raises:
         UserError: if a data folder or the encoder's file is missing.
     """
+    return fingerprint_of(config, inputs(config, encoder))
+
+
+def fingerprint_of(config: "Config", digests: Mapping[str, str]) -> str:
+    """As :func:`fingerprint`, from what :func:`inputs` has found."""
     content = {
-        "config": by_content(decisive(config.to_dict())),
-        "encoder": content_of(encoder),
-        "code": code_version(),
+        "config": _by_content(decisive(config.to_dict()), digests),
+        "encoder": digests["encoder"],
+        "code": digests["code"],
     }
+    return short_hash(content)
+
+
+def inputs(config: "Config", encoder: str) -> dict[str, str]:
+    """What of a fingerprint may change while the stage runs: digests of all that it reads.
+
+    Those of 'code' and 'encoder', and those of data by their place in the config, such as
+    'train_data.data'.
+
+    Raises:
+        UserError: as :func:`fingerprint`.
+    """
+    found = {"code": code_of(config), "encoder": content_of(encoder)}
+    for place, key, value in _read_by(decisive(config.to_dict())):
+        found[place] = content_of(value) if key == REFERENCE else data_digest(value)
+    return found
+
+
+def paths_read(config: "Config", encoder: str) -> dict[str, str]:
+    """The files and folders behind :func:`inputs`, by the same names; none for 'code'."""
+    data: dict[str, str] = {}
+    files = {"encoder": encoder}
+    for place, key, value in _read_by(decisive(config.to_dict())):
+        (files if key == REFERENCE else data)[place] = value
+    # Relative paths of data may be below another folder than the current one.
+    files = {k: str(Path(path).absolute()) for k, path in files.items() if path not in NO_FILE}
+    return {**files, **data}
+
+
+def settings(config: "Config") -> str:
+    """Hash of a config alone, wherever its data lies and whatever that holds."""
+    content = decisive(config.to_dict())
+    places = [place for place, _, _ in _read_by(content)]
+    return short_hash([_without_data(content), places])
+
+
+def short_hash(content: Any) -> str:
+    """16 hexadecimal digits for what JSON can say."""
     text = json.dumps(content, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def look_again() -> None:
+    """Forget what this process knows of the content of data and code: it may have changed."""
+    path_digest.cache_clear()
+    code_version.cache_clear()
+
+
 def decisive(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A config's content without what changes only speed or memory.
+    """A config's content without what changes no result: speed, memory, and what is shown.
 
     Seeded draws make batches independent of the loader's processes, and with `effective_batch` an
     update is independent of what a device handles at once.
     """
     content = dict(config)
-    content.pop("sharded", None)
+    for key in SHOWN:
+        content = _dropped(content, key.split("."))
+    hook = content.get("default_hooks", {}).get("checkpoint", {})
+    if not hook.get("best"):  # one that keeps the best looks for it whenever it writes
+        content = _dropped(content, ["default_hooks", "checkpoint", "interval"])
     loader = content.get("train_dataloader", {})
     if loader.get("sampler", {}).get("type") == "DrawSampler":
         free = {*LOADER_SPEED, "batch_size"} if content.get("effective_batch") else LOADER_SPEED
         kept = {key: value for key, value in loader.items() if key not in free}
         content["train_dataloader"] = kept
     return content
-
-
-def by_content(node: Any) -> Any:
-    """A part of a config with the content's digest in place of each path of data or an encoder."""
-    if isinstance(node, dict):
-        return {key: by_content(_content_at(key, value)) for key, value in node.items()}
-    if isinstance(node, list | tuple):
-        return [by_content(value) for value in node]
-    return node
 
 
 def content_of(encoder: str) -> str:
@@ -78,20 +136,80 @@ def data_roots(config: "Config") -> list[str]:
     return sorted(set(_roots(config.to_dict())))
 
 
+def code_of(config: "Config") -> str:
+    """Hash of the code that computes a stage: its module, those that the config names, and all of
+    ours that these import. Without a known stage, of everything.
+    """
+    content = config.to_dict()
+    stage = content.get("stage")
+    modules = {STAGES[stage]} if stage in STAGES else set(all_modules())
+    imports = content.get("custom_imports", {}).get("imports", [])
+    modules |= {imports} if isinstance(imports, str) else set(imports)
+    modules |= {text for text in _texts(content) if text.partition(".")[0] in PACKAGES}
+    return code_version(tuple(sorted(modules)))
+
+
 @lru_cache
-def code_version() -> str:
-    """Hash of the code that computes results: `mae_core` and `downstream`."""
-    sha = hashlib.sha256()
-    for package in ("mae_core", "downstream"):
-        for path in sorted((SOURCE / package).rglob("*.py")):
-            sha.update(f"{path.relative_to(SOURCE)}\0".encode() + path.read_bytes())
-    return sha.hexdigest()[:16]
+def code_version(modules: tuple[str, ...]) -> str:
+    """As :func:`mae_core.source_code.code_digest`, looked at once: a benchmark has one code."""
+    return code_digest(modules)
 
 
-def _content_at(key: str, value: Any) -> Any:
-    if key in DATA_KEYS and isinstance(value, str):
-        return data_digest(value)
-    return content_of(value) if key == "reference" and isinstance(value, str) else value
+def read_code(configs: Iterable["Config"]) -> None:
+    """Look at the code of stages now, for all of this process's life."""
+    code_version(tuple(all_modules()))
+    for config in configs:
+        code_of(config)
+
+
+def _dropped(content: dict[str, Any], path: list[str]) -> dict[str, Any]:
+    """A copy of a part of a config without the key that `path` leads to."""
+    first, *rest = path
+    if first not in content or (rest and not isinstance(content[first], dict)):
+        return content
+    if not rest:
+        return {key: value for key, value in content.items() if key != first}
+    return {**content, first: _dropped(content[first], rest)}
+
+
+def _by_content(node: Any, digests: Mapping[str, str], above: str = "") -> Any:
+    """A part of a config with the content's digest in place of each path of data or an encoder."""
+    if isinstance(node, dict):
+        content = {}
+        for key, value in node.items():
+            place = f"{above}{key}"
+            is_path = isinstance(value, str) and key in (*DATA_KEYS, REFERENCE)
+            content[key] = digests[place] if is_path else _by_content(value, digests, f"{place}.")
+        return content
+    if isinstance(node, list | tuple):
+        return [_by_content(one, digests, f"{above}{i}.") for i, one in enumerate(node)]
+    return node
+
+
+def _read_by(node: Any, above: str = "") -> Iterator[tuple[str, str, str]]:
+    """Place, key and value of all paths in a part of a config."""
+    pairs = enumerate(node) if isinstance(node, list | tuple) else node.items()
+    for key, value in pairs:
+        place = f"{above}{key}"
+        if isinstance(value, str) and key in (*DATA_KEYS, REFERENCE):
+            yield place, str(key), value
+        elif isinstance(value, dict | list | tuple):
+            yield from _read_by(value, f"{place}.")
+
+
+def _without_data(node: Any) -> Any:
+    if isinstance(node, dict):
+        kept = {k: v for k, v in node.items() if k not in DATA_KEYS or not isinstance(v, str)}
+        return {key: _without_data(value) for key, value in kept.items()}
+    return [_without_data(one) for one in node] if isinstance(node, list | tuple) else node
+
+
+def _texts(node: Any) -> Iterator[str]:
+    if isinstance(node, str):
+        yield node
+    elif isinstance(node, dict | list | tuple):
+        for value in node.values() if isinstance(node, dict) else node:
+            yield from _texts(value)
 
 
 def _roots(node: Any) -> Iterator[str]:

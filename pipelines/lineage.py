@@ -1,5 +1,6 @@
 """Where a number comes from: code, packages, machine, data."""
 
+import json
 import os
 import platform
 import subprocess
@@ -12,7 +13,8 @@ import torch
 from mlflow.entities import Dataset, DatasetInput, InputTag
 from mmengine.config import Config
 
-from pipelines.identity import SOURCE, code_version, data_digests
+from mae_core.source_code import SOURCE, all_modules
+from pipelines.identity import code_of, code_version, data_digests
 
 PACKAGES = (
     "torch",
@@ -31,10 +33,14 @@ OURS = ("mae_core", "downstream", "pipelines", "configs")  # whose changes count
 DIGEST = 36  # characters, MLflow's limit
 
 
-def code() -> dict[str, str]:
-    """The hash of the code that computes results, and the commit where this is a checkout."""
+def code(config: Config) -> dict[str, str]:
+    """Hashes of all code that computes results, and of what a stage has of it; the commit.
+
+    That is there if this is a checkout.
+    """
     commit = git("rev-parse", "HEAD").strip()
-    return {"hash": code_version(), **({"commit": commit} if commit else {})}
+    hashes = {"hash": code_version(tuple(all_modules())), "stage": code_of(config)}
+    return {**hashes, **({"commit": commit} if commit else {})}
 
 
 @lru_cache
@@ -72,7 +78,7 @@ def datasets(config: Config) -> list[DatasetInput]:
     """The data of a stage for MLflow, each with the digest of its content."""
     return [
         DatasetInput(
-            Dataset(Path(data).name, digest[:DIGEST], "local", f'{{"uri": "{data}"}}'),
+            Dataset(Path(data).name, digest[:DIGEST], "local", json.dumps({"uri": data})),
             [InputTag("mlflow.data.context", context(data))],
         )
         for data, digest in data_digests(config).items()

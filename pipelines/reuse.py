@@ -1,15 +1,15 @@
 """Finished results of other work dirs, users and machines, found in MLflow by their fingerprint."""
 
-import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
+from mae_core.files import checksum, publish
 from mae_core.stage import StageResult
-from pipelines.artifacts import Damaged, within
+from pipelines.artifacts import SHA256, Damaged, within
 from pipelines.folder import RESULT, read_result
 from pipelines.tracking import CHECKPOINT, Tracker
 
@@ -62,8 +62,54 @@ def download(run: Run, tracker: Tracker, folder: Path) -> bool:
             return False
         for artifact, place in files.items():
             (folder / place).parent.mkdir(parents=True, exist_ok=True)
-            shutil.move(stored / artifact, folder / place)
+            publish(stored / artifact, folder / place)
     return bool(files)
+
+
+def whole_result(
+    folder: Path,
+    inputs: Mapping[str, str],
+    say: Callable[[str], None],
+    tags: Mapping[str, str] | None = None,
+) -> StageResult | None:
+    """The result in a stage's folder, if all its files are what they were when the stage ended.
+
+    Args:
+        folder: of the stage.
+        inputs: what the stage's fingerprint is made of.
+        say: told of what is damaged.
+        tags: of the MLflow run that has finished with this result, which knows checksums too.
+    """
+    result = read_result(folder)
+    if result is None:
+        return None
+    if result.inputs and result.inputs != inputs:
+        names = sorted(k for k, _ in result.inputs.items() ^ inputs.items())
+        say(f"not reused: {folder / RESULT} was computed with other {', '.join(set(names))}")
+        return None
+    try:
+        damaged = damaged_files(result, folder, tags or {})
+    except Damaged as error:
+        say(f"not reused: {error}")
+        return None
+    for name in damaged:
+        there = Path(name).exists()
+        say(f"{name} is {'damaged: it is not what the stage wrote' if there else 'gone'}")
+    return None if damaged else result
+
+
+def damaged_files(result: StageResult, folder: Path, tags: Mapping[str, str]) -> list[str]:
+    """The files that are gone or not what they were, by the result's checksums or the run's.
+
+    Raises:
+        Damaged: as :func:`places`.
+    """
+    found = result.damaged()
+    for name, place in places(result, folder).items():
+        file, expected = folder / place, tags.get(SHA256 + name)
+        if expected and str(file) not in {*result.checksums, *found} and checksum(file) != expected:
+            found.append(str(file))
+    return found
 
 
 def places(result: StageResult, folder: Path) -> dict[str, Path]:

@@ -8,11 +8,13 @@ from joblib import cpu_count
 
 from mae_core.data.sources import opened_once
 from mae_core.errors import UserError, check_name
-from pipelines.cell import Cell, Outcome, Setting, join_cell, run_cell
+from pipelines.cell import Cell, Outcome, Setting, cell_folder, join_cell, run_cell
 from pipelines.checks import check_encoder
 from pipelines.commands import command_line
 from pipelines.display import Display
 from pipelines.encoders import resolve_encoder, run_of
+from pipelines.folder import alone, set_aside
+from pipelines.identity import look_again
 from pipelines.last_net import check_writable
 from pipelines.launch import Resources, stopping_on_error
 from pipelines.recipe import load_stage_config
@@ -27,12 +29,16 @@ def run_single(
     work_dir: Path | None,
     overrides: Sequence[str],
     machine: Resources | None = None,
+    fresh: bool = False,
 ) -> Outcome:
     """Run `stage` on `machine`; on one device with all cores without it.
+
+    With `fresh` it is computed again, and what is there of it is set aside.
 
     Raises:
         UserError: before anything is tracked, if config, encoder, data or machine are wrong.
     """
+    look_again()
     cell, folder = prepare(stage, config, encoder, work_dir, overrides)
     machine = machine or Resources(cpu_count())
     check_machine(stage, machine)
@@ -44,13 +50,17 @@ def run_single(
             display,
             Path(config).stem,
             resources=machine,
+            elsewhere=not fresh,
             command=command_line(
                 *(stage, config, "--encoder", encoder),
                 overrides=overrides,
                 devices=machine.devices if machine.devices > 1 else None,
             ),
         )
-        outcome = run_cell(cell, setting)
+        if fresh:
+            set_aside(folder, display.say, cell_folder(cell, folder))
+        with alone(folder, shared=True, say=display.say):
+            outcome = run_cell(cell, setting)
         display.say(f"MLflow run {outcome.run_id} in {setting.tracker.place}")
     return outcome
 
@@ -62,6 +72,7 @@ def join_single(
     work_dir: Path | None,
     overrides: Sequence[str],
     machine: Resources,
+    fresh: bool = False,
 ) -> None:
     """Lend `machine` to another one that runs the same command.
 
@@ -70,6 +81,8 @@ def join_single(
     """
     cell, folder = prepare(stage, config, encoder, work_dir, overrides)
     check_machine(stage, machine)
+    if fresh:
+        raise UserError("--fresh goes with the command that runs the stage, not with --join")
     if machine.nodes == 1:
         raise UserError("--join needs --nodes, the number of machines that share the work")
     with stopping_on_error():

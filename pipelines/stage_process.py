@@ -12,8 +12,14 @@ import signal
 import sys
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from mae_core.stage import StageResult
 from pipelines.events import EVENTS, FileReporter
+
+if TYPE_CHECKING:
+    from mae_core.stage import Reporter
+    from pipelines.inputs import Inputs
 
 FAILED = 1
 
@@ -42,33 +48,63 @@ def main() -> None:
     job = json.loads(path.read_text())
 
     gc.disable()  # what is imported stays: looking through it again and again takes a fifth longer
-    from mmengine.config import Config
-
-    from mae_core.data.shared_memory import enough_shared_memory
-    from mae_core.engine.distributed import joined, rank
+    from mae_core.engine.distributed import rank
     from mae_core.errors import Interrupted, UserError
     from mae_core.notices import accept_any_name
     from mae_core.stage import SilentReporter
-    from pipelines.stages import stage_function
 
     accept_any_name()
-    run = stage_function(job["stage"])
-    gc.freeze()
-    gc.enable()
     events = FileReporter(path.with_name(EVENTS))
-    reporter = SilentReporter() if rank() else events
-    work_dir = Path(job["work_dir"])
     try:
-        with joined(), enough_shared_memory():
-            config = Config.fromfile(job["config"])
-            result = run(config, job["encoder"], work_dir, reporter)
+        result = run_job(job, SilentReporter() if rank() else events)
+        if not rank():
+            result.save(Path(job["work_dir"]) / "result.json")
     except UserError as error:
         events.send(event="error", message=str(error))
     except Interrupted:
         events.send(event="interrupted")
-    else:
-        if not rank():
-            result.save(work_dir / "result.json")
+
+
+def run_job(job: dict[str, Any], reporter: "Reporter") -> StageResult:
+    """The stage's result, with checksums of its files and digests of what it read.
+
+    Raises:
+        UserError: also if code, encoder or data are not, or at the end no longer, those of which
+            the job says that the stage's fingerprint was made.
+        Interrupted: if it was asked to stop.
+    """
+    from mmengine.config import Config
+
+    from mae_core.data.shared_memory import enough_shared_memory
+    from mae_core.engine.distributed import joined, local_rank, rank
+    from mae_core.errors import Interrupted
+    from pipelines.inputs import Inputs
+    from pipelines.stages import stage_function
+
+    config, work_dir = Config.fromfile(job["config"]), Path(job["work_dir"])
+    expected = {} if local_rank() else job.get("inputs", {})  # one process of each machine looks
+    inputs = Inputs(config, job["encoder"], expected)  # before the stage's code is read
+    run = stage_function(job["stage"])
+    gc.freeze()
+    gc.enable()
+    with joined(), enough_shared_memory():
+        try:
+            result = run(config, job["encoder"], work_dir, reporter)
+        except Interrupted:
+            refuse_changed(inputs, work_dir)
+            raise
+        refuse_changed(inputs, work_dir)
+    return StageResult() if rank() else result.sealed(inputs.digests)
+
+
+def refuse_changed(inputs: "Inputs", work_dir: Path) -> None:
+    """Raise UserError, in all processes, if what the stage read has changed for one of them."""
+    from mae_core.engine.checkpoint import agreed
+    from mae_core.errors import UserError
+
+    refusal = inputs.check(work_dir)
+    if agreed(bool(refusal))[0]:
+        raise UserError(refusal or "refused: what the stage reads changed on another machine")
 
 
 def leave() -> None:

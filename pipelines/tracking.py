@@ -1,5 +1,6 @@
 """MLflow: one parent run for a benchmark, one child run for each stage and encoder."""
 
+import logging
 import os
 import re
 import secrets
@@ -27,6 +28,7 @@ from pipelines.connection import check_answers, check_database, while_locked
 from pipelines.connection import with_driver as with_driver
 from pipelines.last_net import disk_fault
 from pipelines.launch import StageInterrupted
+from pipelines.moved import ARTIFACTS, bring_along
 from pipelines.patience import SHORTLY, Undelivered, http_status, patiently
 
 EXPERIMENT = "mae-bench"
@@ -39,6 +41,7 @@ CHECKPOINT = "checkpoint"  # a run's folder of artifacts for it
 START = "start"  # tag: drawn for each start of a run, which is repeated until the server answers
 RUN_ID = re.compile(r"[a-zA-Z0-9][\w-]{0,255}")  # what MLflow takes for one
 TRIES = 5
+log = logging.getLogger(__name__)
 PARAM_LIMIT = 500  # characters of a value; the whole config is an artifact
 
 
@@ -67,6 +70,9 @@ class Tracker:
             self.client = while_locked(lambda: MlflowClient(self.uri))
             found = while_locked(lambda: self.client.get_experiment_by_name(EXPERIMENT))
             self.experiment = found.experiment_id if found else while_locked(self._create)
+            if found and self.uri.startswith(SQLITE):
+                database = Path(self.uri.removeprefix(SQLITE))
+                bring_along(database, found.artifact_location, log.warning)
         except ImportError as error:
             raise UserError(
                 f"the database {self.place} needs a package that is not installed ({error}); for "
@@ -104,7 +110,7 @@ class Tracker:
         location = None if self.uri.startswith("http") else os.environ.get(ARTIFACT_ROOT)
         if location is None and self.uri.startswith(SQLITE):
             folder = Path(self.uri.removeprefix(SQLITE)).absolute().parent
-            location = (folder / "mlartifacts").as_uri()
+            location = (folder / ARTIFACTS).as_uri()
         return self.client.create_experiment(EXPERIMENT, artifact_location=location)
 
     def start(

@@ -14,8 +14,9 @@ from mmengine.config import Config
 
 from mae_core.engine.checkpoint import checkpoints
 from pipelines import launch
-from pipelines.cell import Cell, write_job
+from pipelines.cell import Cell
 from pipelines.events import Event
+from pipelines.job import write_job
 from pipelines.last_net import check_writable
 from pipelines.launch import Resources, StageFailed, StageInterrupted
 

@@ -1,6 +1,5 @@
 """Frozen features, computed once for each encoder and data set."""
 
-import fcntl
 import hashlib
 import json
 from dataclasses import dataclass
@@ -19,12 +18,18 @@ from downstream.classification.classifier import pool_tokens
 from downstream.classification.labels import check_labels
 from mae_core.checkpoints import build_encoder, check_sizes
 from mae_core.data.images import ImageDataset
+from mae_core.data.roots import path_digest
 from mae_core.data.shared_memory import workers_for
 from mae_core.data.sources import data_digest
+from mae_core.data.state import data_state
 from mae_core.encoder import ViTEncoder
 from mae_core.engine.preprocess import Normalize
 from mae_core.files import digest, replacing
+from mae_core.locks import lock
+from mae_core.source_code import code_digest
 from mae_core.stage import Reporter
+
+CODE = code_digest([__name__])  # at this import: what is edited later is not what computes
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,8 @@ def train_and_val_features(
     """Features of `config.train_data` and `config.val_data`, from the cache where it has them.
 
     The cache lies in `features/` beside the stages' folders. Its key covers the encoder's content
-    (and the seed of a random one), the images' content, the transform and the pooling.
+    (and the seed of a random one), the images' content, the transform, the pooling and the code.
+    What was computed while the images changed is used, but not kept.
 
     Raises:
         UserError: as :func:`check_features`.
@@ -59,13 +65,17 @@ def train_and_val_features(
     model: ViTEncoder | None = None
     splits = []
     for file, dataset in zip(files, datasets, strict=True):
-        with open(file.with_suffix(".lock"), "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with open(file.with_suffix(".lock"), "w") as handle:
+            lock(handle)
             stored = read_features(file)
             if stored is None:
+                before = inputs_state(config, encoder)
                 model = model or frozen_encoder(config, encoder)
                 stored = extract(model, dataset, config, reporter), torch.from_numpy(dataset.labels)
-                write_features(file, *stored)
+                path_digest.cache_clear()
+                same = file in feature_files(config, encoder, work_dir)
+                if same and inputs_state(config, encoder) == before:
+                    write_features(file, *stored)
         splits.append(Features(*stored, tuple(dataset.classes)))
     train, val = splits
     return train, val
@@ -113,9 +123,18 @@ def feature_key(config: Config, encoder: str, data: dict[str, Any]) -> str:
         config.encoder,
         config.pixels,
         config.pool,
+        CODE,
     ]
     text = json.dumps(content, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def inputs_state(config: Config, encoder: str) -> str:
+    """Changes with every write to the encoder's file and the images, see :func:`data_state`."""
+    paths = [] if encoder == "random" else [str(Path(encoder).absolute())]
+    for data in (config.train_data, config.val_data):
+        paths += [data[key] for key in ("data", "names_in") if data.get(key)]
+    return data_state(paths)
 
 
 @torch.inference_mode()

@@ -1,6 +1,5 @@
 """The cache folder, and folders that are either complete or not there."""
 
-import fcntl
 import logging
 import os
 import shutil
@@ -9,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mae_core.errors import UserError
+from mae_core.locks import lock
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ def locked(target: Path) -> Iterator[None]:
     """Hold the lock of `target`, which need not exist; waits for the process that has it.
 
     Raises:
-        UserError: if the folder above `target` cannot be written.
+        UserError: if the folder above `target` cannot be written, or its file system has no locks.
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -32,11 +32,9 @@ def locked(target: Path) -> Iterator[None]:
     except OSError as error:
         raise _cannot_write(target.parent, error) from error
     with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not lock(handle, wait=False):
             log.info("waiting for another process that writes %s", target)
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            lock(handle)
         yield
 
 

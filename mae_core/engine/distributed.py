@@ -13,6 +13,11 @@ def rank() -> int:
     return int(os.environ.get("RANK", 0))
 
 
+def local_rank() -> int:
+    """This process's number on its machine, 0 without torchrun."""
+    return int(os.environ.get("LOCAL_RANK", 0))
+
+
 @contextmanager
 def joined() -> Iterator[None]:
     """Within the block this process is one of those that torchrun started, if it was so started.

@@ -9,6 +9,7 @@ from pipelines.clean.items import LEFT, Item, Kind, Say
 from pipelines.folder import (
     BEFORE,
     BENCHMARK,
+    FEATURES,
     JOB,
     LOCK,
     RECORD,
@@ -18,9 +19,7 @@ from pipelines.folder import (
     taken_now,
     training_files,
 )
-
-FEATURES = "features"  # beside the stages' folders
-STORE = "mlartifacts"  # MLflow's, with thousands of folders
+from pipelines.moved import ARTIFACTS
 
 
 def below(folder: Path) -> Iterator[Path]:
@@ -28,7 +27,7 @@ def below(folder: Path) -> Iterator[Path]:
     for path in folders_in(folder):
         if is_work_dir(path):
             yield path
-        elif path.name != STORE:
+        elif path.name != ARTIFACTS:  # MLflow's, with thousands of folders
             yield from below(path)
 
 

@@ -15,6 +15,7 @@ from pipelines.commands import command_line
 from pipelines.display import Display
 from pipelines.flow import REPORT, Future, Place, cause_of, data_below, publish, said_of
 from pipelines.folder import alone
+from pipelines.identity import look_again, read_code
 from pipelines.last_net import check_writable
 from pipelines.launch import (
     BenchmarkFailed,
@@ -63,7 +64,7 @@ def mae_sweep(
         command = command_line("sweep", sweep, overrides=given, devices=devices)
         folder = Path(work_dir or f"runs/{plan.name}").expanduser().absolute()
         check_writable(folder)
-        with alone(folder):
+        with alone(folder, say=Display().say):
             return run_sweep(
                 plan, Place(folder, Tracker(tracking_uri), devices, None, True, command)
             )
@@ -71,8 +72,11 @@ def mae_sweep(
 
 @task(name="check", task_run_name="check", persist_result=False)
 def check_task(sweep: str, overrides: list[str]) -> Sweep:
-    """The sweep, checked with its recipe and data."""
-    return load_sweep(sweep, overrides)
+    """The sweep, checked with its recipe and data, which with the code are as they are now."""
+    look_again()
+    plan = load_sweep(sweep, overrides)
+    read_code(plan.base.configs.values())
+    return plan
 
 
 def run_sweep(sweep: Sweep, place: Place) -> str:
@@ -86,7 +90,14 @@ def run_sweep(sweep: Sweep, place: Place) -> str:
     with Display() as display, tracker.closing(run_id):
         resources = place.resources(sweep.base.slots)
         setting = Setting(
-            place.folder, tracker, display, sweep.name, run_id, resources, command=place.command
+            place.folder,
+            tracker,
+            display,
+            sweep.name,
+            run_id,
+            resources,
+            command=place.command,
+            hints=False,  # trials that were pruned are meant to stay as they are
         )
         past = patiently(lambda: past_trials(run_id, tracker), tracker.place)
         futures = run_trials(sweep, past, setting)

@@ -10,7 +10,8 @@ from mlflow.entities import Run
 from mae_core import pretrain
 from mae_core.checkpoints import read_state
 from mae_core.stage import Metric, SilentReporter, StageResult
-from pipelines.cell import Cell, Outcome, Setting, loggable, run_cell, summary
+from pipelines.cell import Cell, Outcome, Setting, run_cell, summary
+from pipelines.job import loggable
 from pipelines.launch import StageFailed
 from pipelines.recipe import load_stage_config
 from pipelines.tracking import Tracker

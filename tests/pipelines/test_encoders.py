@@ -25,6 +25,17 @@ def test_a_runs_checkpoint_is_fetched_once(tracker: Tracker, tmp_path: Path, cac
     assert resolve_encoder(f"runs:/{run_id}") == str(found)
 
 
+def test_a_checkpoint_that_was_damaged_in_the_cache_is_fetched_again(
+    tracker: Tracker, tmp_path: Path
+) -> None:
+    (tmp_path / "encoder.safetensors").write_bytes(b"weights")
+    run_id = tracker.start("pretrain[mae]", {})
+    tracker.finish(run_id, StageResult({}, str(tmp_path / "encoder.safetensors")))
+    found = Path(resolve_encoder(f"runs:/{run_id}"))
+    found.write_bytes(b"weighty")
+    assert Path(resolve_encoder(f"runs:/{run_id}")).read_bytes() == b"weights"
+
+
 def test_a_run_without_a_checkpoint_or_none_is_the_users_mistake(tracker: Tracker) -> None:
     with pytest.raises(
         UserError, match=f"'{(empty := tracker.start('knn', {}))}' has no checkpoint"

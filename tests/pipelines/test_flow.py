@@ -11,8 +11,10 @@ from mae_core.engine.config import load_config
 from mae_core.errors import UserError
 from mae_core.files import digest
 from pipelines.flow import check_same_data, mae_full_benchmark
+from pipelines.folder import BENCHMARK_LOCK, alone, set_aside
 from pipelines.identity import data_digests
 from pipelines.launch import BenchmarkFailed
+from pipelines.recipe import load_recipe
 from pipelines.server import FLOW_NAME
 from pipelines.tracking import Tracker
 from tests.faults import arm
@@ -126,6 +128,33 @@ def test_prefect_shows_each_cell_and_which_were_reused(done: Done) -> None:
     assert len(states) == 2
     assert all(s.keys() >= set(CELLS) for s in states)
     assert sorted(states[1][name] for name in CELLS) == ["Cached"] * 2 + ["Completed"]
+
+
+def test_who_only_waits_for_a_benchmark_closes_none_of_its_runs(
+    prefect: None, configs: Path, tracker: Tracker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = str(write_recipe(configs, ("knn",), ("random",)))
+    parent = tracker.start("tiny", {"stage": "benchmark"})
+    child = tracker.start("knn[random]", {"stage": "knn"}, parent)
+    work, before = tmp_path / "work", load_recipe(recipe).key
+    work.mkdir()
+    known = json.dumps({"recipe": before, "run_id": parent})
+    (work / "benchmark.json").write_text(known)
+    (work / "stages").mkdir()
+
+    def interrupt() -> bool:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pipelines.folder.stopping", interrupt)  # asked while it waits
+    for fresh in (False, True):
+        with alone(work, name=BENCHMARK_LOCK), pytest.raises(KeyboardInterrupt):
+            mae_full_benchmark(recipe, str(work), fresh=fresh)
+        with alone(work, shared=True), pytest.raises(KeyboardInterrupt):
+            set_aside(work, print)
+    for run_id in (parent, child):
+        assert tracker.client.get_run(run_id).info.status == "RUNNING"
+    assert (work / "benchmark.json").read_text() == known and (work / "stages").exists()
+    assert len(tracker.client.search_runs([tracker.experiment])) == 2
 
 
 def test_data_that_differs_from_what_was_checked_is_refused(configs: Path, images: Path) -> None:

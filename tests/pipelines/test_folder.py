@@ -1,12 +1,22 @@
+import errno
+import fcntl
 import shutil
 import threading
 from pathlib import Path
 
 import pytest
 
+from mae_core import UserError
 from mae_core.stage import Metric, StageResult
 from pipelines import folder as folders
-from pipelines.folder import alone, finished_result, read_record, taken_now, training_files
+from pipelines.folder import (
+    alone,
+    finished_result,
+    read_record,
+    set_aside,
+    taken_now,
+    training_files,
+)
 from tests.processes import wait_for
 
 
@@ -89,3 +99,59 @@ def test_a_damaged_result_is_no_result(tmp_path: Path) -> None:
     for damaged in ("", '{"metrics": {', "[]", '{"metrics": {"knn/top1": {}}}'):
         (tmp_path / "result.json").write_text(damaged)
         assert finished_result(tmp_path) is None
+
+
+def test_who_waits_says_so(tmp_path: Path, quickly: None) -> None:
+    said: list[str] = []
+
+    def work() -> None:
+        with alone(tmp_path, say=said.append):
+            pass
+
+    thread = threading.Thread(target=work)
+    with alone(tmp_path):
+        thread.start()
+        wait_for(lambda: bool(said))
+    thread.join()
+    assert said == [f"waiting for another run in {tmp_path}"]
+
+
+def test_a_folder_that_cannot_be_written_is_one_message(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    told = pytest.raises(UserError, match=r"file.* cannot be written .*--work-dir")
+    with told, alone(tmp_path / "file" / "stage"):
+        pass
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS])
+def test_a_file_system_without_locks_is_one_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, "no locks")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    told = pytest.raises(UserError, match=r"cannot be locked: .*Choose a folder on another one")
+    with told, alone(tmp_path):
+        pass
+    with taken_now(tmp_path / ".lock") as free:
+        assert not free
+
+
+def test_what_is_set_aside_waits_for_those_that_work_there(tmp_path: Path, quickly: None) -> None:
+    (tmp_path / "stages").mkdir()
+    said: list[str] = []
+    thread = threading.Thread(target=lambda: set_aside(tmp_path, said.append))
+    with alone(tmp_path, shared=True):
+        thread.start()
+        wait_for(lambda: bool(said))
+        assert (tmp_path / "stages").exists()
+    thread.join()
+    assert not (tmp_path / "stages").exists() and list(tmp_path.glob("stages-before-*"))
+
+
+def test_two_that_are_set_aside_in_one_second_have_two_names(tmp_path: Path) -> None:
+    for _ in range(3):
+        (tmp_path / "stages").mkdir()
+        set_aside(tmp_path, print)
+    assert len(list(tmp_path.glob("stages-before-*"))) == 3

@@ -6,11 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mmengine.config import Config
 
-from mae_core import UserError
+from mae_core import UserError, source_code
 from mae_core.data.roots import path_digest
 from mae_core.engine.config import load_config
-from pipelines import identity
-from pipelines.identity import code_version, data_roots, fingerprint
+from pipelines.identity import (
+    code_version,
+    data_roots,
+    fingerprint,
+    inputs,
+    settings,
+)
 
 
 @pytest.fixture
@@ -35,8 +40,9 @@ def test_the_same_work_has_the_same_fingerprint(config: Config) -> None:
 
 def test_another_config_has_another_fingerprint(config: Config) -> None:
     first = fingerprint(config, "random")
-    config.k = 4
-    assert fingerprint(config, "random") != first
+    for key, value in (("k", 4), ("seed", 7), ("encoder", {**config.encoder, "width": 32})):
+        other = Config({**config.to_dict(), key: value})
+        assert fingerprint(other, "random") != first
 
 
 @pytest.mark.parametrize("change", ["content", "name", "extra", "gone"])
@@ -65,23 +71,75 @@ def test_the_encoders_content_counts_and_its_place_does_not(config: Config, tmp_
     assert len({a, c, fingerprint(config, "random")}) == 3
 
 
-def test_other_code_has_another_fingerprint(
-    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the code, which counts instead of ours."""
     for package in ("mae_core", "downstream", "pipelines"):
-        shutil.copytree(identity.SOURCE / package, tmp_path / package)
-    monkeypatch.setattr(identity, "SOURCE", tmp_path)
-    found = []
-    for package in ("pipelines", "mae_core", "downstream"):
-        with (tmp_path / package / "__init__.py").open("a") as file:
-            file.write("# changed\n")
-        new_process()
-        found.append(fingerprint(config, "random"))
-    monkeypatch.undo()
+        shutil.copytree(source_code.SOURCE / package, tmp_path / package)
+    monkeypatch.setattr(source_code, "SOURCE", tmp_path)
+    return tmp_path
+
+
+def key_with(config: Config, file: Path, old: str, new: str) -> str:
+    """The fingerprint while `file` has `new` in place of `old`, or `new` at its end."""
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new, 1) if old else text + new)
+    new_process()
+    key = fingerprint(config, "random")
+    file.write_text(text)
+    new_process()
+    return key
+
+
+def test_other_code_of_the_stage_or_what_it_imports_has_another_fingerprint(
+    config: Config, copy: Path
+) -> None:
     new_process()
     before = fingerprint(config, "random")
-    assert found[0] == before  # orchestration computes no result
-    assert len({before, *found[1:]}) == 3
+    places = [
+        "mae_core/__init__.py",
+        "mae_core/encoder.py",
+        "mae_core/data/sources/table.py",  # imported when it is needed
+        "downstream/classification/knn.py",
+        "downstream/__init__.py",
+    ]
+    keys = {key_with(config, copy / place, "", "\nCHANGED = 1\n") for place in places}
+    assert len(keys | {before}) == len(places) + 1
+
+
+def test_code_that_computes_nothing_for_the_stage_does_not_count(
+    config: Config, copy: Path
+) -> None:
+    new_process()
+    before = fingerprint(config, "random")
+    for place in ("pipelines/cell.py", "downstream/detection/stage.py", "mae_core/pretrain.py"):
+        assert key_with(config, copy / place, "", "\nCHANGED = 1\n") == before
+
+
+def test_comments_docstrings_and_layout_do_not_count(config: Config, copy: Path) -> None:
+    new_process()
+    before, knn = fingerprint(config, "random"), copy / "downstream/classification/knn.py"
+    assert key_with(config, knn, "", "# a comment\n") == before
+    assert key_with(config, knn, '"""', '"""Other words. ') == before
+    assert key_with(config, knn, "\ndef ", "\n\n\n\ndef ") == before
+    assert key_with(config, knn, "", "\ndef half(") != before  # no Python, in the midst of an edit
+
+
+def test_modules_that_a_config_names_count(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lab").mkdir()
+    for name, text in (("__init__", ""), ("hooks", "from lab import part"), ("part", "x = 1")):
+        (tmp_path / "lab" / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    before = fingerprint(config, "random")
+    config.custom_imports = {"imports": ["lab.hooks"]}
+    for name in ("hooks", "part"):
+        after = key_with(config, tmp_path / "lab" / f"{name}.py", "", "\ny = 2")
+        assert len({before, after, fingerprint(config, "random")}) == 3
+    config.custom_imports = {"imports": "downstream.classification.monitor"}
+    assert fingerprint(config, "random") != before
 
 
 @given(first=st.text(max_size=4), second=st.text(max_size=4))
@@ -96,6 +154,8 @@ def test_what_only_changes_the_speed_does_not_count(configs: Path) -> None:
         return fingerprint(config, "random")
 
     assert key() == key("train_dataloader.num_workers=2") == key("sharded=True")
+    assert key() == key("default_hooks.checkpoint.minutes=1", "default_hooks.logger.interval=7")
+    assert key() == key("default_hooks.checkpoint.interval=3", "log_level=DEBUG")
     assert key() != key("train_dataloader.batch_size=2")
     whole = ("effective_batch=8", "train_dataloader.batch_size=2")
     assert key("effective_batch=8") == key(*whole) != key("effective_batch=16")
@@ -120,3 +180,37 @@ def test_other_content_of_a_file_has_another_fingerprint(tmp_path: Path, name: s
     (tmp_path / name).write_text("2")
     new_process()
     assert fingerprint(config, "random") != first
+
+
+def test_the_preview_does_not_count_and_need_not_be_there(configs: Path) -> None:
+    config = load_config(str(configs / "pretrain.py"))
+    before = fingerprint(config, "random")
+    config.preview.data = "nowhere"
+    assert fingerprint(config, "random") == before
+    assert "preview.data" not in inputs(config, "random")
+
+
+def test_how_often_checkpoints_are_written_counts_where_the_best_is_kept(configs: Path) -> None:
+    config = load_config(str(configs / "pretrain.py"))
+    config.default_hooks.checkpoint.best = "loss"
+    before = fingerprint(config, "random")
+    config.default_hooks.checkpoint.interval = 3
+    assert fingerprint(config, "random") != before
+
+
+def test_inputs_are_named_by_their_place(config: Config, tmp_path: Path) -> None:
+    (tmp_path / "weights").write_text("1")
+    config.reference = str(tmp_path / "weights")
+    first = inputs(config, "random")
+    assert first.keys() == {"code", "encoder", "reference", "train_data.data", "val_data.data"}
+    (tmp_path / "weights").write_text("2")
+    second = inputs(config, "random")
+    assert {name for name in first if first[name] != second[name]} == {"reference"}
+
+
+def test_settings_do_not_know_where_data_lies(config: Config) -> None:
+    first = settings(config)
+    config.train_data.data = "elsewhere"
+    assert settings(config) == first
+    config.k = 7
+    assert settings(config) != first

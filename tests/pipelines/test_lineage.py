@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from mmengine.config import Config
 
 from mae_core.data.sources import data_digest
 from mae_core.files import digest
@@ -66,9 +67,10 @@ def test_a_few_shot_number_leads_to_the_pretraining_and_its_data(
 def test_changes_that_are_not_committed_are_part_of_the_code(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    config = Config({"stage": "knn"})
     monkeypatch.setattr(lineage, "SOURCE", tmp_path)
     lineage.uncommitted.cache_clear()
-    assert lineage.uncommitted() == "" and "commit" not in lineage.code()  # no checkout
+    assert lineage.uncommitted() == "" and "commit" not in lineage.code(config)  # no checkout
     (tmp_path / "mae_core").mkdir()
     (tmp_path / "mae_core" / "a.py").write_text("one\n")
     (tmp_path / "secret.txt").write_text("one\n")
@@ -78,10 +80,10 @@ def test_changes_that_are_not_committed_are_part_of_the_code(
     (tmp_path / "mae_core" / "a.py").write_text("two\n")
     (tmp_path / "secret.txt").write_text("two\n")
     lineage.uncommitted.cache_clear()
-    assert len(lineage.code()["commit"]) == 40
+    assert len(lineage.code(config)["commit"]) == 40
     patch = lineage.uncommitted()
     assert "-one\n+two" in patch and "secret" not in patch
     lineage.uncommitted.cache_clear()
     monkeypatch.setattr(lineage, "SOURCE", tmp_path / "mae_core")  # installed within a checkout
-    assert lineage.uncommitted() == "" and "commit" not in lineage.code()
+    assert lineage.uncommitted() == "" and "commit" not in lineage.code(config)
     lineage.uncommitted.cache_clear()

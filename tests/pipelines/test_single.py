@@ -47,6 +47,20 @@ def test_a_mistake_is_told_before_anything_is_tracked(
     assert not (tmp_path / "runs").exists()
 
 
+def test_fresh_computes_again_and_sets_aside_what_was(
+    configs: Path, tracker: Tracker, tmp_path: Path
+) -> None:
+    call = ("knn", str(configs / "knn.py"), "random", tmp_path / "work", [])
+    first = run_single(*call)
+    again = run_single(*call, fresh=True)
+    assert again.status == "run" and again.run_id != first.run_id
+    assert again.result.metrics == first.result.metrics
+    aside = tmp_path.glob("work/stages-before-*/*")
+    names = sorted(path.name.rpartition("-")[0] or path.name for path in aside)
+    assert names == ["features", "knn-random"]
+    assert run_single(*call).run_id == again.run_id
+
+
 @pytest.mark.parametrize(
     ("stage", "machine", "message"),
     [

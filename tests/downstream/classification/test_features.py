@@ -1,10 +1,13 @@
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from mmengine.config import Config
 from PIL import Image
 
+from downstream.classification import features
 from downstream.classification.features import (
     check_features,
     pool_tokens,
@@ -12,6 +15,8 @@ from downstream.classification.features import (
 )
 from mae_core import UserError, create_encoder
 from mae_core.checkpoints import save_weights
+from mae_core.data.images import ImageDataset
+from mae_core.encoder import ViTEncoder
 from mae_core.stage import SilentReporter
 from tests.downstream.conftest import TINY
 
@@ -40,6 +45,43 @@ def test_the_second_call_reads_the_cache(features_config: Config, work_dir: Path
     second, _ = train_and_val_features(features_config, "random", work_dir, SilentReporter())
     assert stored(work_dir) == 2
     assert torch.equal(first.x, second.x)
+
+
+def test_other_code_computes_features_anew(
+    features_config: Config, work_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train_and_val_features(features_config, "random", work_dir, SilentReporter())
+    monkeypatch.setattr(features, "CODE", "other")
+    monkeypatch.setattr(features, "pool_tokens", lambda tokens, pool: 0 * tokens[:, 0])
+    train, _ = train_and_val_features(features_config, "random", work_dir, SilentReporter())
+    assert not train.x.any() and stored(work_dir) == 4
+
+
+@pytest.mark.parametrize("back", [False, True])
+def test_features_of_images_that_change_meanwhile_are_not_kept(
+    features_config: Config,
+    work_dir: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    back: bool,
+) -> None:
+    for split in ("train_data", "val_data"):
+        shutil.copytree(features_config[split].data, tmp_path / split)
+        features_config[split].data = str(tmp_path / split)
+    compute = features.extract
+
+    def meddle(model: ViTEncoder, dataset: ImageDataset, *rest: Any) -> torch.Tensor:
+        image = next((tmp_path / "train_data").rglob("*.png"))
+        content = image.read_bytes()
+        image.write_bytes(content + b" ")
+        found = compute(model, dataset, *rest)
+        if back:
+            image.write_bytes(content)
+        return found
+
+    monkeypatch.setattr(features, "extract", meddle)
+    train_and_val_features(features_config, "random", work_dir, SilentReporter())
+    assert stored(work_dir) == 0
 
 
 @pytest.mark.parametrize("key", ["seed", "pool", "encoder"])

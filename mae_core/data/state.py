@@ -1,0 +1,44 @@
+"""Whether files stay as they are, told by their names, sizes and times: cheap for any size."""
+
+import hashlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from mae_core.data.roots import resolve_path
+from mae_core.data.sources.factory import HUGGING_FACE
+
+
+def data_state(paths: Iterable[str]) -> str:
+    """Hash that changes whenever a file behind `paths` is written, added, removed or renamed.
+
+    It also changes for what is changed and changed back, which a digest of the content cannot see;
+    and it says nothing about another machine or a copy.
+
+    Args:
+        paths: files and folders of data; what is on no disk of ours (`hf:<name>`) does not count.
+    """
+    sha = hashlib.sha256()
+    for path in sorted(filter(None, {_on_disk(path) for path in paths})):
+        _add(sha, path)
+        for place, folders, names in os.walk(path, followlinks=True):
+            folders.sort()
+            for name in (".", *sorted(names)):
+                _add(sha, Path(place, name))
+    return sha.hexdigest()
+
+
+def _on_disk(path: str) -> Path | None:
+    if not path.startswith(HUGGING_FACE):
+        return resolve_path(path)
+    folder = Path(path.removeprefix(HUGGING_FACE).partition(":")[0]).expanduser()
+    return folder.resolve() if folder.exists() else None
+
+
+def _add(sha: "hashlib._Hash", path: Path) -> None:
+    try:
+        about = path.stat()
+        told = f"{about.st_size} {about.st_mtime_ns}"
+    except OSError:  # gone meanwhile, or a link to nothing
+        told = "none"
+    sha.update(os.fsencode(f"{path}\0{told}\0"))
