@@ -91,7 +91,7 @@ def test_ignored_annotations_stay_ignored(tmp_path: Path) -> None:
 
 
 def test_a_polygon_too_thin_for_a_pixel_is_kept_if_its_box_says_so(tmp_path: Path) -> None:
-    """COCO's train2017 has such a chair, id 918."""
+    """COCO's train2017 has two, ids 918 and 2206849 (cocodataset/cocoapi, issue 355)."""
     content = sound_content()
     thin = {"segmentation": [[6.6, 8.33, 6.6, 8.33, 7.6, 8.33, 7.6, 8.33]]}
     content["annotations"][0].update(thin, bbox=[6.6, 8.33, 1.03, 0.0], area=0.0)

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,28 @@ def test_the_same_seed_gives_the_same_weights(config: Config, tmp_path: Path) ->
     first, second = (read_state(str(result.checkpoint)) for result in results)
     assert first.keys() == second.keys()
     assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_the_order_of_categories_and_the_ids_of_annotations_change_nothing(
+    config: Config, tmp_path: Path
+) -> None:
+    config.train_cfg.max_epochs = 1
+    first = run(Config(config.to_dict()), "random", tmp_path / "a", SilentReporter())
+    for name in ("train", "val"):
+        file = Path(config.data_root, f"instances_{name}.json")
+        content = json.loads(file.read_text())
+        content["categories"].sort(key=lambda entry: entry["id"], reverse=name == "train")
+        for place, entry in enumerate(content["annotations"]):
+            entry["id"] = place
+        file.write_text(json.dumps(content))
+    second = run(config, "random", tmp_path / "b", SilentReporter())
+    weights = [read_state(str(result.checkpoint)) for result in (first, second)]
+    assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
+    assert first.metrics == second.metrics
+    names = [read_metadata(str(result.checkpoint))["classes"] for result in (first, second)]
+    assert names == [["small", "large"]] * 2
+    tables = [Path(result.artifacts["by_class"]).read_text() for result in (first, second)]
+    assert tables[0] == tables[1]
 
 
 def test_the_detector_learns_what_it_sees(config: Config, tmp_path: Path) -> None:
