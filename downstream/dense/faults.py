@@ -10,7 +10,6 @@ from PIL import Image
 from pycocotools import mask as runs
 
 from downstream.dense.coco import Entry, read_json
-from downstream.dense.data import IGNORED, find_masks, read_mask
 from mae_core.errors import UserError
 
 LISTS = ("images", "annotations", "categories")
@@ -158,47 +157,6 @@ def _area(segmentation: Any, kind: str, height: int, width: int) -> int:
         return int(runs.area(segmentation))
     encoded = runs.frPyObjects(segmentation, height, width)
     return int(np.sum(runs.area(encoded)))
-
-
-class MaskFolder(NamedTuple):
-    """What a folder of masks holds.
-
-    Attributes:
-        images: how many, each with its mask.
-        pixels: share of the pixels of each value.
-        faults: one line each.
-    """
-
-    images: int
-    pixels: dict[int, float]
-    faults: list[str]
-
-
-def check_mask_folder(images: Path, masks: Path) -> MaskFolder:
-    """Look at every mask: that it is one number a pixel, and of its image's size.
-
-    Raises:
-        UserError: if an image has no mask, or there are none.
-    """
-    pairs, faults = find_masks(images, masks).pairs, []
-    counts = np.zeros(256, dtype=np.int64)
-    for image, path in pairs:
-        try:
-            mask = read_mask(path)
-            with Image.open(image) as opened:
-                size = opened.height, opened.width
-        except (UserError, OSError) as error:
-            faults.append(str(error))
-            continue
-        counts += np.bincount(mask.ravel(), minlength=256)
-        if mask.shape != size:
-            faults.append(
-                f"{path} is {mask.shape[1]}×{mask.shape[0]} pixels, its image {size[1]}×{size[0]}"
-            )
-        if (mask == IGNORED).all():
-            faults.append(f"{path} has no pixel with a class: all are {IGNORED}")
-    shares = {int(v): float(counts[v] / counts.sum()) for v in np.flatnonzero(counts)}
-    return MaskFolder(len(pairs), shares, faults)
 
 
 def images_of(annotations: Path) -> Path:

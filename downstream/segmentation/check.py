@@ -2,7 +2,8 @@
 
 from mmengine.config import Config
 
-from downstream.dense.data import check_masks, label_table, mask_splits, semantic_classes
+from downstream.dense.data import label_table, mask_splits, semantic_classes
+from downstream.dense.masks import check_masks
 from mae_core.checkpoints import check_sizes
 
 
@@ -10,4 +11,4 @@ def check(config: Config, encoder: str) -> None:
     """Raise UserError if the data or the encoder's sizes cannot do."""
     check_sizes(config.encoder, encoder, config.get("resample_patches", False))
     classes = semantic_classes(config)
-    check_masks(mask_splits(config), label_table(config, classes), config.get("ignored", ()))
+    check_masks(mask_splits(config), label_table(config, classes), config.get("ignored") or ())

@@ -10,7 +10,6 @@ from PIL import Image
 from downstream.dense.coco import read_coco
 from downstream.dense.data import (
     IGNORED,
-    check_masks,
     epochs_for,
     held_out,
     instance_splits,
@@ -19,6 +18,7 @@ from downstream.dense.data import (
     semantic_classes,
     typical_size,
 )
+from downstream.dense.masks import check_masks
 from mae_core import UserError
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from downstream.dense.faults import check_annotations, check_mask_folder, images_of
+from downstream.dense.faults import check_annotations, images_of
+from downstream.dense.masks import check_mask_folder
 from mae_core import UserError
 
 Change = Callable[[dict[str, Any]], None]
