@@ -1,9 +1,9 @@
 """Configs that came with a file or from a server: looked through before anything is built of them.
 
-mmengine builds whatever a config names: a dotted name is imported and called, any other one that is
-not registered is imported too, mmcv evaluates the name of an NMS, and a config that is written down
-and read again replaces `{{ }}`, reads its `_base_` and runs what hides in a key. So such a config
-is data alone, and names nothing that is not registered.
+mmengine builds whatever a config names: a dotted name is imported and called, any other one that
+is not registered is imported too, mmcv evaluates the name of an NMS, and a config that is written
+down and read again replaces `{{ }}`, reads its `_base_` and runs what hides in a key. So such a
+config is data alone, and names nothing that is not registered.
 """
 
 import importlib.util
@@ -77,7 +77,7 @@ def check_data(content: Any, source: str, known: Callable[[str], bool]) -> None:
 
 
 def check_entry(key: Any, value: Any, source: str, known: Callable[[str], bool]) -> None:
-    """Raise UserError for a key that cannot be written down as it is, or is no plain data."""
+    """Raise UserError for a key that is no plain name, or that asks for more than data."""
     if not isinstance(key, str | int | float | tuple | None):
         raise UserError(f"{source}: its config has a {type(key).__name__} for a key")
     if isinstance(key, str):

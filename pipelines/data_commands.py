@@ -194,7 +194,7 @@ def check_coco(path: Path, images: Path | None) -> None:
 
 def check_mask_images(images: Path, masks: Path) -> None:
     """Show what masks hold. Raises UserError if anything in them is wrong."""
-    from downstream.dense.faults import check_mask_folder
+    from downstream.dense.masks import check_mask_folder
 
     with console.status("checking"):
         found = check_mask_folder(images, masks)
@@ -204,6 +204,8 @@ def check_mask_images(images: Path, masks: Path) -> None:
     for value, share in found.pixels.items():
         table.add_row(str(value), f"{share:.2%}")
     console.print(table)
+    for note in found.notes:
+        console.print(note, style="yellow", markup=False, soft_wrap=True)
     tell_faults(found.faults, masks)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from io import StringIO
+from os.path import realpath
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,12 @@ from mae_core.data.roots import files_below, resolve_root
 from mae_core.data.sources.base import is_image
 from mae_core.errors import UserError
 
+VALUES = 256  # that a mask's pixel may have
 IGNORED = 255  # a label that is left out of the loss and of the metrics
 HELD_OUT = 5  # one image in so many
 DECODED = 5000  # images of a split that are decoded before training
-CHECKED = 100  # masks whose values are looked at before training
+SIZED = 100  # images whose sizes decide on the crop
+LABEL_IDS = "_labelTrainIds"  # ends the names of masks that mmseg's tools make
 SPLITS = ("train", "val")
 
 
@@ -180,7 +183,7 @@ class Masks:
     @property
     def some(self) -> tuple[tuple[Path, Path], ...]:
         """Up to about 100 of them, evenly spread."""
-        return self.pairs[:: max(len(self.pairs) // CHECKED, 1)]
+        return self.pairs[:: max(len(self.pairs) // SIZED, 1)]
 
 
 def mask_splits(config: Config) -> dict[str, Masks]:
@@ -192,7 +195,8 @@ def mask_splits(config: Config) -> dict[str, Masks]:
     root, splits = resolve_root(config.data_root), {}
     for name in SPLITS:
         fields = config.get(f"{name}_data")
-        if fields is not None:
+        if fields is not None or name == "train":
+            check_paths(name, fields)
             splits[name] = find_masks(below(root, fields["images"]), below(root, fields["masks"]))
     if "val" not in splits:
         names = splits["train"].pairs
@@ -203,25 +207,75 @@ def mask_splits(config: Config) -> dict[str, Masks]:
     return splits
 
 
+def check_paths(name: str, fields: object) -> None:
+    """Raise UserError unless a split is described by two paths."""
+    given = fields if isinstance(fields, Mapping) else {}
+    if not all(isinstance(given.get(key), str) for key in ("images", "masks")):
+        raise UserError(f"{name}_data={fields}: expected dict(images='...', masks='...')")
+
+
 def find_masks(images: Path, masks: Path) -> Masks:
-    """The images below a folder, each with its mask: a PNG of the same name, or that begins so."""
+    """The images below a folder, each with its mask: a PNG of the same name, or that begins so.
+
+    Images and masks may lie in one folder: what is the mask of another file is no image.
+
+    Raises:
+        UserError: if a folder or all images are missing, an image has no mask, or two have one.
+    """
     for folder in (images, masks):
         if not folder.is_dir():
             raise UserError(f"no folder {folder}")
-    found = [images / name for name in sorted(filter(is_image, files_below(images)))]
-    if not found:
-        raise UserError(f"no images in {images}")
-    stems = {p.relative_to(masks).with_suffix("").as_posix(): p for p in masks.rglob("*.png")}
-    pairs = []
-    for image in found:
+    stems = masks_by_name(masks)
+    image_of: dict[Path, Path] = {}
+    alone = []
+    for image in images_beside(images, masks):
         stem = image.relative_to(images).with_suffix("").as_posix()
-        mask = stems.get(stem) or stems.get(f"{stem}_labelTrainIds")  # as mmseg's tools name them
+        named = (stems.get(stem), stems.get(f"{stem}{LABEL_IDS}"))
+        others = (path for path in named if path and realpath(path) != realpath(image))
+        mask = next(others, None)
         if mask is None:
+            alone.append((image, f"{masks / stem}.png"))
+        elif mask in image_of:
+            raise UserError(f"{image_of[mask]} and {image} have the same mask {mask}: remove one")
+        else:
+            image_of[mask] = image
+    used = {realpath(mask) for mask in image_of}
+    for image, expected in alone:
+        if realpath(image) not in used:
             raise UserError(
-                f"no mask at {masks / stem}.png for {image.name}: expected a PNG of class ids"
+                f"no mask at {expected} for {image.name}: expected a PNG of class ids, beside the "
+                "image or in a folder of its own"
             )
-        pairs.append((image, mask))
+    pairs = [(i, mask) for mask, i in image_of.items() if realpath(i) not in used]
+    if not pairs:
+        raise UserError(f"no images in {images}")
     return Masks(tuple(pairs))
+
+
+def images_beside(images: Path, masks: Path) -> list[Path]:
+    """Images below a folder, without those of a folder of masks further down."""
+    found = [images / name for name in sorted(filter(is_image, files_below(images)))]
+    if masks == images or not masks.is_relative_to(images):
+        return found
+    return [path for path in found if not path.is_relative_to(masks)]
+
+
+def masks_by_name(folder: Path) -> dict[str, Path]:
+    """PNG files below a folder, by path without suffix; links are followed.
+
+    Raises:
+        UserError: if two have one name.
+    """
+    found: dict[str, Path] = {}
+    for name in sorted(filter(is_image, files_below(folder))):
+        path = folder / name
+        stem = Path(name).with_suffix("").as_posix()
+        if path.suffix.lower() != ".png":
+            continue
+        if stem in found:
+            raise UserError(f"{path} and {found[stem]} are two masks of one name: remove one")
+        found[stem] = path
+    return found
 
 
 def image_sizes(split: Masks) -> list[tuple[int, int]]:
@@ -247,12 +301,12 @@ def semantic_classes(config: Config) -> tuple[str, ...]:
             import mmseg.datasets  # noqa: F401  registers
             from mmseg.registry import DATASETS
 
-        dataset = DATASETS.get(named)
-        if dataset is None:
+        dataset = DATASETS.module_dict.get(named)  # `get` imports what a name with dots names
+        if not getattr(dataset, "METAINFO", {}).get("classes"):
             raise UserError(f"classes='{named}': mmseg has no such data set; or list the names")
         return tuple(dataset.METAINFO["classes"])
     if named is not None:
-        return tuple(named)
+        return checked_classes(named)
     annotations = config.train_data.get("annotations")
     if annotations is None:
         raise UserError(
@@ -263,39 +317,51 @@ def semantic_classes(config: Config) -> tuple[str, ...]:
     return ("background", *names)
 
 
+def checked_classes(names: object) -> tuple[str, ...]:
+    """The names. Raises UserError unless they are texts, each another, as many as labels."""
+    listing = list(names) if isinstance(names, list | tuple) else []
+    if not listing or not all(isinstance(name, str) and name.strip() for name in listing):
+        raise UserError(f"classes={names!r}: expected a list of names")
+    double = sorted({name for name in listing if listing.count(name) > 1})
+    if double or len(listing) > IGNORED:
+        raise UserError(
+            f"classes have {double or len(listing)}: expected at most {IGNORED} names, each once"
+        )
+    return tuple(listing)
+
+
 def label_table(config: Config, classes: Sequence[str]) -> list[int]:
     """256 labels, one for each pixel value of a mask, 255 for those without a class.
 
     `config.pixel_values` has the pixel value of each class; without it they are 0, 1, 2, ...
+    Values in `config.ignored` have none.
 
     Raises:
-        UserError: if there are not as many values as classes.
+        UserError: if there are not as many values as classes, or one is no pixel's, or is there
+            twice, or is both a class's and ignored.
     """
-    values = config.get("pixel_values") or range(len(classes))
+    values = pixel_values(config.get("pixel_values") or range(len(classes)), "pixel_values")
+    ignored = pixel_values(config.get("ignored") or [], "ignored")
     if len(values) != len(classes):
-        raise UserError(f"{len(classes)} classes, but {len(values)} values: name one for each")
-    table = [IGNORED] * 256
+        raise UserError(
+            f"{len(classes)} classes, but {len(values)} values: name one for each in pixel_values"
+        )
+    both = sorted(set(values) & set(ignored))
+    if both:
+        raise UserError(f"ignored={ignored} and pixel_values={values} both have {both}")
+    table = [IGNORED] * VALUES
     for label, value in enumerate(values):
         table[value] = label
     return table
 
 
-def check_masks(splits: Mapping[str, Masks], table: Sequence[int], ignored: Sequence[int]) -> None:
-    """Look at up to 100 masks of each split.
-
-    Raises:
-        UserError: if one is no picture of single numbers or holds a value that is neither a class's
-            nor one of `ignored`.
-    """
-    known = {value for value, label in enumerate(table) if label != IGNORED} | {IGNORED, *ignored}
-    for split in splits.values():
-        for _, path in split.some:
-            odd = sorted({int(value) for value in np.unique(read_mask(path))} - known)
-            if odd:
-                raise UserError(
-                    f"{path} holds the values {odd}: expected class ids {sorted(known)[:20]}, or "
-                    f"{IGNORED} for pixels to ignore"
-                )
+def pixel_values(values: object, key: str) -> list[int]:
+    """A config's list. Raises UserError unless it holds different numbers from 0 to 255."""
+    listing: list[Any] = list(values) if isinstance(values, list | tuple | range) else [None]
+    known = all(type(value) is int and 0 <= value < VALUES for value in listing)
+    if not known or len(set(listing)) < len(listing):
+        raise UserError(f"{key}={values!r:.200}: expected different numbers from 0 to 255")
+    return listing
 
 
 def read_mask(path: Path | str) -> np.ndarray:

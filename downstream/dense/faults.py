@@ -3,12 +3,8 @@
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from downstream.dense.coco import parse_coco
-from downstream.dense.data import IGNORED, find_masks, read_mask
 from downstream.dense.pictures import picture_faults
-from mae_core.data.decode import open_file
 from mae_core.errors import UserError
 
 
@@ -48,46 +44,6 @@ def check_annotations(path: Path, folder: Path) -> Annotations:
     found = {name: parsed.instances[name] for name in parsed.content.names}
     kinds = dict(parsed.kinds)
     return Annotations(len(images), parsed.empty, found, kinds, faults, parsed.flat)
-
-
-class MaskFolder(NamedTuple):
-    """What a folder of masks holds.
-
-    Attributes:
-        images: how many, each with its mask.
-        pixels: share of the pixels of each value.
-        faults: one line each.
-    """
-
-    images: int
-    pixels: dict[int, float]
-    faults: list[str]
-
-
-def check_mask_folder(images: Path, masks: Path) -> MaskFolder:
-    """Look at every mask: that it is one number a pixel, and of its image's size.
-
-    Raises:
-        UserError: if an image has no mask, or there are none.
-    """
-    pairs, faults = find_masks(images, masks).pairs, []
-    counts = np.zeros(256, dtype=np.int64)
-    for image, path in pairs:
-        try:
-            mask = read_mask(path)
-            size = open_file(image).size
-        except UserError as error:
-            faults.append(str(error))
-            continue
-        counts += np.bincount(mask.ravel(), minlength=256)
-        if mask.shape != size:
-            faults.append(
-                f"{path} is {mask.shape[1]}×{mask.shape[0]} pixels, its image {size[1]}×{size[0]}"
-            )
-        if (mask == IGNORED).all():
-            faults.append(f"{path} has no pixel with a class: all are {IGNORED}")
-    shares = {int(v): float(counts[v] / counts.sum()) for v in np.flatnonzero(counts)}
-    return MaskFolder(len(pairs), shares, faults)
 
 
 def images_of(annotations: Path) -> Path:

@@ -2,7 +2,8 @@
 
 from mmengine.config import Config
 
-from downstream.dense.data import check_masks, label_table, mask_splits, semantic_classes
+from downstream.dense.data import label_table, mask_splits, semantic_classes
+from downstream.dense.masks import check_masks
 from mae_core.checkpoints import check_sizes
 from mae_core.data.overlap import tell_overlap
 
@@ -12,7 +13,7 @@ def check(config: Config, encoder: str) -> None:
     check_sizes(config.encoder, encoder, config.get("resample_patches", False))
     classes = semantic_classes(config)
     splits = mask_splits(config)
-    check_masks(splits, label_table(config, classes), config.get("ignored", ()))
+    check_masks(splits, label_table(config, classes), config.get("ignored") or ())
     if config.get("val_data"):
         names = [[str(image) for image, _ in splits[name].pairs] for name in ("train", "val")]
         tell_overlap(*names, config.train_data.images, config.val_data.images)

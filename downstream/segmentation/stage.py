@@ -27,6 +27,7 @@ from downstream.dense.data import (
     semantic_classes,
     typical_size,
 )
+from downstream.dense.masks import check_masks
 from downstream.dense.testing import measure_images
 from downstream.outcomes import save_outcomes
 from downstream.segmentation.metric import Confusion, Counts, ious, resampled_miou
@@ -55,6 +56,7 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     set_random_seed(config.seed)
     init_default_scope(config.default_scope)
     classes = semantic_classes(config)
+    tell_of_masks(config, classes, reporter)
     images = complete(config, encoder, classes)
     model = build(config, reporter)
     runner = build_runner(config, model, work_dir, reporter, {"train_dataloader": images["train"]})
@@ -81,6 +83,14 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
         **outcomes,
     }
     return StageResult(results, str(checkpoint), artifacts)
+
+
+def tell_of_masks(config: Config, classes: Sequence[str], reporter: Reporter) -> None:
+    """Say what is suspicious in the masks. Raises UserError as :func:`check_masks`."""
+    if is_main_process():
+        table, ignored = label_table(config, classes), config.get("ignored") or ()
+        for note in check_masks(mask_splits(config), table, ignored, classes):
+            reporter.note(note)
 
 
 def complete(config: Config, encoder: str, classes: Sequence[str]) -> dict[str, PairedImages]:

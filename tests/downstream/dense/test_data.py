@@ -11,7 +11,6 @@ from downstream.dense.coco import read_coco
 from downstream.dense.data import (
     IGNORED,
     check_instances,
-    check_masks,
     epochs_for,
     held_out,
     instance_splits,
@@ -21,6 +20,7 @@ from downstream.dense.data import (
     semantic_classes,
     typical_size,
 )
+from downstream.dense.masks import check_masks
 from mae_core import UserError
 
 

@@ -12,7 +12,8 @@ from mmengine.config import Config
 from PIL import Image
 
 from downstream.dense.data import check_instances, instance_splits
-from downstream.dense.faults import check_annotations, check_mask_folder, images_of
+from downstream.dense.faults import check_annotations, images_of
+from downstream.dense.masks import check_mask_folder
 from mae_core import UserError
 from tests.downstream.dense.coco_files import broken_files, write_images
 

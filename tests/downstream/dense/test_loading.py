@@ -9,7 +9,8 @@ from mmengine.registry import init_default_scope
 from PIL import Image
 
 from downstream.dense.data import Masks, image_sizes, read_mask
-from downstream.dense.faults import check_annotations, check_mask_folder
+from downstream.dense.faults import check_annotations
+from downstream.dense.masks import check_mask_folder
 from downstream.detection.pipeline import evaluation_pipeline
 from downstream.overlay import read_image
 from mae_core.data.decode import ORIENTATION, Unreadable, upright

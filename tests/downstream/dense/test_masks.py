@@ -1,0 +1,236 @@
+"""Masks of every kind: served, told in one message, or noted before a training."""
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from mmengine.config import Config
+from PIL import Image
+
+from downstream.dense.data import IGNORED, find_masks, label_table, mask_splits
+from downstream.dense.masks import LOOKED_AT, check_mask_folder, check_masks
+from mae_core import UserError
+from tests.downstream.dense.test_data import config
+
+EXAMPLES = int(os.environ.get("EXAMPLES", 40))  # thousands by hand
+TWO = ("background", "cell")
+
+
+def draw(folder: Path, values: list[int], count: int = 4, suffix: str = ".png") -> None:
+    """Masks of 8×8 pixels in columns of each value."""
+    folder.mkdir(parents=True, exist_ok=True)
+    columns = np.array([values[i * len(values) // 8] for i in range(8)], np.uint8)
+    for number in range(count):
+        Image.fromarray(np.tile(columns, (8, 1))).save(folder / f"{number:02}{suffix}", "PNG")
+
+
+def images(folder: Path, count: int = 4, suffix: str = ".png") -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        Image.new("RGB", (8, 8), (number * 9, 0, 0)).save(folder / f"{number:02}{suffix}")
+
+
+def dataset(root: Path, values: list[int]) -> Config:
+    for split in ("train", "val"):
+        images(root / split)
+        draw(root / f"{split}_masks", values)
+    return config(root)
+
+
+def look(fields: Config, classes: tuple[str, ...] = TWO) -> list[str]:
+    ignored = fields.get("ignored") or ()
+    return check_masks(mask_splits(fields), label_table(fields, classes), ignored, classes)
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ([0, 255], r"no class but 'background'.*pixel_values=\[0,255\]"),
+        ([1, 255], r"no class but 'cell'.*pixel_values=\[1,255\]"),
+        ([255], "no class, .*255 has no class unless pixel_values names it"),
+        ([0], "no class but 'background'"),
+        ([0, 128], r"holds the values \[128\].*pixel_values"),
+    ],
+)
+def test_masks_of_which_a_score_means_nothing_are_refused(
+    values: list[int], told: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=told):
+        look(dataset(tmp_path, values))
+
+
+def test_named_values_are_served(tmp_path: Path) -> None:
+    fields = dataset(tmp_path, [0, 255])
+    fields.pixel_values = [0, 255]
+    assert look(fields) == []
+    assert label_table(fields, TWO)[255] == 1
+
+
+def test_what_is_only_suspicious_is_a_note(tmp_path: Path) -> None:
+    fields = dataset(tmp_path, [0, 1])
+    draw(tmp_path / "odd", [255], 1)
+    shutil.copy(tmp_path / "odd" / "00.png", tmp_path / "train_masks" / "02.png")
+    notes = look(fields, ("background", "cell", "rare"))
+    assert [note.partition(":")[0] for note in notes] == [
+        "no mask of train has a pixel of 'rare'",
+        "mask(s) of train without a valid pixel",
+        "no mask of val has a pixel of 'rare'",
+    ]
+    assert "02.png" in notes[1] and all("pixel_values" in note for note in notes)
+
+
+def test_of_many_masks_some_are_looked_at(tmp_path: Path) -> None:
+    fields = dataset(tmp_path, [0, 1])
+    splits = mask_splits(fields)
+    pairs = splits["train"].pairs
+    splits["train"] = type(splits["train"])(pairs * (LOOKED_AT // 2))
+    notes = check_masks(splits, label_table(fields, (*TWO, "rare")), (), (*TWO, "rare"))
+    assert "train that was looked at" in notes[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("train_masks/01.png", b"", "01.png cannot be read"),
+        ("train_masks/01.png", b"\x89PNG\r\n\x1a\n torn", "01.png cannot be read"),
+        ("val/01.png", b"no image", "val/01.png cannot be read as an image"),
+        ("val/01.png", b"", "val/01.png cannot be read as an image"),
+    ],
+)
+def test_broken_files_are_named_before_a_training(
+    name: str, content: bytes, told: str, tmp_path: Path
+) -> None:
+    fields = dataset(tmp_path, [0, 1])
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=told):
+        look(fields)
+
+
+def test_a_mask_that_is_cut_off_or_of_another_size_is_named(tmp_path: Path) -> None:
+    fields = dataset(tmp_path, [0, 1])
+    mask = tmp_path / "val_masks" / "03.png"
+    mask.write_bytes(mask.read_bytes()[:-32])
+    with pytest.raises(UserError, match=r"val_masks/03\.png cannot be read"):
+        look(fields)
+    Image.new("L", (9, 8)).save(mask)
+    with pytest.raises(UserError, match=r"03\.png is 9×8 pixels, its image 8×8"):
+        look(fields)
+
+
+def test_images_and_masks_in_one_folder_are_told_apart(tmp_path: Path) -> None:
+    images(tmp_path / "all", suffix=".jpg")
+    draw(tmp_path / "all", [0, 1])
+    pairs = find_masks(tmp_path / "all", tmp_path / "all").pairs
+    assert [(i.name, m.name) for i, m in pairs] == [(f"0{n}.jpg", f"0{n}.png") for n in range(4)]
+    (tmp_path / "all" / "02.png").unlink()
+    with pytest.raises(UserError, match=r"no mask at .*02\.png for 02\.jpg"):
+        find_masks(tmp_path / "all", tmp_path / "all")
+
+
+def test_masks_below_their_images_are_no_images(tmp_path: Path) -> None:
+    images(tmp_path, suffix=".jpg")
+    draw(tmp_path / "masks", [0, 1], 6)
+    pairs = find_masks(tmp_path, tmp_path / "masks").pairs
+    assert [image.name for image, _ in pairs] == [f"0{n}.jpg" for n in range(4)]
+
+
+def test_capitals_and_links_are_served(tmp_path: Path) -> None:
+    images(tmp_path / "images" / "a", suffix=".JPG")
+    draw(tmp_path / "elsewhere", [0, 1], suffix=".PNG")
+    (tmp_path / "masks").mkdir()
+    (tmp_path / "masks" / "a").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "masks" / "a" / "._00.png").write_bytes(b"a Mac's")
+    assert len(find_masks(tmp_path / "images", tmp_path / "masks").pairs) == 4
+
+
+def test_two_images_of_one_mask_or_two_masks_of_one_name_are_refused(tmp_path: Path) -> None:
+    images(tmp_path / "images", suffix=".jpg")
+    draw(tmp_path / "masks", [0, 1])
+    draw(tmp_path / "masks", [0, 1], 1, ".PNG")
+    with pytest.raises(UserError, match="two masks of one name"):
+        find_masks(tmp_path / "images", tmp_path / "masks")
+    (tmp_path / "masks" / "00.PNG").unlink()
+    images(tmp_path / "images", 1, ".bmp")
+    with pytest.raises(UserError, match="have the same mask"):
+        find_masks(tmp_path / "images", tmp_path / "masks")
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"pixel_values": [0, 256]}, "expected different numbers from 0 to 255"),
+        ({"pixel_values": [0, 0]}, "expected different numbers"),
+        ({"pixel_values": [0, -1]}, "expected different numbers"),
+        ({"pixel_values": [0, "1"]}, "expected different numbers"),
+        ({"pixel_values": 7}, "expected different numbers"),
+        ({"ignored": [1]}, r"both have \[1\]"),
+        ({"ignored": [300]}, "ignored="),
+    ],
+)
+def test_impossible_values_are_refused(
+    fields: dict[str, object], told: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=told):
+        label_table(config(tmp_path, **fields), TWO)
+
+
+def test_data_check_says_what_the_values_mean(tmp_path: Path) -> None:
+    dataset(tmp_path, [0, 255])
+    found = check_mask_folder(tmp_path / "train", tmp_path / "train_masks")
+    assert not found.faults and "pixel_values=[0,255]" in found.notes[0]
+    draw(tmp_path / "train_masks", [0, 64, 128, 255])
+    found = check_mask_folder(tmp_path / "train", tmp_path / "train_masks")
+    assert "pixel_values=[0,64,128]" in found.notes[0]
+    draw(tmp_path / "train_masks", [3])
+    assert (
+        "hold 3 alone" in check_mask_folder(tmp_path / "train", tmp_path / "train_masks").faults[0]
+    )
+    (tmp_path / "train_masks" / "00.png").write_bytes(b"")
+    assert (
+        "cannot be read"
+        in check_mask_folder(tmp_path / "train", tmp_path / "train_masks").faults[0]
+    )
+
+
+KINDS = st.sampled_from(
+    ["L", "1", "P", "RGB", "RGBA", "I;16", "LA", "torn", "empty", "gone", "text"]
+)
+
+
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(st.data())
+def test_any_mask_is_served_or_told(tmp_path: Path, data: st.DataObject) -> None:
+    root = tmp_path / "any"
+    shutil.rmtree(root, ignore_errors=True)
+    fields = dataset(root, data.draw(st.lists(st.integers(0, 255), min_size=1, max_size=4)))
+    path = root / "val_masks" / f"0{data.draw(st.integers(0, 3))}.png"
+    kind = data.draw(KINDS)
+    size = data.draw(st.tuples(st.integers(1, 9), st.integers(1, 9)))
+    if kind == "gone":
+        path.unlink()
+    elif kind in ("empty", "text"):
+        path.write_bytes(data.draw(st.binary(max_size=40)) if kind == "text" else b"")
+    elif kind == "torn":
+        content = path.read_bytes()
+        path.write_bytes(content[: data.draw(st.integers(0, len(content) - 1))])
+    else:
+        Image.new(kind, size).save(path)
+    fields.pixel_values = data.draw(st.none() | st.lists(st.integers(-1, 256), max_size=3))
+    fields.ignored = data.draw(st.lists(st.integers(0, 255), max_size=2))
+    try:
+        look(fields)
+    except UserError as error:
+        assert str(error)
+    else:
+        labels = np.array(label_table(fields, TWO))
+        for _, mask in mask_splits(fields)["val"].pairs:
+            found = labels[np.asarray(Image.open(mask))]
+            assert found.shape == (8, 8) and set(np.unique(found)) <= {0, 1, IGNORED}
