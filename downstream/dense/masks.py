@@ -111,7 +111,7 @@ def check_masks(
         missing = [text for label, text in enumerate(names) if label not in occurring]
         if missing:
             notes.append(f"no mask of {of} has a pixel of {listed(missing)}: {hint}")
-        valid: list[bool] = list(there[:, labels != IGNORED].any(axis=1))
+        valid = [bool(row.any()) for row in there[:, labels != IGNORED]]
         empty = [str(pair[1]) for pair, some in zip(pairs, valid, strict=True) if not some]
         if empty:
             notes.append(f"mask(s) of {of} without a valid pixel: {listed(empty)}: {hint}")
