@@ -1,11 +1,16 @@
 """Figures as all of ours are: names in them are text, files are written whole or not at all."""
 
+import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib
 from matplotlib.figure import Figure
 
 from mae_core.files import replacing
+from mae_core.stage import Reporter
+
+log = logging.getLogger(__name__)
 
 # Names of classes, files and encoders are no formulas: with two `$` matplotlib would read them so,
 # and fail where they are none.
@@ -26,3 +31,17 @@ def save_figure(figure: Figure, path: Path, dpi: int) -> None:
     """
     with replacing(path) as part:
         figure.savefig(part, dpi=dpi, format=path.suffix[1:] or "png")
+
+
+def drawn(path: Path, draw: Callable[[Path], object], reporter: Reporter) -> dict[str, str]:
+    """Draw a picture of a result: as an artifact, by its name without suffix, or none if it fails.
+
+    Whatever goes wrong is a note: what was computed is worth more than its picture.
+    """
+    try:
+        draw(path)
+    except Exception as error:
+        log.warning("%s could not be drawn", path, exc_info=True)
+        reporter.note(f"{path.name} could not be drawn ({type(error).__name__}: {error})")
+        return {}
+    return {path.stem: str(path)}

@@ -1,6 +1,5 @@
 """The pretraining stage: a MAE on unlabelled images."""
 
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +19,8 @@ from mae_core.figures import draw_reconstructions
 from mae_core.mae import MAE
 from mae_core.models import create_model
 from mae_core.noise import uniform
+from mae_core.plots import drawn
 from mae_core.stage import Metric, Reporter, StageResult
-
-log = logging.getLogger(__name__)
 
 
 class MAEPretrainer(BaseModel):
@@ -86,22 +84,16 @@ def export(
     about: dict[str, Any] = {"encoder": mae.encoder.config, "pixels": dict(config.pixels)}
     save_weights(encoder_file, mae.encoder, **about)
     save_weights(mae_file, mae, mae=mae.config, **about)
-    artifacts = {"mae": str(mae_file)}
-    picture = work_dir / "reconstruction.png"
-    try:
+
+    def draw(picture: Path) -> None:
         images = preview_images(config)
         draw_reconstructions(mae, model.data_preprocessor, images, picture, seed=config.seed)
-        artifacts["reconstruction"] = str(picture)
-    except Exception as error:  # whatever it is, the training is done and is worth more
-        log.warning("the preview failed", exc_info=True)
-        reporter.note(
-            f"the reconstructions of the preview could not be drawn ({error}); mae-bench "
-            f"reconstruct IMAGE... --checkpoint {mae_file} draws others"
-        )
+
+    picture = drawn(work_dir / "reconstruction.png", draw, reporter)
     return StageResult(
         metrics={"pretrain/loss": Metric(loss)},
         checkpoint=str(encoder_file),
-        artifacts=artifacts,
+        artifacts={**picture, "mae": str(mae_file)},
     )
 
 

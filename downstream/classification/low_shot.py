@@ -19,6 +19,7 @@ from downstream.statistics import over_trainings
 from mae_core.data.images import ImageDataset
 from mae_core.data.sources.select import balanced, stratified
 from mae_core.errors import UserError
+from mae_core.plots import drawn
 from mae_core.stage import Reporter, StageResult
 
 METHODS = {"probe": "linear classifier", "finetune": "fine-tuned"}  # as the curve names them
@@ -68,15 +69,17 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
             outcomes.setdefault(f"low-shot/{split.set}_finetune", []).append(correct)
     stacked = {name: torch.stack(values) for name, values in outcomes.items()}
     metrics = {name: over_trainings(values.float()) for name, values in stacked.items()}
-    picture = work_dir / "curve.png"
     sizes = {split.set: len(split.indices) for split in splits}
     curves: dict[str, list[Point]] = {}
     for name, metric in metrics.items():
         set_name, _, method = name.removeprefix("low-shot/").rpartition("_")
         curves.setdefault(METHODS[method], []).append(Point(sizes[set_name], metric))
-    draw_curves(picture, curves, "Few labels", "labelled images")
-    artifacts = {"curve": str(picture), **save_outcomes(work_dir, stacked)}
-    return StageResult(metrics, artifacts=artifacts)
+    picture = drawn(
+        work_dir / "curve.png",
+        lambda path: draw_curves(path, curves, "Few labels", "labelled images"),
+        reporter,
+    )
+    return StageResult(metrics, artifacts={**picture, **save_outcomes(work_dir, stacked)})
 
 
 def check(config: Config, encoder: str) -> None:

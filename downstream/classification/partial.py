@@ -11,6 +11,7 @@ from downstream.outcomes import save_outcomes
 from downstream.parts import PartReporter, kept
 from downstream.statistics import share
 from mae_core.errors import UserError
+from mae_core.plots import drawn
 from mae_core.stage import Reporter, StageResult
 
 
@@ -36,13 +37,13 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
         Point(blocks, metric)
         for blocks, metric in zip(config.blocks, metrics.values(), strict=True)
     ]
-    picture = work_dir / "curve.png"
-    draw_curves(
-        picture, {"fine-tuned": points}, "Partial fine-tuning", "blocks fine-tuned", log=False
+    title, axis = "Partial fine-tuning", "blocks fine-tuned"
+    picture = drawn(
+        work_dir / "curve.png",
+        lambda path: draw_curves(path, {"fine-tuned": points}, title, axis, log=False),
+        reporter,
     )
-    return StageResult(
-        metrics, artifacts={"curve": str(picture), **save_outcomes(work_dir, outcomes)}
-    )
+    return StageResult(metrics, artifacts={**picture, **save_outcomes(work_dir, outcomes)})
 
 
 def check(config: Config, encoder: str) -> None:

@@ -1,6 +1,7 @@
 """The detection stage: train a detector on the encoder, evaluate it the COCO way."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,8 @@ from downstream.outcomes import Resampled, save_outcomes
 from downstream.statistics import over_resamples
 from mae_core.checkpoints import save_weights
 from mae_core.engine.train import build_runner, train, use_average
+from mae_core.files import write_json
+from mae_core.plots import drawn
 from mae_core.stage import Metric, Reporter, StageResult
 
 FOUND = "detections"  # files of what was found in val
@@ -67,11 +70,13 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     measure_images(model, val, found, config.test_loader, reporter)
     if not is_main_process():
         return StageResult()
-    checkpoint, picture = work_dir / "detector.safetensors", work_dir / "overlay.png"
+    checkpoint = work_dir / "detector.safetensors"
     save_weights(checkpoint, model, classes=classes, config=config.to_dict())
-    draw_dataset(model, val, classes, picture)
-    metrics, artifacts = measure(truth, work_dir, classes, config.max_detections, config.seed)
-    return StageResult(metrics, str(checkpoint), {"overlay": str(picture), **artifacts})
+    overlay = drawn(
+        work_dir / "overlay.png", lambda path: draw_dataset(model, val, classes, path), reporter
+    )
+    metrics, artifacts = measure(truth, work_dir, classes, config, reporter)
+    return StageResult(metrics, str(checkpoint), {**overlay, **artifacts})
 
 
 def complete(
@@ -123,7 +128,7 @@ def build(config: Config, reporter: Reporter) -> nn.Module:
 
 
 def measure(
-    truth: Path, work_dir: Path, classes: tuple[str, ...], most: int, seed: int
+    truth: Path, work_dir: Path, classes: tuple[str, ...], config: Config, reporter: Reporter
 ) -> tuple[dict[str, Metric], Files]:
     """Metrics, and files with tables and figures, from the detections in `work_dir`."""
     annotations = load_annotations(truth)
@@ -131,7 +136,7 @@ def measure(
     outcomes, tables, files = {}, {}, {}
     for kind, name in KINDS.items():
         detections = json.loads((work_dir / f"{FOUND}.{name}.json").read_text())
-        found = evaluate(annotations, detections, kind, most, seed)
+        found = evaluate(annotations, detections, kind, config.max_detections, config.seed)
         for key, value in found.resampled.items():
             values = np.concatenate([[found.metrics[key]], value])
             outcomes[f"detect/{kind}_{key}"] = Resampled(values)
@@ -139,28 +144,30 @@ def measure(
             if np.isfinite(number):
                 metrics[f"detect/{kind}_{key}"] = Metric(number)
         tables[kind] = found.by_class
-        files |= draw_results(found, kind, classes, work_dir)
+        files |= draw_results(found, kind, classes, work_dir, reporter)
         if kind == "mask":
             counts = confusion(annotations, detections, kind, CONFIDENT)
-            path = work_dir / "confusion.png"
-            confusion_matrix(counts, (*classes, "none"), "instances", path)
-            files |= {"confusion": str(path)}
+            files |= drawn(
+                work_dir / "confusion.png",
+                partial(confusion_matrix, counts, (*classes, "none"), "instances"),
+                reporter,
+            )
         files |= {f"detections_{kind}": str(work_dir / f"{FOUND}.{name}.json")}
     metrics |= {name: over_resamples(values) for name, values in outcomes.items()}
     by_class = work_dir / "by_class.json"
-    by_class.write_text(json.dumps(tables, indent=2))
+    write_json(by_class, tables, indent=2)
     return metrics, {**files, "by_class": str(by_class), **save_outcomes(work_dir, outcomes)}
 
 
-def draw_results(found: Evaluation, kind: str, classes: tuple[str, ...], folder: Path) -> Files:
+def draw_results(
+    found: Evaluation, kind: str, classes: tuple[str, ...], folder: Path, reporter: Reporter
+) -> Files:
     """Bars by class and curves of boxes or masks."""
-    curves = folder / f"{kind}_precision_recall.png"
     title = f"Precision of {'boxes' if kind == 'box' else 'masks'} at an IoU of 0.5"
-    recall_curves(found.precision, classes, title, curves)
-    files = {f"{kind}_precision_recall": str(curves)}
+    curves = partial(recall_curves, found.precision, classes, title)
+    files = drawn(folder / f"{kind}_precision_recall.png", curves, reporter)
     if len(classes) > 1:
-        bars = folder / f"{kind}_ap_by_class.png"
         values = {name: entry["AP"] for name, entry in found.by_class.items()}
-        class_bars(values, f"{kind} AP", bars)
-        files[f"{kind}_ap_by_class"] = str(bars)
+        bars = partial(class_bars, values, f"{kind} AP")
+        files |= drawn(folder / f"{kind}_ap_by_class.png", bars, reporter)
     return files

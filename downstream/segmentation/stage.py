@@ -1,7 +1,7 @@
 """The segmentation stage: train a segmentor on the encoder, evaluate intersection over union."""
 
-import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import mmseg.models  # noqa: F401  registers
@@ -41,6 +41,8 @@ from downstream.segmentation.pipeline import (
 from downstream.statistics import over_resamples
 from mae_core.checkpoints import save_weights
 from mae_core.engine.train import build_runner, train, use_average
+from mae_core.files import write_json
+from mae_core.plots import drawn
 from mae_core.stage import Metric, Reporter, StageResult
 
 LARGEST = 512  # pixels of a crop's side, where the size follows from the data
@@ -70,19 +72,17 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
         metrics["mIoU_multiscale"] = found["mIoU"]
     if not is_main_process():
         return StageResult()
-    checkpoint, picture = work_dir / "segmentor.safetensors", work_dir / "overlay.png"
+    checkpoint, val = work_dir / "segmentor.safetensors", images["val"]
     save_weights(checkpoint, model, classes=classes, config=config.to_dict())
-    draw_dataset(model, images["val"], classes, picture)
+    overlay = drawn(
+        work_dir / "overlay.png", lambda path: draw_dataset(model, val, classes, path), reporter
+    )
     resampled = resampled_miou(metric.counts, config.seed)
     outcomes = save_outcomes(work_dir, {"segment/mIoU": resampled})
     results = {f"segment/{name}": Metric(value) for name, value in metrics.items()}
     results["segment/mIoU"] = over_resamples(resampled)
-    artifacts = {
-        "overlay": str(picture),
-        **draw_results(metric.counts, classes, work_dir),
-        **outcomes,
-    }
-    return StageResult(results, str(checkpoint), artifacts)
+    tables = draw_results(metric.counts, classes, work_dir, reporter)
+    return StageResult(results, str(checkpoint), {**overlay, **tables, **outcomes})
 
 
 def tell_of_masks(config: Config, classes: Sequence[str], reporter: Reporter) -> None:
@@ -132,13 +132,15 @@ def build(config: Config, reporter: Reporter) -> nn.Module:
     return model
 
 
-def draw_results(counts: Counts, classes: Sequence[str], folder: Path) -> Files:
+def draw_results(counts: Counts, classes: Sequence[str], folder: Path, reporter: Reporter) -> Files:
     """A table by class, bars and a confusion matrix."""
     whole = counts.sum(axis=0, dtype=np.int64)
     by_class = dict(zip(classes, ious(whole).tolist(), strict=True))
-    table, bars = folder / "by_class.json", folder / "iou_by_class.png"
-    table.write_text(json.dumps(by_class, indent=2))
-    class_bars(by_class, "IoU", bars)
-    matrix = folder / "confusion.png"
-    confusion_matrix(whole, classes, "pixels", matrix)
-    return {"by_class": str(table), "iou_by_class": str(bars), "confusion": str(matrix)}
+    table = folder / "by_class.json"
+    write_json(table, by_class, indent=2)
+    matrix = partial(confusion_matrix, whole, classes, "pixels")
+    return {
+        "by_class": str(table),
+        **drawn(folder / "iou_by_class.png", partial(class_bars, by_class, "IoU"), reporter),
+        **drawn(folder / "confusion.png", matrix, reporter),
+    }

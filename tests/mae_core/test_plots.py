@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from mae_core.plots import new_figure, save_figure
+from mae_core.plots import drawn, new_figure, save_figure
+from mae_core.stage import SilentReporter
 
 HOSTILE = ["a$_$b", "$x^$", "$", "$$", r"\frac", "_a", "ä\n<b>", r"$\undefined$"]
 
@@ -27,3 +28,18 @@ def test_the_format_is_that_of_the_name(tmp_path: Path) -> None:
     with pytest.raises(ValueError):
         save_figure(new_figure(1, 1), tmp_path / "a.xyz", dpi=50)
     assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_picture_that_fails_is_a_note_and_no_artifact(tmp_path: Path) -> None:
+    class Notes(SilentReporter):
+        def note(self, text: str) -> None:
+            said.append(text)
+
+    def fail(path: Path) -> None:
+        raise RuntimeError("no ink")
+
+    said: list[str] = []
+    good = drawn(tmp_path / "good.png", lambda path: path.write_text("x"), Notes())
+    assert good == {"good": str(tmp_path / "good.png")}
+    assert drawn(tmp_path / "bad.png", fail, Notes()) == {}
+    assert said == ["bad.png could not be drawn (RuntimeError: no ink)"]

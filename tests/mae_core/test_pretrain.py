@@ -193,4 +193,4 @@ def test_a_preview_that_fails_later_costs_a_note(
         config_of(configs, "train_cfg.max_epochs=1"), "random", tmp_path / "work", reporter
     )
     assert result.files_exist() and result.artifacts.keys() == {"mae"}
-    assert any("reconstructions of the preview could not be drawn" in note for note in notes)
+    assert any("reconstruction.png could not be drawn" in note for note in notes)

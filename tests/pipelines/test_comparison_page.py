@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 from benchmarks.servers import MLflowServer
 from mae_core.engine.config import load_config
 from mae_core.stage import Metric, StageResult
-from pipelines.cell import loggable
+from pipelines.job import loggable
 from pipelines.tracking import Tracker
 from tests.browser import (
     CHROMIUM,
