@@ -88,7 +88,7 @@ def convert(
 
 
 def native_metadata(
-    state: StateDict, metadata: dict[str, Any], img_size: tuple[int, int] | None
+    state: StateDict, metadata: dict[str, Any], img_size: tuple[int, int] | None = None
 ) -> dict[str, Any]:
     """Metadata of our files: that of the source, or what the shapes and positions tell."""
     kept = {key: value for key, value in metadata.items() if key not in ("format", *FOREIGN)}
@@ -99,7 +99,7 @@ def native_metadata(
 
 
 def check_square(
-    state: StateDict, metadata: dict[str, Any], img_size: tuple[int, int] | None
+    state: StateDict, metadata: dict[str, Any], img_size: tuple[int, int] | None = None
 ) -> None:
     """Raise UserError unless the images are square, as transformers' ViTMAE takes all."""
     if not any(key.startswith("encoder.") for key in state):
@@ -110,7 +110,7 @@ def check_square(
 
 
 def hf_config(
-    state: StateDict, metadata: dict[str, Any], img_size: tuple[int, int] | None
+    state: StateDict, metadata: dict[str, Any], img_size: tuple[int, int] | None = None
 ) -> dict[str, Any]:
     """transformers' ViTMAEConfig for a state dict in our names."""
     encoder = encoder_fields(state, metadata, img_size)
