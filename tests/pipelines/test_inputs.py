@@ -123,9 +123,7 @@ def test_two_processes_agree_that_images_changed(
             seen.append(event)
             swap(tmp_path / "images" / "train")
 
-    with pytest.raises(
-        UserError, match=r"refused: train_dataloader.dataset.data .*see .*refused-"
-    ):
+    with pytest.raises(UserError, match=r"refused: train_dataloader.dataset.data .*see .*refused-"):
         run_cell(cell, replace(pair, watch=meddle))
     swap(tmp_path / "images" / "train")
     assert run_cell(cell, pair).result.inputs == cell.inputs
