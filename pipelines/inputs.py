@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from time import strftime
 from typing import TYPE_CHECKING
@@ -63,9 +64,7 @@ class Inputs:
         refused = f"refused: {changed} changed while the stage ran"
         if not touched:
             return f"{refused}; {AGAIN}"
-        return (
-            f"{refused}, so that it belongs to neither and is set aside in {aside(folder)}; {AGAIN}"
-        )
+        return f"{refused}; what it computed belongs to neither, see {aside(folder)}; {AGAIN}"
 
     def _changed(self) -> str:
         """What differs from what is expected, in words."""
@@ -85,5 +84,6 @@ def aside(folder: Path) -> Path:
     for path in sorted(folder.iterdir()):
         own = path.name in KEPT or path.name.startswith(("log", "refused-"))
         if not own:
-            path.rename(place / path.name)
+            with suppress(FileNotFoundError):  # another machine that found the same was first
+                path.rename(place / path.name)
     return place

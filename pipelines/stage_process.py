@@ -99,12 +99,13 @@ def run_job(job: dict[str, Any], reporter: "Reporter") -> StageResult:
 
 def refuse_changed(inputs: "Inputs", work_dir: Path) -> None:
     """Raise UserError, in all processes, if what the stage read has changed for one of them."""
-    from mae_core.engine.checkpoint import agreed
+    from mmengine.dist import all_gather_object
+
     from mae_core.errors import UserError
 
-    refusal = inputs.check(work_dir)
-    if agreed(bool(refusal))[0]:
-        raise UserError(refusal or "refused: what the stage reads changed on another machine")
+    for refusal in all_gather_object(inputs.check(work_dir)):
+        if refusal:
+            raise UserError(refusal)
 
 
 def leave() -> None:

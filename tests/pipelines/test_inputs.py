@@ -12,7 +12,7 @@ from mae_core import UserError
 from pipelines.cell import Cell, Setting, cell_folder, fed, run_cell
 from pipelines.events import Event
 from pipelines.identity import look_again
-from pipelines.launch import stopping_on_error
+from pipelines.launch import Resources, stopping_on_error
 from pipelines.recipe import load_stage_config
 from tests.tiny import write_configs
 
@@ -110,6 +110,23 @@ def test_images_that_change_during_a_training_make_it_void(
     assert again.status == "run"
     steps = setting.tracker.client.get_metric_history(again.run_id, "loss")
     assert [point.step for point in steps] == [10, 20, 30, 40, 48]
+
+
+def test_two_processes_agree_that_images_changed(
+    own: Path, setting: Setting, tmp_path: Path
+) -> None:
+    cell, seen = make(own, "pretrain", "train_cfg.max_epochs=8"), []
+    pair = replace(setting, resources=Resources(devices=2))
+
+    def meddle(event: Event) -> None:
+        if event["event"] == "log" and not seen:
+            seen.append(event)
+            swap(tmp_path / "images" / "train")
+
+    with pytest.raises(UserError, match=r"refused: train_dataloader.dataset.data .*see .*refused-"):
+        run_cell(cell, replace(pair, watch=meddle))
+    swap(tmp_path / "images" / "train")
+    assert run_cell(cell, pair).result.inputs == cell.inputs
 
 
 @pytest.fixture
