@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from mae_core.data.roots import resolve_path
+from mae_core.data.roots import files_below, resolve_path
 from mae_core.data.sources.factory import HUGGING_FACE
 
 
@@ -16,15 +16,19 @@ def data_state(paths: Iterable[str]) -> str:
     and it says nothing about another machine or a copy.
 
     Args:
-        paths: files and folders of data; what is on no disk of ours (`hf:<name>`) does not count.
+        paths: files and folders of data; what is on no disk of ours (`hf:<name>`) does not count,
+            nor what a benchmark writes below them.
+
+    Raises:
+        UserError: as :func:`files_below`.
     """
     sha = hashlib.sha256()
     for path in sorted(filter(None, {_on_disk(path) for path in paths})):
-        _add(sha, path)
-        for place, folders, names in os.walk(path, followlinks=True):
-            folders.sort()
-            for name in (".", *sorted(names)):
-                _add(sha, Path(place, name))
+        if not path.is_dir():
+            _add(sha, path)
+            continue
+        for name in sorted(files_below(path)):  # not folders: one of ours may be made among them
+            _add(sha, path / name)
     return sha.hexdigest()
 
 

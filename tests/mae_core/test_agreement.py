@@ -47,7 +47,7 @@ def test_our_configs_agree_with_themselves(path: Path) -> None:
             24,
             "preview.transform.input_size=24, encoder.img_size=30",
         ),
-        ("encoder.patch_size", 0, "cannot be built"),
+        ("encoder.patch_size", 0, "patch_size=0: expected"),
     ],
 )
 def test_a_contradiction_names_its_keys(config: Config, key: str, value: Any, message: str) -> None:
