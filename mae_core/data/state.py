@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from mae_core.data.roots import files_below, resolve_path
+from mae_core.data.roots import files_below, is_written_by_us, resolve_path
 from mae_core.data.sources.factory import HUGGING_FACE
 
 
@@ -27,9 +27,24 @@ def data_state(paths: Iterable[str]) -> str:
         if not path.is_dir():
             _add(sha, path)
             continue
-        for name in sorted(files_below(path)):  # not folders: one of ours may be made among them
+        names = sorted(files_below(path))
+        folders = {folder for name in names for folder in Path(name).parents}  # '.' among them
+        for folder in sorted(folders):
+            if not _holds_ours(path / folder):  # its time is that of what a benchmark makes there
+                _add(sha, path / folder)
+        for name in names:
             _add(sha, path / name)
     return sha.hexdigest()
+
+
+def _holds_ours(folder: Path) -> bool:
+    """Whether a benchmark writes into a folder in this one."""
+    for inner in filter(Path.is_dir, folder.iterdir()):
+        folders = [path.name for path in inner.iterdir() if path.is_dir()]
+        files = [path.name for path in inner.iterdir() if not path.is_dir()]
+        if is_written_by_us(str(inner), folders, files):
+            return True
+    return False
 
 
 def _on_disk(path: str) -> Path | None:
