@@ -1,4 +1,4 @@
-# The whole chain on real photos of garments, on 2 CPU cores in about 20 minutes.
+# The whole chain on real photos of garments, on 2 CPU cores in about 8 minutes.
 #   mae-bench run demo
 # Rows are encoders, columns are tasks. Stage configs are named as under configs/.
 seed = 0
