@@ -30,6 +30,7 @@ from downstream.dense.data import (
     typical_size,
 )
 from downstream.dense.rehearsal import rehearsal
+from downstream.dense.stored import to_store
 from downstream.dense.testing import measure_images
 from downstream.detection.evaluation import (
     KINDS,
@@ -96,7 +97,7 @@ def finish(
     if not is_main_process():
         return StageResult()
     checkpoint = folder / "detector.safetensors"
-    save_weights(checkpoint, model, classes=classes, config=config.to_dict())
+    save_weights(checkpoint, model, classes=classes, config=to_store(config))
     overlay = drawn(
         folder / "overlay.png", lambda path: draw_dataset(model, val, classes, path), reporter
     )

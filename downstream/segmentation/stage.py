@@ -29,6 +29,7 @@ from downstream.dense.data import (
 )
 from downstream.dense.masks import check_masks
 from downstream.dense.rehearsal import rehearsal
+from downstream.dense.stored import to_store
 from downstream.dense.testing import measure_images
 from downstream.outcomes import save_outcomes
 from downstream.segmentation.metric import Confusion, Counts, ious, resampled_miou
@@ -95,7 +96,7 @@ def finish(
     if not is_main_process():
         return StageResult()
     checkpoint = folder / "segmentor.safetensors"
-    save_weights(checkpoint, model, classes=classes, config=config.to_dict())
+    save_weights(checkpoint, model, classes=classes, config=to_store(config))
     overlay = drawn(
         folder / "overlay.png", lambda path: draw_dataset(model, val, classes, path), reporter
     )
