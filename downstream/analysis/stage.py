@@ -1,5 +1,6 @@
 """The stage: figures of an encoder beside a reference, and the ranks of its features."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ from mae_core.data.sources import NO_LABEL
 from mae_core.encoder import ViTEncoder
 from mae_core.engine.preprocess import Normalize
 from mae_core.errors import UserError
+from mae_core.plots import drawn
 from mae_core.stage import Metric, Reporter, StageResult
 
 SHOWN = 5  # images in a figure, of as many classes
@@ -58,25 +60,49 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
         model = build_encoder(config.encoder, source).to(get_device()).eval()
         seen.append(look(model, dataset, config))
         reporter.progress(number + 1, 2, "encoder")
-    pictures = {
-        name: work_dir / f"{name}.png" for name in ("attention", "patches-pca", "tsne", "cka")
-    }
-    images = [dataset[i]["inputs"].permute(1, 2, 0).numpy() for i in shown(dataset.labels)]
-    draw_attention(pictures["attention"], images, seen[0].attention)
-    colours = [patch_colours(each.maps.numpy()) for each in seen]
-    draw_patches(pictures["patches-pca"], images, dict(zip(names, colours, strict=True)))
-    chosen = legible(dataset.labels)
-    points = [neighbourhoods(each.layers[-1][chosen].numpy(), config.seed) for each in seen]
-    named = dict(zip(names, points, strict=True))
-    draw_points(pictures["tsne"], named, dataset.labels[chosen], dataset.classes)
-    similarity = layer_similarity(seen[0].layers, seen[1].layers)
-    draw_similarity(pictures["cka"], similarity, names)
     features = seen[0].layers[-1]
     metrics = {
         "analyze/rankme": Metric(rankme(features)),
         "analyze/effective_rank": Metric(effective_rank(features)),
     }
-    return StageResult(metrics, artifacts={name: str(path) for name, path in pictures.items()})
+    artifacts: dict[str, str] = {}
+    for name, draw in pictures(dataset, names, seen, config.seed).items():
+        artifacts |= drawn(work_dir / f"{name}.png", draw, reporter)
+    return StageResult(metrics, artifacts=artifacts)
+
+
+def pictures(
+    dataset: ImageDataset, names: tuple[str, str], seen: Sequence[Seen], seed: int
+) -> dict[str, Callable[[Path], None]]:
+    """What draws each picture, by its name.
+
+    Args:
+        dataset: the images that were seen.
+        names: of the encoders.
+        seen: by each encoder.
+        seed: of the neighbourhoods.
+    """
+    images = [dataset[i]["inputs"].permute(1, 2, 0).numpy() for i in shown(dataset.labels)]
+    chosen = legible(dataset.labels)
+
+    def patches(path: Path) -> None:
+        colours = [patch_colours(each.maps.numpy()) for each in seen]
+        draw_patches(path, images, dict(zip(names, colours, strict=True)))
+
+    def points(path: Path) -> None:
+        found = [neighbourhoods(each.layers[-1][chosen].numpy(), seed) for each in seen]
+        named = dict(zip(names, found, strict=True))
+        draw_points(path, named, dataset.labels[chosen], dataset.classes)
+
+    def similarity(path: Path) -> None:
+        draw_similarity(path, layer_similarity(seen[0].layers, seen[1].layers), names)
+
+    return {
+        "attention": lambda path: draw_attention(path, images, seen[0].attention),
+        "patches-pca": patches,
+        "tsne": points,
+        "cka": similarity,
+    }
 
 
 def check(config: Config, encoder: str) -> None:

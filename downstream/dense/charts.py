@@ -47,13 +47,17 @@ def recall_curves(
     recall = np.linspace(0, 1, precision.shape[1])
     figure = Figure(figsize=(6, 4), layout="constrained")
     axis = figure.subplots()
+    lines = []
     if 1 < len(known) <= LINES:
         for i in known:
-            axis.plot(recall, precision[i], color=colour(i) / 255, linewidth=1, label=names[i])
+            look = {"color": colour(i) / 255, "linewidth": 1, "label": names[i]}
+            lines += axis.plot(recall, precision[i], **look)
     if known:
         label = "mean of all classes" if len(known) > 1 else names[known[0]]
-        axis.plot(recall, precision[known].mean(axis=0), color="black", linewidth=2, label=label)
-        axis.legend(frameon=False, fontsize=8, loc="lower left")
+        mean = precision[known].mean(axis=0)
+        lines += axis.plot(recall, mean, color="black", linewidth=2, label=label)
+        # Handles are named, else matplotlib leaves out labels that begin with '_'.
+        axis.legend(handles=lines, frameon=False, fontsize=8, loc="lower left")
     axis.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall", ylabel="precision")
     axis.set_title(title, loc="left", fontsize=10)
     axis.spines[["top", "right"]].set_visible(False)

@@ -314,7 +314,7 @@ def semantic_classes(config: Config) -> tuple[str, ...]:
             "-o \"classes=['background','cell']\""
         )
     names = read_categories(resolve_root(config.data_root) / annotations)
-    return ("background", *names)
+    return checked_classes(["background", *names])
 
 
 def checked_classes(names: object) -> tuple[str, ...]:

@@ -36,6 +36,11 @@ COPIES = 30  # of the weights' numbers in all operations: made, initialised, mad
 PARTS = 20  # modules for each tensor in the file
 
 
+def to_store(config: Config) -> dict[str, Any]:
+    """A stage's config for its model's file: what it imports is for the training alone."""
+    return {key: value for key, value in config.to_dict().items() if key != "custom_imports"}
+
+
 def check_stored(fields: Mapping[str, Any], classes: Any, path: Path, stage: str) -> None:
     """Raise UserError for a config of which no model should be built.
 

@@ -1,14 +1,15 @@
-"""What can be known to be wrong before a detector is trained; imports nothing of mm."""
+"""What can be known to be wrong before a detector is trained."""
 
 from mmengine.config import Config
 
 from downstream.dense.data import check_instances, instance_splits
+from downstream.dense.rehearsal import quiet
 from mae_core.checkpoints import check_sizes
 from mae_core.data.overlap import tell_overlap
 
 
 def check(config: Config, encoder: str) -> None:
-    """Raise UserError if the data or the encoder's sizes cannot do."""
+    """Raise UserError if the data or the encoder's sizes cannot do, or what follows a training."""
     check_sizes(config.encoder, encoder, config.get("resample_patches", False))
     splits = instance_splits(config)
     check_instances(splits)
@@ -18,3 +19,6 @@ def check(config: Config, encoder: str) -> None:
             for split in (splits["train"], splits["val"])
         ]
         tell_overlap(*names, str(splits["train"].images), str(splits["val"].images))
+    with quiet():
+        from downstream.detection.stage import rehearse  # imports mm, which takes seconds
+    rehearse(config, splits)

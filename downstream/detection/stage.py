@@ -1,6 +1,7 @@
 """The detection stage: train a detector on the encoder, evaluate it the COCO way."""
 
 import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,12 @@ from downstream.dense.data import (
     Instances,
     epochs_for,
     instance_splits,
+    is_learnt,
     notes_on,
     typical_size,
 )
+from downstream.dense.rehearsal import rehearsal
+from downstream.dense.stored import to_store
 from downstream.dense.testing import measure_images
 from downstream.detection.evaluation import (
     KINDS,
@@ -44,10 +48,11 @@ from mae_core.checkpoints import save_weights
 from mae_core.engine.train import build_runner, train, use_average
 from mae_core.files import write_json
 from mae_core.plots import drawn
-from mae_core.stage import Metric, Reporter, StageResult
+from mae_core.stage import Metric, Reporter, SilentReporter, StageResult
 
 FOUND = "detections"  # files of what was found in val
 LARGEST = 1024  # pixels of a side, where the size follows from the data
+PROPOSALS = 50  # of an image, in a rehearsal
 Files = dict[str, str]
 
 
@@ -58,7 +63,6 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     splits = instance_splits(config)
     for note in notes_on(splits["train"]):
         reporter.note(note)
-    classes = splits["train"].content.names
     work_dir.mkdir(parents=True, exist_ok=True)
     truth, val = complete(config, encoder, splits, work_dir)
     del splits  # gigabytes for COCO, in every process
@@ -66,17 +70,56 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     runner = build_runner(config, model, work_dir, reporter)
     train(runner)
     use_average(runner)
-    found = CocoMetric(str(truth), format_only=True, outfile_prefix=str(work_dir / FOUND))
+    return finish(model, truth, val, config, work_dir, reporter)
+
+
+def finish(
+    model: nn.Module,
+    truth: Path,
+    val: CocoDataset,
+    config: Config,
+    folder: Path,
+    reporter: Reporter,
+) -> StageResult:
+    """What follows the training: measure the model, keep it, draw.
+
+    Args:
+        model: trained.
+        truth: annotations of `val`, a COCO JSON.
+        val: images to test on.
+        config: of the stage, complete.
+        folder: for all files.
+        reporter: gets progress, and notes of what could not be drawn.
+    """
+    classes = tuple(val.metainfo["classes"])
+    found = CocoMetric(str(truth), format_only=True, outfile_prefix=str(folder / FOUND))
     measure_images(model, val, found, config.test_loader, reporter)
     if not is_main_process():
         return StageResult()
-    checkpoint = work_dir / "detector.safetensors"
-    save_weights(checkpoint, model, classes=classes, config=config.to_dict())
+    checkpoint = folder / "detector.safetensors"
+    save_weights(checkpoint, model, classes=classes, config=to_store(config))
     overlay = drawn(
-        work_dir / "overlay.png", lambda path: draw_dataset(model, val, classes, path), reporter
+        folder / "overlay.png", lambda path: draw_dataset(model, val, classes, path), reporter
     )
-    metrics, artifacts = measure(truth, work_dir, classes, config, reporter)
+    metrics, artifacts = measure(truth, folder, classes, config, reporter)
     return StageResult(metrics, str(checkpoint), {**overlay, **artifacts})
+
+
+def rehearse(config: Config, splits: dict[str, Instances]) -> None:
+    """Try the stage on one image of val, without training. Raises UserError if it fails."""
+    with rehearsal(config) as (quick, folder, reporter):
+        few = {**splits, "val": first_annotated(splits["val"])}
+        quick.model.test_cfg.rpn.max_per_img = PROPOSALS
+        truth, val = complete(quick, "random", few, folder)
+        DATASETS.build(quick.train_dataloader.dataset)[0]
+        finish(build(quick, SilentReporter()), truth, val, quick, folder, reporter)
+
+
+def first_annotated(split: Instances) -> Instances:
+    """The part of a split with the first image that has something to find."""
+    first = next(entry["image_id"] for entry in split.content.annotations if is_learnt(entry))
+    named = {image["file_name"] for image in split.content.images if image["id"] == first}
+    return replace(split, content=split.content.only(named.__contains__))
 
 
 def complete(

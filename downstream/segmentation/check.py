@@ -4,12 +4,13 @@ from mmengine.config import Config
 
 from downstream.dense.data import label_table, mask_splits, semantic_classes
 from downstream.dense.masks import check_masks
+from downstream.dense.rehearsal import quiet
 from mae_core.checkpoints import check_sizes
 from mae_core.data.overlap import tell_overlap
 
 
 def check(config: Config, encoder: str) -> None:
-    """Raise UserError if the data or the encoder's sizes cannot do."""
+    """Raise UserError if the data or the encoder's sizes cannot do, or what follows a training."""
     check_sizes(config.encoder, encoder, config.get("resample_patches", False))
     classes = semantic_classes(config)
     splits = mask_splits(config)
@@ -17,3 +18,6 @@ def check(config: Config, encoder: str) -> None:
     if config.get("val_data"):
         names = [[str(image) for image, _ in splits[name].pairs] for name in ("train", "val")]
         tell_overlap(*names, config.train_data.images, config.val_data.images)
+    with quiet():
+        from downstream.segmentation.stage import rehearse  # imports mm, which takes seconds
+    rehearse(config, classes)

@@ -1,6 +1,6 @@
 """The segmentation stage: train a segmentor on the encoder, evaluate intersection over union."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -28,6 +28,8 @@ from downstream.dense.data import (
     typical_size,
 )
 from downstream.dense.masks import check_masks
+from downstream.dense.rehearsal import rehearsal
+from downstream.dense.stored import to_store
 from downstream.dense.testing import measure_images
 from downstream.outcomes import save_outcomes
 from downstream.segmentation.metric import Confusion, Counts, ious, resampled_miou
@@ -43,7 +45,7 @@ from mae_core.checkpoints import save_weights
 from mae_core.engine.train import build_runner, train, use_average
 from mae_core.files import write_json
 from mae_core.plots import drawn
-from mae_core.stage import Metric, Reporter, StageResult
+from mae_core.stage import Metric, Reporter, SilentReporter, StageResult
 
 LARGEST = 512  # pixels of a crop's side, where the size follows from the data
 Files = dict[str, str]
@@ -64,25 +66,59 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     runner = build_runner(config, model, work_dir, reporter, {"train_dataloader": images["train"]})
     train(runner)
     use_average(runner)
-    metric = Confusion(len(classes))
-    metrics = measure_images(model, images["val"], metric, config.test_loader, reporter)
+    return finish(model, images, classes, config, work_dir, reporter)
+
+
+def finish(
+    model: nn.Module,
+    images: Mapping[str, PairedImages],
+    classes: Sequence[str],
+    config: Config,
+    folder: Path,
+    reporter: Reporter,
+) -> StageResult:
+    """What follows the training: measure the model, keep it, draw.
+
+    Args:
+        model: trained.
+        images: to test on: 'val', and with `config.multiscale` 'multiscale'.
+        classes: names by label.
+        config: of the stage, complete.
+        folder: for all files.
+        reporter: gets progress, and notes of what could not be drawn.
+    """
+    metric, val = Confusion(len(classes)), images["val"]
+    metrics = measure_images(model, val, metric, config.test_loader, reporter)
     if config.multiscale:
         several = Confusion(len(classes)), {**config.test_loader, "batch_size": 1}
         found = measure_images(SegTTAModel(module=model), images["multiscale"], *several, reporter)
         metrics["mIoU_multiscale"] = found["mIoU"]
     if not is_main_process():
         return StageResult()
-    checkpoint, val = work_dir / "segmentor.safetensors", images["val"]
-    save_weights(checkpoint, model, classes=classes, config=config.to_dict())
+    checkpoint = folder / "segmentor.safetensors"
+    save_weights(checkpoint, model, classes=classes, config=to_store(config))
     overlay = drawn(
-        work_dir / "overlay.png", lambda path: draw_dataset(model, val, classes, path), reporter
+        folder / "overlay.png", lambda path: draw_dataset(model, val, classes, path), reporter
     )
     resampled = resampled_miou(metric.counts, config.seed)
-    outcomes = save_outcomes(work_dir, {"segment/mIoU": resampled})
+    outcomes = save_outcomes(folder, {"segment/mIoU": resampled})
     results = {f"segment/{name}": Metric(value) for name, value in metrics.items()}
     results["segment/mIoU"] = over_resamples(resampled)
-    tables = draw_results(metric.counts, classes, work_dir, reporter)
+    tables = draw_results(metric.counts, classes, folder, reporter)
     return StageResult(results, str(checkpoint), {**overlay, **tables, **outcomes})
+
+
+def rehearse(config: Config, classes: Sequence[str]) -> None:
+    """Try the stage on one image of val, without training. Raises UserError if it fails."""
+    with rehearsal(config) as (quick, folder, reporter):
+        for key in ("decode_head", "auxiliary_head"):
+            if quick.model.get(key):
+                quick.model[key].channels = quick.encoder.width  # as a linear head must have
+        quick.multiscale = quick.multiscale and quick.multiscale[:1]
+        images = complete(quick, "random", classes)
+        images["train"][0]
+        tested = {name: data.first() for name, data in images.items() if name != "train"}
+        finish(build(quick, SilentReporter()), tested, classes, quick, folder, reporter)
 
 
 def tell_of_masks(config: Config, classes: Sequence[str], reporter: Reporter) -> None:

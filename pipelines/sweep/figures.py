@@ -54,6 +54,7 @@ def positions(axis: Axes, values: Sequence[Any]) -> np.ndarray[Any, Any]:
         return np.array([distinct.index(value) for value in values], dtype=float)
     if distinct[0] > 0 and distinct[-1] / distinct[0] >= WIDE:
         axis.set_xscale("log")
+        axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")  # its own is a formula
     if len(distinct) <= 10:
         axis.set_xticks(distinct, [f"{value:g}" for value in distinct])
         axis.minorticks_off()

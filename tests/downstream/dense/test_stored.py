@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 import downstream.dense.pyramid
 import downstream.detection.cascade  # noqa: F401  both register
 from downstream.dense.backbone import place_encoder
+from downstream.dense.stored import to_store
 from downstream.dense.trained import USED, load_trained
 from mae_core import UserError
 from mae_core.checkpoints import save_weights
@@ -88,6 +89,11 @@ def test_a_stages_own_file_is_taken(stage: str, stored: Callable[..., Path]) -> 
 def test_where_the_encoder_lay_does_not_matter(stage: str, stored: Callable[..., Path]) -> None:
     source = {"source": "/home/other/encoder.safetensors", "resample_patches": True}
     load_trained(stored(lambda fields: fields["model"]["backbone"].update(source)), stage)
+
+
+def test_what_a_training_imports_is_not_in_its_models_file(stage: str) -> None:
+    config = Config({**fields_of(stage), "custom_imports": {"imports": ["my.hooks"]}})
+    assert to_store(config) == fields_of(stage)
 
 
 HOSTILE: dict[str, Fields] = {
