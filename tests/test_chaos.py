@@ -81,37 +81,41 @@ class Chaos:
 
     def damage_finished(self) -> bool:
         """Turn bits of a finished cell's file, cut it, or remove it."""
-        self.stop_writing()
-        files = []
-        for result in self.work.glob("stages/*/result.json"):
-            content = json.loads(result.read_text())
-            named = [*content["artifacts"].values(), content["checkpoint"]]
-            files += [result.parent / name for name in named if name]
-        files = [file for file in files if file.exists()]
-        if not files:
+        if not self.finished_files():
             return False
-        file = self.rng.choice(sorted(files))
+        self.stop_writing()
+        file = self.rng.choice(self.finished_files())
         self.rng.choice([self.turn_bits, self.cut, Path.unlink])(file)
         return True
 
     def damage_checkpoint(self) -> bool:
         """Turn bits of the newest checkpoint of a training."""
-        self.stop_writing()
-        found = list(self.work.glob("stages/pretrain-mae-*/step_*.pth"))
-        if len(found) < 2:
+        if len(list(self.work.glob("stages/pretrain-mae-*/step_*.pth"))) < 2:
             return False
+        self.stop_writing()
+        found = self.work.glob("stages/pretrain-mae-*/step_*.pth")
         self.turn_bits(max(found, key=lambda path: path.stat().st_mtime))
         return True
 
     def cut_events(self) -> bool:
         """Cut the last line of a cell's events."""
-        self.stop_writing()
-        found = sorted(self.work.glob("stages/*/events.jsonl"))
-        found = [file for file in found if file.stat().st_size > 40]
-        if not found:
+        if not self.events():
             return False
-        self.cut(self.rng.choice(found), self.rng.randint(1, 20))
+        self.stop_writing()
+        self.cut(self.rng.choice(self.events()), self.rng.randint(1, 20))
         return True
+
+    def finished_files(self) -> list[Path]:
+        files = []
+        for result in self.work.glob("stages/*/result.json"):
+            content = json.loads(result.read_text())
+            named = [*content["artifacts"].values(), content["checkpoint"]]
+            files += [result.parent / name for name in named if name]
+        return sorted(file for file in files if file.exists())
+
+    def events(self) -> list[Path]:
+        found = self.work.glob("stages/*/events.jsonl")
+        return sorted(file for file in found if file.stat().st_size > 40)
 
     def stop_writing(self) -> None:
         self.services.kill("flow")
