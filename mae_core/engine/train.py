@@ -96,7 +96,7 @@ def build_runner(
         load_from=None if latest is None else str(latest),
         launcher="pytorch" if is_distributed() else "none",
         randomness={"seed": config.seed},
-        experiment_name=work_dir.name,
+        experiment_name=str(work_dir),  # of what is kept in the process: folders share names
         visualizer={"type": "Visualizer", "name": f"{work_dir}"},
         cfg=runner_config(config),
         **fields,
