@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from mae_core.notices import printable
+from mae_core.notices import is_utf8, printable
 
 
 class UserError(Exception):
@@ -40,7 +40,7 @@ def check_fields(fields: Iterable[str], known: Sequence[str], of: str) -> None:
 
 def check_name(path: str) -> None:
     """Raise UserError for the name of a file that configs, MLflow and reports could not hold."""
-    if printable(path) != path:
+    if not is_utf8(path):
         raise UserError(
             f"the name {printable(path)} is no UTF-8, which configs and reports need: rename it, "
             "or make a link to it with another name"

@@ -89,7 +89,5 @@ def zip_is_whole(path: str | os.PathLike[str]) -> bool:
         try:
             with zipfile.ZipFile(file) as content:
                 return content.testzip() is None
-        except (
-            Exception
-        ):  # flipped bits are taken for anything, encryption and seeks to nowhere too
+        except Exception:  # flipped bits may mean anything: encryption, places beyond the end
             return False

@@ -19,7 +19,12 @@ def say(text: str) -> None:
 
 def printable(text: str) -> str:
     """`text` with '\\xff' in place of each byte of a file name that is no UTF-8."""
-    return os.fsencode(text).decode("utf-8", "backslashreplace") if _odd(text) else text
+    return text if is_utf8(text) else os.fsencode(text).decode("utf-8", "backslashreplace")
+
+
+def is_utf8(text: str) -> bool:
+    """Whether it can be written as UTF-8: not a file's name of other bytes."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def counted(counts: Mapping[str, int]) -> str:
@@ -35,7 +40,3 @@ def accept_any_name() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-
-
-def _odd(text: str) -> bool:
-    return any("\ud800" <= letter <= "\udfff" for letter in text)

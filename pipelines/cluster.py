@@ -1,7 +1,6 @@
 """Cells spread over a Ray cluster: Ray decides where and when, we say what a cell needs."""
 
 import os
-import re
 import socket
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
@@ -12,12 +11,11 @@ from prefect.task_runners import TaskRunner
 
 from mae_core.data.roots import DATA
 from mae_core.errors import UserError
+from pipelines.environment import SECRET
 from pipelines.launch import Resources, grace
 from pipelines.tracking import shown
 
 PASSED_ON = ("MAE_BENCH_", "MLFLOW_")  # variables that the cluster's processes get, by prefix
-# Not of these: Ray keeps and shows to everyone what its processes are given. Nodes have their own.
-SECRET = re.compile("PASSWORD|SECRET|TOKEN|KEY|AUTH|CREDENTIAL|NOTIFY")
 
 
 def ray_runner(address: str) -> TaskRunner[Any]:
@@ -47,11 +45,14 @@ def ray_runner(address: str) -> TaskRunner[Any]:
 
 
 def passed_on(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables that the cluster's processes get: no password, nor one within an address."""
+    """The variables that the cluster's processes get: no password, nor one within an address.
+
+    Ray keeps and shows to everyone what its processes are given. Nodes have passwords of their own.
+    """
     return {
         key: shown(value)
         for key, value in environment.items()
-        if key.startswith(PASSED_ON) and not SECRET.search(key)
+        if key.startswith(PASSED_ON) and not any(word in key for word in SECRET)
     }
 
 

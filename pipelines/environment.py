@@ -1,5 +1,14 @@
-"""Variables that the command line and its processes run with, unless the user has set them."""
+"""Variables of the environment: those that ours run with, of passwords, of where data lies."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mae_core.data.roots import DATA
+
+# In the names of variables that hold a password, or lead to one.
+SECRET = ("PASSWORD", "SECRET", "TOKEN", "KEY", "AUTH", "NOTIFY", "CREDENTIAL")
 ENVIRONMENT = {
     "DO_NOT_TRACK": "true",
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -16,3 +25,17 @@ ENVIRONMENT = {
     "PREFECT_LOGGING_LEVEL": "CRITICAL",
     "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
 }
+
+
+@contextmanager
+def data_below(folder: str | None) -> Iterator[None]:
+    """Within the block relative paths of data are below `folder`, in the stages' processes too."""
+    before = os.environ.get(DATA)
+    if folder:
+        os.environ[DATA] = str(Path(folder).expanduser().absolute())
+    try:
+        yield
+    finally:
+        os.environ.pop(DATA, None)
+        if before is not None:
+            os.environ[DATA] = before

@@ -1,7 +1,6 @@
 """The Prefect flow: data check, pretraining, the tasks for every encoder, report."""
 
 import json
-import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -24,13 +23,13 @@ from prefect.states import Cancelled, Completed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from downstream.classification.features import features_cached
-from mae_core.data.roots import DATA
 from mae_core.errors import UserError, check_name
 from mae_core.files import write_json
 from pipelines.cell import Cell, Outcome, Setting, cell_folder, fed, run_cell
 from pipelines.cluster import cancel, needs, ray_runner
 from pipelines.commands import command_line
 from pipelines.display import Display
+from pipelines.environment import data_below
 from pipelines.folder import BENCHMARK, BENCHMARK_LOCK, alone, read_record, set_aside
 from pipelines.identity import data_digests, look_again, read_code
 from pipelines.last_net import check_writable
@@ -193,20 +192,6 @@ def said_of(failed: Mapping[str, str], report: Path) -> str:
     """The last line of each cause, by name, and where the report of the rest is."""
     causes = (f"{name}: {cause.splitlines()[-1]}" for name, cause in failed.items())
     return "\n".join([f"the rest is in {report}", *causes])
-
-
-@contextmanager
-def data_below(folder: str | None) -> Iterator[None]:
-    """Within the block relative paths of data are below `folder`, in the stages' processes too."""
-    before = os.environ.get(DATA)
-    if folder:
-        os.environ[DATA] = str(Path(folder).expanduser().absolute())
-    try:
-        yield
-    finally:
-        os.environ.pop(DATA, None)
-        if before is not None:
-            os.environ[DATA] = before
 
 
 def start_parent(plan: Recipe, folder: Path, tracker: Tracker) -> str:

@@ -66,7 +66,7 @@ def inputs(config: "Config", encoder: str) -> dict[str, str]:
         UserError: as :func:`fingerprint`.
     """
     found = {"code": code_of(config), "encoder": content_of(encoder)}
-    for place, key, value in _read_by(decisive(config.to_dict())):
+    for place, key, value in read_by(decisive(config.to_dict())):
         found[place] = content_of(value) if key == REFERENCE else data_digest(value)
     return found
 
@@ -75,7 +75,7 @@ def paths_read(config: "Config", encoder: str) -> dict[str, str]:
     """The files and folders behind :func:`inputs`, by the same names; none for 'code'."""
     data: dict[str, str] = {}
     files = {"encoder": encoder}
-    for place, key, value in _read_by(decisive(config.to_dict())):
+    for place, key, value in read_by(decisive(config.to_dict())):
         (files if key == REFERENCE else data)[place] = value
     # Relative paths of data may be below another folder than the current one.
     files = {k: str(Path(path).absolute()) for k, path in files.items() if path not in NO_FILE}
@@ -85,7 +85,7 @@ def paths_read(config: "Config", encoder: str) -> dict[str, str]:
 def settings(config: "Config") -> str:
     """Hash of a config alone, wherever its data lies and whatever that holds."""
     content = decisive(config.to_dict())
-    places = [place for place, _, _ in _read_by(content)]
+    places = [place for place, _, _ in read_by(content)]
     return short_hash([_without_data(content), places])
 
 
@@ -133,7 +133,7 @@ def data_digests(config: "Config") -> dict[str, str]:
 
 def data_roots(config: "Config") -> list[str]:
     """The data that the config names, and the lists of what to take from it, sorted."""
-    return sorted(set(_roots(config.to_dict())))
+    return sorted({value for _, key, value in read_by(config.to_dict()) if key in DATA_KEYS})
 
 
 def code_of(config: "Config") -> str:
@@ -162,6 +162,17 @@ def read_code(configs: Iterable["Config"]) -> None:
         code_of(config)
 
 
+def read_by(node: Any, above: str = "") -> Iterator[tuple[str, str, str]]:
+    """Place, key and value of all paths in a part of a config."""
+    pairs = enumerate(node) if isinstance(node, list | tuple) else node.items()
+    for key, value in pairs:
+        place = f"{above}{key}"
+        if isinstance(value, str) and key in (*DATA_KEYS, REFERENCE):
+            yield place, str(key), value
+        elif isinstance(value, dict | list | tuple):
+            yield from read_by(value, f"{place}.")
+
+
 def _dropped(content: dict[str, Any], path: list[str]) -> dict[str, Any]:
     """A copy of a part of a config without the key that `path` leads to."""
     first, *rest = path
@@ -186,17 +197,6 @@ def _by_content(node: Any, digests: Mapping[str, str], above: str = "") -> Any:
     return node
 
 
-def _read_by(node: Any, above: str = "") -> Iterator[tuple[str, str, str]]:
-    """Place, key and value of all paths in a part of a config."""
-    pairs = enumerate(node) if isinstance(node, list | tuple) else node.items()
-    for key, value in pairs:
-        place = f"{above}{key}"
-        if isinstance(value, str) and key in (*DATA_KEYS, REFERENCE):
-            yield place, str(key), value
-        elif isinstance(value, dict | list | tuple):
-            yield from _read_by(value, f"{place}.")
-
-
 def _without_data(node: Any) -> Any:
     if isinstance(node, dict):
         kept = {k: v for k, v in node.items() if k not in DATA_KEYS or not isinstance(v, str)}
@@ -210,15 +210,3 @@ def _texts(node: Any) -> Iterator[str]:
     elif isinstance(node, dict | list | tuple):
         for value in node.values() if isinstance(node, dict) else node:
             yield from _texts(value)
-
-
-def _roots(node: Any) -> Iterator[str]:
-    if isinstance(node, dict):
-        for key, value in node.items():
-            if key in DATA_KEYS and isinstance(value, str):
-                yield value
-            else:
-                yield from _roots(value)
-    elif isinstance(node, list | tuple):
-        for value in node:
-            yield from _roots(value)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from mae_core.data.cache import cache_root
 from mae_core.errors import UserError
+from pipelines.environment import SECRET
 
 FOLDER = "faults"  # in the cache
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -22,7 +23,7 @@ CLOSED = (errno.EROFS, errno.EACCES, errno.EPERM)
 OF_PATHS = (errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOENT)
 SQLITE = {"disk is full": FULL[0], "readonly database": CLOSED[0], "disk I/O error": FULL[0]}
 # Text that follows from these is of the services' passwords, never to be in a report of a fault.
-PRIVATE = ("PASSWORD", "SECRET", "TOKEN", "KEY", "AUTH", "NOTIFY", "CREDENTIAL", "URI", "URL")
+PRIVATE = (*SECRET, "URI", "URL")
 
 
 class CheckFailed(UserError):

@@ -2,10 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mmengine.config import Config
 
@@ -14,7 +13,7 @@ from mae_core.data.sources import check_data
 from mae_core.engine.config import find_config, load_config
 from mae_core.errors import UserError, suggest
 from pipelines.display import Display
-from pipelines.identity import DATA_KEYS, data_roots
+from pipelines.identity import DATA_KEYS, data_roots, read_by
 from pipelines.reproduce import config_of_run, stored
 from pipelines.stages import STAGES, TASKS
 
@@ -212,22 +211,18 @@ def load_stage_config(
         try:
             check_data(root)
         except UserError as error:
-            keys = " and ".join(keys_of(root, config.to_dict()))
+            keys = " and ".join(keys_of(root, config))
             raise UserError(f"{error} (named by {keys} in {config.filename})") from error
         except (OSError, ValueError) as error:  # no name that a file can have
-            keys = " and ".join(keys_of(root, config.to_dict()))
+            keys = " and ".join(keys_of(root, config))
             raise UserError(f"{keys}={root!r} cannot be a path: {error}") from error
     return config
 
 
-def keys_of(value: str, node: Any, before: str = "") -> Iterator[str]:
-    """The keys of data that have a value, such as 'train_data.data'."""
-    entries = node.items() if isinstance(node, dict) else enumerate(node)
-    for key, entry in entries:
-        if key in DATA_KEYS and entry == value:
-            yield f"{before}{key}"
-        elif isinstance(entry, dict | list | tuple):
-            yield from keys_of(value, entry, f"{before}{key}.")
+def keys_of(root: str, config: Config) -> list[str]:
+    """The keys that name the data `root`, such as 'train_data.data'."""
+    named = read_by(config.to_dict())
+    return [place for place, key, value in named if key in DATA_KEYS and value == root]
 
 
 def prepare_demo_visibly() -> None:

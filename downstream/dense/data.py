@@ -6,7 +6,6 @@ Without `val_data` every fifth image, by the hash of its name, is held out.
 """
 
 import hashlib
-import json
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
@@ -26,6 +25,7 @@ from mae_core.data.decode import open_file, open_stored
 from mae_core.data.roots import files_below, resolve_root
 from mae_core.data.sources.base import is_image
 from mae_core.errors import UserError
+from mae_core.files import write_json
 
 VALUES = 256  # that a mask's pixel may have
 IGNORED = 255  # a label that is left out of the loss and of the metrics
@@ -52,9 +52,8 @@ class Instances:
 
     def on_disk(self, path: Path) -> Path:
         """Write the content as a COCO JSON, for all that read annotations from a file."""
-        temporary = path.with_suffix(f".{os.getpid()}")
-        temporary.write_text(json.dumps(self.content.as_json()))
-        return temporary.replace(path)
+        write_json(path, self.content.as_json())
+        return path
 
     @property
     def sizes(self) -> list[tuple[int, int]]:
@@ -125,11 +124,7 @@ def notes_on(train: Instances) -> list[str]:
 
 def read_instances(root: Path, name: str, fields: Any) -> Instances:
     """The split `name`, described by a config. Raises UserError as :func:`instance_splits`."""
-    known = isinstance(fields, Mapping)
-    if not known or not all(isinstance(fields.get(key), str) for key in ("images", "annotations")):
-        raise UserError(
-            f"{name}_data={told(fields)}: expected dict(images='...', annotations='...')"
-        )
+    check_paths(name, fields, "annotations")
     images, annotations = below(root, fields["images"]), below(root, fields["annotations"])
     return Instances(images, annotations, read_coco(annotations, images))
 
@@ -196,7 +191,7 @@ def mask_splits(config: Config) -> dict[str, Masks]:
     for name in SPLITS:
         fields = config.get(f"{name}_data")
         if fields is not None or name == "train":
-            check_paths(name, fields)
+            check_paths(name, fields, "masks")
             splits[name] = find_masks(below(root, fields["images"]), below(root, fields["masks"]))
     if "val" not in splits:
         names = splits["train"].pairs
@@ -207,11 +202,11 @@ def mask_splits(config: Config) -> dict[str, Masks]:
     return splits
 
 
-def check_paths(name: str, fields: object) -> None:
-    """Raise UserError unless a split is described by two paths."""
+def check_paths(name: str, fields: object, second: str) -> None:
+    """Raise UserError unless a split is described by two paths, `images` and `second`."""
     given = fields if isinstance(fields, Mapping) else {}
-    if not all(isinstance(given.get(key), str) for key in ("images", "masks")):
-        raise UserError(f"{name}_data={fields}: expected dict(images='...', masks='...')")
+    if not all(isinstance(given.get(key), str) for key in ("images", second)):
+        raise UserError(f"{name}_data={told(fields)}: expected dict(images='...', {second}='...')")
 
 
 def find_masks(images: Path, masks: Path) -> Masks:

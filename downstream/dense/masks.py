@@ -3,26 +3,20 @@
 What makes a result meaningless is an error, what is only suspicious a note.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
-from joblib import cpu_count
 from numpy.typing import NDArray
 
 from downstream.dense.data import IGNORED, VALUES, Masks, find_masks, read_mask
-from mae_core.data.decode import open_image
+from downstream.dense.pictures import decoded_size, of_each
 from mae_core.errors import UserError
 
 LOOKED_AT = 2000  # images of each split, evenly spread; `data check` looks at all
-THREADS = 8  # at most; each may hold a large image
 FEW = 5  # faults and names in a message
 TWO = 2  # classes below which every score is 1 or undefined
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 class Scan(NamedTuple):
@@ -49,13 +43,11 @@ def scan(pair: tuple[Path, Path]) -> Scan:
         return Scan(counts, f"{path} cannot be read as a mask ({in_short(error)})")
     counts = np.bincount(mask.ravel(), minlength=VALUES)
     try:
-        opened = open_image(image.read_bytes(), 3, str(image))
-        opened.pixels()
-    except (UserError, OSError) as error:
+        size = decoded_size(image)
+    except UserError as error:
         return Scan(counts, str(error))
-    (height, width), (own_height, own_width) = mask.shape, opened.size
-    if mask.shape != opened.size:
-        sizes = f"{width}×{height} pixels, its image {own_width}×{own_height}"
+    if mask.shape != size:
+        sizes = f"{mask.shape[1]}×{mask.shape[0]} pixels, its image {size[1]}×{size[0]}"
         return Scan(counts, f"{path} is {sizes}")
     return Scan(counts)
 
@@ -63,12 +55,6 @@ def scan(pair: tuple[Path, Path]) -> Scan:
 def in_short(error: Exception) -> str:
     """An error's kind and the first line of what it says."""
     return f"{type(error).__name__}: {str(error).partition(chr(10))[0]:.200}"
-
-
-def of_each(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-    """`function` of every item, in their order, by several threads."""
-    with ThreadPoolExecutor(min(THREADS, cpu_count())) as pool:
-        return list(pool.map(function, items))
 
 
 def check_masks(

@@ -1,16 +1,33 @@
 """Annotated images decoded once before training, by as many threads as there are cores."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 from joblib import cpu_count
 
 from downstream.dense.entries import Entry
 from downstream.dense.values import plain
-from mae_core.data.decode import Unreadable, open_image
+from mae_core.data.decode import Size, Unreadable, open_file
 
 THREADS = 8  # at most; each may hold an image of MAX_PIXELS
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def of_each(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    """`function` of every item, in their order, by several threads."""
+    with ThreadPoolExecutor(min(THREADS, cpu_count())) as pool:
+        return list(pool.map(function, items))
+
+
+def decoded_size(path: Path) -> Size:
+    """Height and width of an image, all of which was decoded. Raises Unreadable if it cannot be."""
+    opened = open_file(path)
+    opened.pixels()
+    return opened.size
 
 
 def picture_faults(images: Sequence[Entry], folder: Path) -> list[str]:
@@ -20,21 +37,19 @@ def picture_faults(images: Sequence[Entry], folder: Path) -> list[str]:
         images: of a :class:`Coco`.
         folder: that their file names are below.
     """
-    with ThreadPoolExecutor(min(THREADS, cpu_count())) as pool:
-        found: Iterable[str] = pool.map(lambda image: picture_fault(image, folder), images)
-        return [fault for fault in found if fault]
+    found = of_each(lambda image: picture_fault(image, folder), images)
+    return [fault for fault in found if fault]
 
 
 def picture_fault(image: Entry, folder: Path) -> str:
     """What is wrong with one image, or nothing."""
     path, told = folder / image["file_name"], (image["height"], image["width"])
     try:
-        opened = open_image(path.read_bytes(), 3, str(path))
-        opened.pixels()
-    except (Unreadable, OSError) as error:
+        size = decoded_size(path)
+    except Unreadable as error:
         return plain(str(error))
-    if opened.size == told:
+    if size == told:
         return ""
-    turned = " (as it is shown, turned by its EXIF data)" if opened.size == told[::-1] else ""
-    size, says = f"{opened.size[1]}×{opened.size[0]} pixels", f"{told[1]}×{told[0]}"
-    return f"{plain(str(path))} is {size}{turned}, the annotations say {says}"
+    turned = " (as it is shown, turned by its EXIF data)" if size == told[::-1] else ""
+    found, says = f"{size[1]}×{size[0]} pixels", f"{told[1]}×{told[0]}"
+    return f"{plain(str(path))} is {found}{turned}, the annotations say {says}"

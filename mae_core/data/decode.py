@@ -21,6 +21,7 @@ Size = tuple[int, int]  # height, width
 REDUCTIONS = (8, 4, 2, 1)  # of a JPEG's sides; libjpeg-turbo is slower at scales between
 MAX_PIXELS = 1 << 26  # decoded at once: 67 million, 201 MB of RGB
 MAX_BYTES = 1 << 30  # of a file
+JPEG = b"\xff\xd8"  # begins those
 MODES = {1: "L", 3: "RGB"}  # of Pillow, by channels
 ORIENTATION = 0x0112  # EXIF's tag
 BITS = (8, 10, 12, 14, 16)  # a channel's, as cameras, scanners and microscopes deliver them
@@ -73,7 +74,7 @@ def open_image(data: bytes | Pixels, channels: int, name: str, bits: int | None 
     """
     if not isinstance(data, bytes):
         return ArrayImage(data, channels, name)
-    if channels in MODES and data.startswith(b"\xff\xd8"):
+    if channels in MODES and data.startswith(JPEG):
         try:
             return JpegImage(data, channels, name)
         except ValueError:

@@ -2,12 +2,11 @@
 
 import numpy as np
 
-from mae_core.data.decode import PillowImage, Unreadable, bits_used
+from mae_core.data.decode import JPEG, PillowImage, Unreadable, bits_used
 from mae_core.data.each import read_stored
 from mae_core.data.sources.base import Source
 
 LOOKED_AT = 16  # images, evenly spread
-JPEG = b"\xff\xd8"  # begins those, which have 8 bits
 
 
 def depth_of(source: Source) -> int | None:
@@ -27,7 +26,7 @@ def bits_of(source: Source, index: int) -> int | None:
     """The bits that an image uses, if it has more than 8 a channel and can be read."""
     try:
         data = read_stored(source, index)
-        if not isinstance(data, bytes) or data.startswith(JPEG):
+        if not isinstance(data, bytes) or data.startswith(JPEG):  # which have 8 bits
             return None
         image = PillowImage(data, 3, source.name(index))
         return bits_used(image.deep()) if image.is_deep else None

@@ -6,11 +6,11 @@ from functools import lru_cache
 from typing import Any
 
 from mae_core.data.images import ImageDataset
+from mae_core.data.sources.factory import HUGGING_FACE
 from mae_core.errors import UserError
 from mae_core.notices import say
 
 FEW = 200_000  # images up to which each file is asked for what it is, links and all
-HUGGING_FACE = "hf:"
 
 
 def tell_overlaps(config: Mapping[str, Any]) -> None:

@@ -39,12 +39,12 @@ def data_state(paths: Iterable[str]) -> str:
 
 def _holds_ours(folder: Path) -> bool:
     """Whether a benchmark writes into a folder in this one."""
-    for inner in filter(Path.is_dir, folder.iterdir()):
-        folders = [path.name for path in inner.iterdir() if path.is_dir()]
-        files = [path.name for path in inner.iterdir() if not path.is_dir()]
-        if is_written_by_us(str(inner), folders, files):
-            return True
-    return False
+    return any(is_written_by_us(*_listed(folder / name)) for name in _listed(folder)[1])
+
+
+def _listed(folder: Path) -> tuple[str, list[str], list[str]]:
+    """A folder, the names of those in it, and of its files."""
+    return next(os.walk(folder), (str(folder), [], []))
 
 
 def _on_disk(path: str) -> Path | None:

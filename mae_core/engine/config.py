@@ -12,6 +12,7 @@ from mmengine.config import Config, ConfigDict
 
 from mae_core.engine.bases import read_config
 from mae_core.errors import UserError, suggest
+from mae_core.notices import is_utf8
 
 # In a checkout a link to the folder configs, in an installation the folder itself.
 CONFIG_ROOT = (Path(__file__).parents[2] / "mae_bench_configs").resolve()
@@ -149,7 +150,7 @@ def not_plain(value: Any) -> str:
     if isinstance(value, str):
         if "{{" in value:
             return "'{{' begins a variable of mmengine, which would change when it is read again"
-        return "" if _is_utf8(value) else "it is no text in UTF-8"
+        return "" if is_utf8(value) else "it is no text in UTF-8"
     if isinstance(value, float) and not math.isfinite(value):
         return f"{value} is not finite"
     if value is None or isinstance(value, bool | float):
@@ -161,14 +162,6 @@ def not_plain(value: Any) -> str:
 
 def _first(values: Iterable[Any]) -> str:
     return next((reason for value in values if (reason := not_plain(value))), "")
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _is_pair(value: Any) -> bool:

@@ -13,7 +13,8 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from pipelines.cell import Setting
 from pipelines.commands import command_line
 from pipelines.display import Display
-from pipelines.flow import REPORT, Future, Place, cause_of, data_below, publish, said_of
+from pipelines.environment import data_below
+from pipelines.flow import REPORT, Future, Place, cause_of, publish, said_of
 from pipelines.folder import alone
 from pipelines.identity import look_again, read_code
 from pipelines.last_net import check_writable
