@@ -15,6 +15,7 @@ from pipelines.environment import SECRET
 from pipelines.launch import Resources, grace
 from pipelines.tracking import shown
 
+CLOSING = 30  # seconds after a stage's grace, for its end: what Ray kills leaves its children
 PASSED_ON = ("MAE_BENCH_", "MLFLOW_")  # variables that the cluster's processes get, by prefix
 
 
@@ -82,4 +83,4 @@ def cancel(futures: Iterable[PrefectFuture[Any]]) -> None:
     running = [future.wrapped_future for future in futures]  # type: ignore[attr-defined]
     for reference in running:
         ray.cancel(reference)
-    ray.wait(running, num_returns=len(running), timeout=grace())
+    ray.wait(running, num_returns=len(running), timeout=grace() + CLOSING)
