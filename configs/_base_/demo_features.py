@@ -3,4 +3,4 @@ pool = "avg"
 batch_size = 500
 num_workers = 0
 train_data = dict(data="demo/classification/train", transform=dict(input_size=30, crop_pct=1.0))
-val_data = dict(data="demo/classification/val", transform=dict(input_size=30, crop_pct=1.0))
+val_data = dict(data="demo/classification/test", transform=dict(input_size=30, crop_pct=1.0))

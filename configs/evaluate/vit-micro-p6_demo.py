@@ -6,4 +6,4 @@ stage = "evaluate"
 transform = dict(input_size=30, crop_pct=1.0)
 batch_size = 500
 num_workers = 0
-sets = [dict(name="val", data="demo/classification/val")]
+sets = [dict(name="test", data="demo/classification/test")]

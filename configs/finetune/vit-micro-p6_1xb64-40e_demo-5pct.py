@@ -8,7 +8,7 @@ train_dataloader = dict(
         transform=dict(input_size=30, scale=(0.6, 1.0)),
     )
 )
-val_dataloader = dict(dataset=dict(data="demo/classification/val", transform=dict(input_size=30)))
+val_dataloader = dict(dataset=dict(data="demo/classification/test", transform=dict(input_size=30)))
 train_cfg = dict(max_epochs=40, val_interval=20)
 scratch = dict(  # for the encoder 'supervised': longer, one rate for all layers
     optim_wrapper=dict(optimizer=dict(weight_decay=0.1), paramwise_cfg=dict(layer_decay=1.0)),

@@ -1,4 +1,4 @@
-# The demo's garments as a suite of one data set: 1,000 examples, tested on all 2,000 val images.
+# The demo's garments as a suite of one data set: 1,000 examples, tested on all 2,000 test images.
 #   mae-bench suite suite/vit-micro-p6_demo --encoder ENCODER
 _base_ = ["../_base_/demo.py", "../_base_/demo_features.py"]
 stage = "suite"

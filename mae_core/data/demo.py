@@ -21,9 +21,9 @@ from mae_core.errors import UserError
 
 log = logging.getLogger(__name__)
 
-GENERATOR_VERSION = 3  # a change of the written files is a new version
+GENERATOR_VERSION = 4  # a change of the written files is a new version
 SPLITS = {"train": "train", "val": "t10k"}  # ours: Fashion-MNIST's
-SCENES = {"train": ("train",), "val": ("val", "test")}  # ours: those of scenes from the same photos
+PARTS = {"train": ("train",), "val": ("val", "test")}  # parts that are of the same photos
 
 Progress = Callable[[int, int], None]
 
@@ -33,9 +33,9 @@ class DemoSpec:
     """How much to write.
 
     Attributes:
-        train_images, val_images: multiples of 10 (classes); at most 60,000 and 10,000.
-        train_scenes, val_scenes, test_scenes: at least 1. Recipes are chosen on val, reported on
-            test.
+        train_images, val_images, test_images: multiples of 10 (classes); at most 60,000, and 10,000
+            of val and test together. Recipes are chosen on val, reported on test.
+        train_scenes, val_scenes, test_scenes: at least 1.
         canvas: pixels a side of a scene, at least 48.
         seed: of the choice of images and of the scenes.
 
@@ -45,6 +45,7 @@ class DemoSpec:
 
     train_images: int = 10_000
     val_images: int = 2_000
+    test_images: int = 2_000
     train_scenes: int = 1_200
     val_scenes: int = 200
     test_scenes: int = 200
@@ -52,7 +53,8 @@ class DemoSpec:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, most in (("train_images", 60_000), ("val_images", 10_000)):
+        left = 10_000 - self.val_images
+        for name, most in (("train_images", 60_000), ("val_images", 9_990), ("test_images", left)):
             value = getattr(self, name)
             if value % len(CLASSES) or not 0 < value <= most:
                 raise UserError(f"{name}={value}: expected a multiple of 10 from 10 to {most}")
@@ -69,7 +71,7 @@ class DemoSpec:
     @property
     def total(self) -> int:
         """Pictures to write, semantic masks not counted."""
-        return self.train_images + self.val_images + self.scenes
+        return self.train_images + self.val_images + self.test_images + self.scenes
 
     @property
     def scenes(self) -> int:
@@ -87,13 +89,13 @@ def prepare_demo(
     """Write the demo's data once and return its folder; a complete one is reused.
 
     ```
-    classification/{train,val}/<class>/<index>.png   28x28 grey, as many of each class
+    classification/{train,val,test}/<class>/<index>.png   28x28 grey, as many of each class
     scenes/{train,val,test}/<number>.png             canvas x canvas grey
     scenes/instances_{train,val,test}.json           COCO, categories 1..5, visible parts
     scenes/{train,val,test}_masks/<number>.png       grey: 0 background, 1..5 category
     dataset.json                                     source, checksums, licence, parameters
     ```
-    `<index>` is the image's place in Fashion-MNIST's `train` (train) or `t10k` (val) split.
+    `<index>` is the image's place in Fashion-MNIST's `train` (train) or `t10k` (val, test) split.
     Equal specs give byte-identical files, `dataset.json`'s source apart.
 
     Args:
@@ -165,9 +167,10 @@ def _pictures(folder: Path, splits: dict[str, Split], spec: DemoSpec) -> Iterato
     """Write everything but `dataset.json`, yielding each picture's path."""
     for number, (name, source) in enumerate(SPLITS.items()):
         for_images, for_scenes = np.random.default_rng([spec.seed, number]).spawn(2)
-        split, images = splits[source], getattr(spec, f"{name}_images")
-        yield from _write_images(folder / "classification" / name, split, images, for_images)
-        counts = {part: getattr(spec, f"{part}_scenes") for part in SCENES[name]}
+        split = splits[source]
+        counts = {part: getattr(spec, f"{part}_images") for part in PARTS[name]}
+        yield from _write_images(folder / "classification", split, counts, for_images)
+        counts = {part: getattr(spec, f"{part}_scenes") for part in PARTS[name]}
         # One run of the generator, which takes no garment twice: val and test share none.
         scenes = generate_scenes(split, sum(counts.values()), spec.canvas, for_scenes)
         for part, count in counts.items():
@@ -175,13 +178,17 @@ def _pictures(folder: Path, splits: dict[str, Split], spec: DemoSpec) -> Iterato
 
 
 def _write_images(
-    folder: Path, split: Split, count: int, rng: np.random.Generator
+    folder: Path, split: Split, counts: dict[str, int], rng: np.random.Generator
 ) -> Iterator[Path]:
+    """As many images as `counts` has of each part, none in two of them."""
     for label, name in enumerate(CLASSES):
         members = np.flatnonzero(split.labels == label)
-        (folder / name).mkdir(parents=True)
-        for index in rng.choice(members, count // len(CLASSES), replace=False):
-            yield _save(split.images[index], folder / name / f"{index:05d}.png")
+        each = {part: count // len(CLASSES) for part, count in counts.items()}
+        chosen = iter(rng.choice(members, sum(each.values()), replace=False))
+        for part, count in each.items():
+            (folder / part / name).mkdir(parents=True)
+            for index in islice(chosen, count):
+                yield _save(split.images[index], folder / part / name / f"{index:05d}.png")
 
 
 def _write_scenes(folder: Path, name: str, source: str, scenes: Iterable[Scene]) -> Iterator[Path]:

@@ -19,7 +19,9 @@ from mae_core.data.fashion_mnist import CLASSES, SHA256, Location, Split
 from mae_core.data.scenes import KINDS
 from mae_core.errors import UserError
 
-SMALL = DemoSpec(train_images=40, val_images=20, train_scenes=12, val_scenes=6, test_scenes=5)
+SMALL = DemoSpec(
+    train_images=40, val_images=20, test_images=10, train_scenes=12, val_scenes=6, test_scenes=5
+)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +44,7 @@ def read(path: Path) -> NDArray[np.uint8]:
         return np.asarray(image)
 
 
-@pytest.mark.parametrize(("split", "count"), [("train", 4), ("val", 2)])
+@pytest.mark.parametrize(("split", "count"), [("train", 4), ("val", 2), ("test", 1)])
 def test_classes_are_balanced(demo: Path, split: str, count: int) -> None:
     folder = demo / "classification" / split
     assert sorted(p.name for p in folder.iterdir()) == sorted(CLASSES)
@@ -51,10 +53,18 @@ def test_classes_are_balanced(demo: Path, split: str, count: int) -> None:
 
 
 def test_images_are_the_real_ones(demo: Path, splits: dict[str, Split]) -> None:
-    for split, source in (("train", "train"), ("val", "t10k")):
+    for split, source in (("train", "train"), ("val", "t10k"), ("test", "t10k")):
         for path in (demo / "classification" / split).glob("*/*.png"):
             np.testing.assert_array_equal(read(path), splits[source].images[int(path.stem)])
             assert CLASSES[splits[source].labels[int(path.stem)]] == path.parent.name
+
+
+def test_val_and_test_share_no_image(demo: Path) -> None:
+    val, test = (
+        {path.stem for path in (demo / "classification" / part).glob("*/*.png")}
+        for part in ("val", "test")
+    )
+    assert val and test and not val & test
 
 
 @pytest.mark.parametrize(("split", "count"), [("train", 12), ("val", 6), ("test", 5)])
@@ -107,7 +117,7 @@ def test_equal_seed_equal_bytes(demo: Path, tmp_path: Path) -> None:
 def test_progress_counts_every_picture(tmp_path: Path) -> None:
     calls: list[tuple[int, int]] = []
     prepare_demo(tmp_path / "demo", spec=SMALL, progress=lambda *call: calls.append(call))
-    assert calls == [(done, 83) for done in range(1, 84)]
+    assert calls == [(done, 93) for done in range(1, 94)]
 
 
 def test_complete_data_is_reused_and_lost_files_are_restored(tmp_path: Path) -> None:
@@ -126,7 +136,7 @@ def test_default_root_depends_on_the_spec(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     first = prepare_demo(spec=SMALL)
     assert first.parent == tmp_path / "mae-bench" and first.name.startswith("demo-")
-    assert prepare_demo(spec=DemoSpec(10, 10, 1, 1)) != first
+    assert prepare_demo(spec=DemoSpec(10, 10, 10, 1, 1)) != first
 
 
 def test_foreign_folder_is_not_overwritten(demo: Path, tmp_path: Path) -> None:
@@ -181,7 +191,8 @@ def test_two_at_once_build_once(tmp_path: Path) -> None:
     "wrong",
     [
         {"train_images": 15},
-        {"val_images": 10_010},
+        {"val_images": 10_000},
+        {"test_images": 8_010},
         {"val_scenes": 0},
         {"test_scenes": 0},
         {"canvas": 20},
