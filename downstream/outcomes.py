@@ -28,7 +28,7 @@ class Resampled:
 
     Attributes:
         values: (1 + B,) float, on all cases and on each of B resamples of them, the same for all
-            encoders tested on as many cases.
+            encoders tested on as many cases; of S trainings (S, 1 + B).
     """
 
     values: NDArray[np.float64]

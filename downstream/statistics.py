@@ -4,6 +4,7 @@ Without torch, and with the slow part of SciPy only where a test needs it: a lea
 runs needs neither.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -95,7 +96,13 @@ def resamples(cases: int, seed: int) -> NDArray[np.int64]:
 
 
 def over_resamples(resampled: Resampled) -> Metric:
-    """A metric that is no mean of cases; the width is the larger arm of its percentile interval."""
+    """A metric that is no mean of cases; the width is the larger arm of its percentile interval.
+
+    Of several trainings it is their mean, and the interval covers other trainings too.
+    """
+    if resampled.values.ndim == 2:
+        found = _of_resampled_trainings(resampled.values)
+        return Metric(found.difference, found.high - found.difference)
     value, drawn = float(resampled.values[0]), resampled.values[1:]
     low, high = np.nanquantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Metric(value, float(max(high - value, value - low, 0.0)))
@@ -107,7 +114,8 @@ def compare(first: Outcomes, second: Outcomes, seed: int = 0) -> Comparison:
     Args:
         first, second: bool (N,): McNemar's exact test (1947) on the cases where they differ. Float
             (N,): paired bootstrap. (S, N): the interval of :func:`over_trainings`. Resampled:
-            percentiles of the difference on the same resamples.
+            percentiles of the difference on the same resamples; of several trainings the variance
+            of those and of the resampled mean.
         seed: of the bootstrap.
 
     Raises:
@@ -116,13 +124,44 @@ def compare(first: Outcomes, second: Outcomes, seed: int = 0) -> Comparison:
     if first.shape != second.shape:
         raise ValueError(f"outcomes of {first.shape} and {second.shape} cases cannot be paired")
     if isinstance(first, Resampled) and isinstance(second, Resampled):
-        return _of_resamples(first.values - second.values)
+        apart = first.values - second.values
+        return _of_resampled_trainings(apart) if apart.ndim == 2 else _of_resamples(apart)
     if isinstance(first, Resampled) or isinstance(second, Resampled):
         raise ValueError("a resampled metric and cases cannot be paired")
     difference = first.astype(np.float64) - second.astype(np.float64)
     if difference.ndim == 2:
         return _of_trainings(difference)
     return _mcnemar(difference) if first.dtype == bool else _bootstrap(difference, seed)
+
+
+def compare_apart(first: Metric, second: Metric) -> Comparison | None:
+    """Two numbers of which no common cases are known, as if their tests were independent.
+
+    Their intervals' half widths add in squares; p is of the normal distribution. None if one has no
+    interval.
+    """
+    if first.ci95 is None or second.ci95 is None:
+        return None
+    value, arm = first.value - second.value, (first.ci95**2 + second.ci95**2) ** 0.5
+    deviation = arm / normal_quantile(1 - LEVEL)
+    if deviation > 0:
+        p = float(2 * scipy.special.ndtr(-abs(value) / deviation))
+    else:
+        p = float(value == 0)
+    return Comparison(value, value - arm, value + arm, p)
+
+
+def holm(values: Sequence[float]) -> list[float]:
+    """Each p of several tests, adjusted so that all of them together err as one would (Holm 1979).
+
+    The smallest of m is multiplied by m, the next by m - 1, and so on; none is below a smaller one,
+    none above 1.
+    """
+    adjusted, least = [0.0] * len(values), 0.0
+    for rank, place in enumerate(sorted(range(len(values)), key=lambda place: values[place])):
+        least = max(least, min((len(values) - rank) * values[place], 1.0))
+        adjusted[place] = least
+    return adjusted
 
 
 def _mcnemar(difference: Values) -> Comparison:
@@ -160,8 +199,22 @@ def _of_resamples(difference: Values) -> Comparison:
 
 
 def _of_trainings(difference: Values) -> Comparison:
-    layout = _Layout.of(difference)
-    value, arm = float(difference.mean()), layout.arm(1 - LEVEL)
+    return _of_layout(float(difference.mean()), _Layout.of(difference))
+
+
+def _of_resampled_trainings(difference: Values) -> Comparison:
+    """(S, 1 + B): of S trainings, on all cases, then on each resample.
+
+    The spread of the trainings on all cases is that of trainings and of what they make of the
+    cases; the mean's spread over the resamples is that of the cases.
+    """
+    count, own, drawn = len(difference), difference[:, 0], difference[:, 1:].mean(axis=0)
+    trainings = float(own.var(ddof=1)) / count if count > 1 else 0.0
+    return _of_layout(float(own.mean()), _Layout(count, trainings, float(np.nanvar(drawn))))
+
+
+def _of_layout(value: float, layout: "_Layout") -> Comparison:
+    arm = layout.arm(1 - LEVEL)
     size = abs(value)
     if size <= layout.arm(1.0):
         p = 1.0

@@ -69,8 +69,8 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """Such as 'detect[mae]', and 'detect[mae]#1' for a further run."""
-        return f"{self.stage}[{self.encoder}]" + (f"#{self.repeat}" if self.repeat else "")
+        """As :func:`cell_name`."""
+        return cell_name(self.stage, self.encoder, self.repeat)
 
     @cached_property
     def key(self) -> str:
@@ -81,6 +81,11 @@ class Cell:
     def inputs(self) -> dict[str, str]:
         """See :func:`pipelines.identity.inputs`, which reads the encoder and the data."""
         return inputs(self.config, self.source)
+
+
+def cell_name(stage: str, encoder: str, repeat: int = 0) -> str:
+    """Such as 'detect[mae]', and 'detect[mae]#1' for a further run."""
+    return f"{stage}[{encoder}]" + (f"#{repeat}" if repeat else "")
 
 
 @dataclass(frozen=True)

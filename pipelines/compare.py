@@ -11,13 +11,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from downstream.statistics import compare as compare_cases
 from mae_core.errors import UserError, suggest
 from mae_core.files import write_json, write_text
 from pipelines.protocol import by_digest, cases_of, digests_of, stored_config
 from pipelines.report.collect import Benchmark, Row, collect, date_of
+from pipelines.report.differences import difference as verdict_on
 from pipelines.report.markdown import as_markdown
-from pipelines.report.names import is_share, lower_is_better, number, order, title
+from pipelines.report.names import is_share, number, order, title
 from pipelines.report.stages import code_of
 from pipelines.stages import STAGES
 from pipelines.tracking import Tracker, flatten
@@ -38,9 +38,10 @@ class Value:
     Attributes:
         value, ci95, mlflow_run_id: as in report.json; None where the benchmark has no such number.
         difference, low, high: to the first benchmark, and its 95 % interval.
-        p: of a paired test, None without one.
+        p: of no difference, None without an interval.
         paired: whether the difference is of the same test cases; None without a difference.
         verdict: 'better', 'worse' or 'no difference shown', '' without an interval.
+        about: what the verdict covers, see :class:`pipelines.report.differences.Difference`.
     """
 
     value: float | None = None
@@ -52,6 +53,7 @@ class Value:
     p: float | None = None
     paired: bool | None = None
     verdict: str = ""
+    about: str = ""
 
 
 @dataclass(frozen=True)
@@ -198,31 +200,12 @@ def values(sides: Sequence[Side], encoder: str, name: str) -> list[Value]:
 def difference(side: Side, row: Row, first_side: Side, first: Row) -> dict[str, Any]:
     """The fields of :class:`Value` about the difference of two benchmarks' rows."""
     name = f"{row.task}/{row.metric}"
-    cases = [s.benchmark.outcomes.get((row.encoder, name)) for s in (side, first_side)]
-    one, other = cases
     same = side.cases(row)
-    value = row.value - first.value
-    found: dict[str, Any] = {}
-    paired = bool(
-        one is not None
-        and other is not None
-        and (type(one), one.shape) == (type(other), other.shape)
-        and same is not None
-        and same == first_side.cases(first)
-    )
-    if paired:
-        result = compare_cases(one, other)  # type: ignore[arg-type]
-        found = {"p": result.p, "low": result.low, "high": result.high}
-        shown = result.verdict != "no difference shown"
-    elif row.ci95 is not None and first.ci95 is not None:
-        arm = (row.ci95**2 + first.ci95**2) ** 0.5
-        found = {"low": value - arm, "high": value + arm}
-        shown = abs(value) > arm
-    else:
-        return {"difference": value, "paired": False}
-    better = (value > 0) != lower_is_better(name)
-    verdict = ("better" if better else "worse") if shown else "no difference shown"
-    return {"difference": value, **found, "paired": paired, "verdict": verdict}
+    known = same is not None and same == first_side.cases(first)
+    cases = [s.benchmark.outcomes.get((row.encoder, name)) for s in (side, first_side)]
+    found = verdict_on(row, first, *(cases if known else (None, None)))
+    kept = ("difference", "low", "high", "p", "verdict", "paired", "about")
+    return {key: getattr(found, key) for key in kept}
 
 
 def changed(sides: Sequence[Side]) -> list[Changed]:
@@ -242,7 +225,7 @@ def changed(sides: Sequence[Side]) -> list[Changed]:
 
 
 def text(value: Value) -> str:
-    """'+4.9 (2.1 to 7.7), better, unpaired', in points; a dash without a difference."""
+    """'+4.9 (2.1 to 7.7), better, unpaired: these two trainings, ...'; a dash without one."""
     if value.difference is None:
         return "–"
     parts = [f"{100 * value.difference:+.1f}"]
@@ -251,7 +234,8 @@ def text(value: Value) -> str:
         parts.append(value.verdict)
     else:
         parts.append("no interval")
-    return ", ".join(parts if value.paired else [*parts, "unpaired"])
+    said = ", ".join(parts if value.paired else [*parts, "unpaired"])
+    return f"{said}: {value.about}" if value.verdict else said
 
 
 def cells(line: Line) -> list[str]:

@@ -14,6 +14,7 @@ from rich.table import Table
 from mae_core.errors import UserError, suggest
 from pipelines.protocol import digests_of, protocol, stored_config
 from pipelines.report.collect import Row, date_of, joined, outcomes_of
+from pipelines.report.differences import covers
 from pipelines.report.names import is_share, lower_is_better, metrics_of, number, order, title
 from pipelines.stages import stage_of
 from pipelines.tracking import Tracker
@@ -134,8 +135,10 @@ def table(board: Board, name: str) -> Table:
     shown.add_column("", justify="right")
     shown.add_column("encoder")
     shown.add_column("± 95 %", justify="right")
+    shown.add_column("of")
     shown.add_column("benchmark")
     for rank, one in enumerate(board.places, start=1):
         value = number(name, one.row.value, one.row.ci95)
-        shown.add_row(str(rank), escape(one.row.encoder), value, escape(one.origin))
+        encoder, origin = escape(one.row.encoder), escape(one.origin)
+        shown.add_row(str(rank), encoder, value, covers(one.row), origin)
     return shown

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from mmengine.config import Config
 
-from pipelines.cell import Cell
+from pipelines.cell import Cell, cell_name
 from pipelines.encoders import resolve_encoder, run_of
 from pipelines.recipe import Recipe
 from pipelines.stages import FROM_SCRATCH
@@ -16,15 +16,16 @@ def planned_cells(recipe: Recipe) -> Iterator[tuple[Cell, str | None]]:
     The source of those is 'random' until that checkpoint is there.
     """
     for stage, row in (("pretrain", "mae"), ("supervise", "supervised")):
-        if stage in recipe.configs:
-            yield Cell(stage, row, "random", recipe.configs[stage]), None
+        for repeat in range(recipe.runs_of(stage) if stage in recipe.configs else 0):
+            yield Cell(stage, row, "random", with_seed(recipe.configs[stage], repeat), repeat), None
     last = [stage for stage in recipe.tasks if stage == "evaluate"]
     for encoder in recipe.encoders:
         for stage in [*(task for task in recipe.tasks if task not in last), *last]:
-            source, upstream = origin(stage, encoder)
-            for repeat in range(recipe.repeats.get(stage, 1)):
+            source, makes = origin(stage, encoder)
+            for repeat in range(recipe.runs_of(stage)):
                 config = with_seed(recipe.configs[stage], repeat)
-                yield Cell(stage, encoder, source, config, repeat, run_of(encoder)), upstream
+                cell = Cell(stage, encoder, source, config, repeat, run_of(encoder))
+                yield cell, upstream(makes, encoder, repeat, recipe)
 
 
 def with_seed(config: Config, repeat: int) -> Config:
@@ -36,12 +37,19 @@ def with_seed(config: Config, repeat: int) -> Config:
     return further
 
 
+def upstream(makes: str | None, encoder: str, repeat: int, recipe: Recipe) -> str | None:
+    """The name of the cell whose checkpoint a run takes: they are dealt in turn to its repeats."""
+    if makes is None:
+        return None
+    return cell_name(makes, encoder, repeat % recipe.runs_of(makes))
+
+
 def origin(stage: str, encoder: str) -> tuple[str, str | None]:
-    """What a task of a row takes as its encoder, or the name of the cell that makes it."""
+    """What a task of a row takes as its encoder, and the stage that makes it, if one does."""
     if stage == "evaluate":
-        return "random", f"finetune[{encoder}]"
+        return "random", "finetune"
     if encoder == "mae":
-        return "random", "pretrain[mae]"
+        return "random", "pretrain"
     if encoder == "supervised" and stage not in FROM_SCRATCH:
-        return "random", "supervise[supervised]"
+        return "random", "supervise"
     return (encoder if encoder == "supervised" else resolve_encoder(encoder)), None

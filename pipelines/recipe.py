@@ -15,7 +15,7 @@ from mae_core.errors import UserError, suggest
 from pipelines.display import Display
 from pipelines.identity import DATA_KEYS, data_roots, read_by
 from pipelines.reproduce import config_of_run, stored
-from pipelines.stages import STAGES, TASKS
+from pipelines.stages import MAKE_ENCODERS, STAGES, TASKS
 
 KEYS: dict[str, tuple[type, ...]] = {
     "seed": (int,),
@@ -41,7 +41,8 @@ class Recipe:
         encoders: the rows, in order: 'mae', 'random', 'supervised', or encoders by name.
         slots: how many stages run side by side.
         configs: by stage name, the config with overrides applied.
-        repeats: by stage name, how many seeds it runs with; others run once.
+        repeats: by stage name, how many seeds it runs with; other tasks run once for each
+            pretraining, see :meth:`runs_of`.
         retries: how often a stage whose process failed is tried again.
     """
 
@@ -56,6 +57,15 @@ class Recipe:
     def tasks(self) -> tuple[str, ...]:
         """The columns, in the recipe's order."""
         return tuple(stage for stage in self.configs if stage in TASKS)
+
+    def runs_of(self, stage: str) -> int:
+        """How many runs of a stage a row has, each with another seed.
+
+        A task that `repeats` does not name is run once for each training of an encoder.
+        """
+        if stage in MAKE_ENCODERS:
+            return self.repeats.get(stage, 1)
+        return self.repeats.get(stage, max(self.repeats.get(make, 1) for make in MAKE_ENCODERS))
 
     @property
     def key(self) -> str:
@@ -171,9 +181,11 @@ def check_content(content: Config) -> None:
             expected = kinds[0].__name__
             raise UserError(f"{key}={content[key]!r} in a recipe: expected {expected}")
     for stage, count in content.get("repeats", {}).items():
-        if stage not in content.tasks or not isinstance(count, int) or count < 1:
+        known = stage in content.tasks or stage in MAKE_ENCODERS
+        if not known or not isinstance(count, int) or isinstance(count, bool) or count < 1:
             raise UserError(
-                f"repeats has {stage}={count!r}: expected a task of the recipe, and how many runs"
+                f"repeats has {stage}={count!r}: expected a task of the recipe, 'pretrain' or "
+                "'supervise', and how many runs"
             )
     if content.slots < 1:
         raise UserError(f"slots={content.slots}: at least one stage has to run at a time")

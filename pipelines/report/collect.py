@@ -13,7 +13,7 @@ import numpy as np
 from mlflow.entities import Run
 
 from downstream.outcomes import FILE, Outcomes, Resampled, load_outcomes
-from downstream.statistics import mean, over_trainings
+from downstream.statistics import mean, over_resamples, over_trainings
 from mae_core.errors import UserError
 from pipelines.report.names import metrics_of, order
 from pipelines.report.stages import StageRun, stage_run
@@ -25,7 +25,8 @@ class Row:
     """One number: a metric of a task for an encoder, 0 to 1, with its interval's half width.
 
     Of a stage that ran with several seeds it is their mean; `mlflow_run_id` is the first one's run,
-    and `seeds` has all: dicts of `seed`, `value` and `mlflow_run_id`.
+    and `seeds` has all: dicts of `seed`, `value`, `mlflow_run_id` and `encoder_run`, the run that
+    made its encoder, '' if none did.
     """
 
     encoder: str
@@ -95,10 +96,11 @@ def collect(run_id: str, tracker: Tracker, watts: float | None = None) -> Benchm
     losses: tuple[tuple[int, float], ...] = ()
     for run in runs.values():
         stage, encoder = run.data.tags["stage"], run.data.tags["encoder"]
-        if stage == "pretrain":
+        if stage == "pretrain" and not losses:  # the first of several
             losses = history(run, tracker)
         for path in artifacts(run, tracker, ".png"):
-            pictures[_kind(stage, path), encoder] = download(tracker, run, path)
+            if (_kind(stage, path), encoder) not in pictures:
+                pictures[_kind(stage, path), encoder] = download(tracker, run, path)
     encoders = tuple(json.loads(tags["encoders"]))
     found = numbers(list(runs.values()), tracker)
     found.sort(key=lambda n: (encoders.index(n[0].encoder), order(f"{n[0].task}/{n[0].metric}")))
@@ -144,18 +146,36 @@ def joined(
     if len(runs) == 1:
         ci95 = first.data.metrics.get(f"{name}_ci95")
         return Row(encoder, task, metric, values[0], ci95, first.info.run_id), outcomes[0]
-    known = [one for one in outcomes if one is not None and not isinstance(one, Resampled)]
-    cases = np.concatenate([np.atleast_2d(one) for one in known]) if known else None
     seeds = tuple(
-        {"seed": int(run.data.tags["seed"]), "value": value, "mlflow_run_id": run.info.run_id}
+        {
+            "seed": int(run.data.tags["seed"]),
+            "value": value,
+            "mlflow_run_id": run.info.run_id,
+            "encoder_run": run.data.tags.get("encoder_run", ""),
+        }
         for run, value in zip(runs, values, strict=True)
     )
-    if cases is not None and len(known) == len(runs):
-        interval = over_trainings(cases).ci95
-    else:
+    cases = of_all(outcomes)
+    if cases is None:
         interval = mean(values).ci95
+    elif isinstance(cases, Resampled):
+        interval = over_resamples(cases).ci95
+    else:
+        interval = over_trainings(cases).ci95
     value = float(np.mean(values))
     return Row(encoder, task, metric, value, interval, first.info.run_id, seeds), cases
+
+
+def of_all(outcomes: Sequence[Outcomes | None]) -> Outcomes | None:
+    """The outcomes of a stage's runs as those of one run of all its trainings; None if some lack.
+
+    (S, N) of runs with N cases each, or with (T, N) of T trainings each; resampled (S, 1 + B).
+    """
+    resampled = [one.values for one in outcomes if isinstance(one, Resampled)]
+    if len(resampled) == len(outcomes):
+        return Resampled(np.stack(resampled))
+    known = [np.atleast_2d(one) for one in outcomes if isinstance(one, np.ndarray)]
+    return np.concatenate(known) if len(known) == len(outcomes) else None
 
 
 def history(run: Run, tracker: Tracker) -> tuple[tuple[int, float], ...]:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from mlflow.entities import Run
 
-from downstream.statistics import compare
 from mae_core.files import write_bytes, write_json
 from pipelines.display import duration
 from pipelines.protocol import stored_config
-from pipelines.report.collect import Benchmark, Outcomes, Row, collect
+from pipelines.report.collect import Benchmark, Row, collect
+from pipelines.report.differences import Difference, baselines, differences, summaries, text
 from pipelines.report.names import is_headline, is_share, lower_is_better, number, order, title
 from pipelines.report.pictures import pictures
 from pipelines.report.published import Published, published
@@ -18,9 +18,7 @@ from pipelines.report.render import rendered, write_pages
 from pipelines.report.stages import commands, energy_note, facts
 from pipelines.tracking import Tracker
 
-BASELINES = ("random", "supervised")
 LONGEST = 32  # characters of an encoder over a column
-VERDICTS = ("better", "no difference shown", "worse")
 
 
 @dataclass(frozen=True)
@@ -35,21 +33,6 @@ class Line:
     best: int | None
     verdicts: tuple[str, ...]
     published: str = ""
-
-
-@dataclass(frozen=True)
-class Difference:
-    """The first encoder against a baseline, as in report.json; 0 to 1, p None without cases."""
-
-    encoder: str
-    baseline: str
-    task: str
-    metric: str
-    difference: float
-    low: float | None
-    high: float | None
-    p: float | None
-    verdict: str
 
 
 def write_report(run_id: str, tracker: Tracker, folder: Path, watts: float | None = None) -> str:
@@ -69,14 +52,14 @@ def write_report(run_id: str, tracker: Tracker, folder: Path, watts: float | Non
     shown = pictures(benchmark)
     for picture in shown:
         write_bytes(folder / picture.file, picture.png)
-    found = differences(benchmark)
     names = metric_names(benchmark)
+    found = differences(benchmark, names)
     others = published_figures(benchmark, tracker)
     headline = [name for name in names if is_headline(name)]
     values = {
         "benchmark": benchmark,
         "baselines": baselines(benchmark.encoders),
-        "summaries": summaries(benchmark, headline, found),
+        "summaries": summaries(benchmark.encoders, [one for one in found if one.name in headline]),
         "lines": table(benchmark, headline, found, others),
         "more": table(benchmark, [n for n in names if not is_headline(n)], found, others),
         "sources": list(dict.fromkeys(figure.source for figure in others)),
@@ -113,12 +96,6 @@ def metric_names(benchmark: Benchmark) -> list[str]:
     return sorted({f"{row.task}/{row.metric}" for row in benchmark.rows}, key=order)
 
 
-def baselines(encoders: Sequence[str]) -> tuple[str, ...]:
-    """The rows that the first one is compared with: the baselines among them, else the last."""
-    known = tuple(name for name in BASELINES if name in encoders[1:])
-    return known or tuple(encoders[1:][-1:])
-
-
 def published_figures(benchmark: Benchmark, tracker: Tracker) -> list[Published]:
     """Those of the benchmark's stages, for metrics that it has."""
     firsts: dict[str, Run] = {}
@@ -131,20 +108,6 @@ def published_figures(benchmark: Benchmark, tracker: Tracker) -> list[Published]
         for figure in published(stage, stored_config(run, tracker))
         if figure.metric in names
     ]
-
-
-def summaries(benchmark: Benchmark, names: Sequence[str], found: Sequence[Difference]) -> list[str]:
-    """'mae against random, 4 metrics: better in 3, worse in 1' for each baseline."""
-    said = []
-    for baseline in baselines(benchmark.encoders):
-        verdicts = [d.verdict for d in found if d.baseline == baseline and key(d)[1] in names]
-        known = [verdict for verdict in verdicts if verdict]
-        counts = [(count, v) for v in VERDICTS if (count := known.count(v))]
-        if known:
-            parts = ", ".join(f"{verdict} in {count}" for count, verdict in counts)
-            metrics = f"{len(known)} metric{'s' * (len(known) > 1)}"
-            said.append(f"{benchmark.encoders[0]} against {baseline}, {metrics}: {parts}")
-    return said
 
 
 def table(
@@ -160,7 +123,7 @@ def table(
         rows = [benchmark.value(encoder, name) for encoder in benchmark.encoders]
         cells = tuple(cell(benchmark, encoder, name) for encoder in benchmark.encoders)
         verdicts = tuple(
-            next((text(d) for d in found if key(d) == (baseline, name)), "")
+            next((text(d) for d in found if (d.baseline, d.name) == (baseline, name)), "")
             for baseline in baselines(benchmark.encoders)
         )
         figures = [
@@ -195,51 +158,3 @@ def best(name: str, rows: Sequence[Row | None]) -> int | None:
         return None
     chosen = min if lower_is_better(name) else max
     return chosen(values, key=lambda value: value[0])[1]
-
-
-def differences(benchmark: Benchmark) -> list[Difference]:
-    """The first encoder against each baseline, in each metric that both have."""
-    first, found = benchmark.encoders[0], []
-    for name in filter(is_share, metric_names(benchmark)):
-        for baseline in baselines(benchmark.encoders):
-            one, other = benchmark.value(first, name), benchmark.value(baseline, name)
-            if one and other:
-                cases = [benchmark.outcomes.get((e, name)) for e in (first, baseline)]
-                found.append(difference(one, other, *cases))
-    return found
-
-
-def difference(
-    one: Row, other: Row, cases: Outcomes | None = None, other_cases: Outcomes | None = None
-) -> Difference:
-    """Two rows of one metric: by their cases in pairs where both have the same, else by intervals.
-
-    By intervals one is better or worse if the difference exceeds both together; without intervals
-    there is no verdict.
-    """
-    low = high = p = None
-    value, verdict = one.value - other.value, ""
-    if cases is not None and other_cases is not None and cases.shape == other_cases.shape:
-        paired = compare(cases, other_cases)
-        low, high, p, verdict = paired.low, paired.high, paired.p, paired.verdict
-    elif one.ci95 is not None and other.ci95 is not None:
-        verdict = "no difference shown"
-        if abs(value) > one.ci95 + other.ci95:
-            verdict = "better" if value > 0 else "worse"
-    if lower_is_better(f"{one.task}/{one.metric}"):
-        verdict = {"better": "worse", "worse": "better"}.get(verdict, verdict)
-    names = (one.encoder, other.encoder, one.task, one.metric)
-    return Difference(*names, value, low, high, p, verdict)
-
-
-def key(found: Difference) -> tuple[str, str]:
-    """The baseline and metric of a difference."""
-    return found.baseline, f"{found.task}/{found.metric}"
-
-
-def text(found: Difference) -> str:
-    """'+5.9, better (p = 0.004)', in points."""
-    said = f"{100 * found.difference:+.1f}" + (f", {found.verdict}" if found.verdict else "")
-    if found.p is None:
-        return said
-    return f"{said} (p < 0.001)" if found.p < 0.001 else f"{said} (p = {found.p:.2g})"

@@ -8,12 +8,15 @@ from scipy import stats
 from downstream.outcomes import Resampled
 from downstream.statistics import (
     compare,
+    compare_apart,
+    holm,
     mean,
     over_resamples,
     over_trainings,
     resamples,
     share,
 )
+from mae_core.stage import Metric
 
 ROUNDS = 4000  # the standard error of a coverage of 95 % is 0.35 points
 
@@ -167,3 +170,43 @@ def test_resampled_and_plain_outcomes_do_not_pair() -> None:
     values = np.full(1001, 0.5)
     with pytest.raises(ValueError, match="cannot be paired"):
         compare(Resampled(values), values)
+
+
+def test_resampled_metrics_of_several_trainings_cover_95_percent() -> None:
+    rng = np.random.default_rng(0)
+    covered = 0
+    for _ in range(400):
+        images = rng.normal(0.5, 0.3, 150)
+        runs = []
+        for _ in range(3):
+            of_training = rng.normal(0, 0.03) + rng.normal(0, 0.05, 150)
+            runs.append(resampled_means(images + of_training).values)
+        found = over_resamples(Resampled(np.stack(runs)))
+        covered += abs(found.value - 0.5) <= found.ci95
+    assert 0.92 < covered / 400 < 0.99
+
+
+@given(values=st.lists(st.floats(0, 1), min_size=1, max_size=8))
+def test_holm_is_the_step_down_procedure(values: list[float]) -> None:
+    adjusted = holm(values)
+    order = np.argsort(values, kind="stable")
+    for level in (0.01, 0.05, 0.3):
+        rejected = np.zeros(len(values), bool)
+        for rank, place in enumerate(order):  # until the first that is not rejected
+            if values[place] > level / (len(values) - rank):
+                break
+            rejected[place] = True
+        near = np.isclose(adjusted, level)
+        assert ((np.array(adjusted) <= level) == rejected)[~near].all()
+
+
+def test_numbers_that_are_not_paired_are_told_apart_in_5_percent() -> None:
+    rng = np.random.default_rng(0)
+    shown = 0
+    for _ in range(2000):
+        first, second = (mean(rng.normal(0.5, 0.2, 300)) for _ in range(2))
+        found = compare_apart(first, second)
+        assert found is not None
+        shown += found.verdict != "no difference shown"
+    assert 0.035 < shown / 2000 < 0.065
+    assert compare_apart(first, Metric(0.5)) is None

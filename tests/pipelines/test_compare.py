@@ -13,6 +13,7 @@ from mae_core.errors import UserError
 from pipelines.cli import app
 from pipelines.compare import Value, compare, find_benchmark, text
 from pipelines.report.collect import collect
+from pipelines.report.differences import ONE
 from pipelines.tracking import Tracker
 from tests.pipelines.conftest import Pair
 
@@ -138,11 +139,13 @@ def test_a_beginning_of_several_ids_is_refused_with_all_of_them(tracker: Tracker
     ("value", "expected"),
     [
         (Value(), "–"),
-        (Value(0.5, difference=0.049, low=0.021, high=0.077, p=0.01, paired=True, verdict="better"),
-         "+4.9 (2.1 to 7.7), better"),
+        (Value(0.5, difference=0.049, low=0.021, high=0.077, p=0.01, paired=True, verdict="better",
+               about=ONE),
+         "+4.9 (2.1 to 7.7), better: these two trainings, other test images"),
         (Value(0.5, difference=-0.01, low=-0.1, high=0.08, paired=False,
-               verdict="no difference shown"),
-         "-1.0 (-10.0 to 8.0), no difference shown, unpaired"),
+               verdict="no difference shown", about=ONE),
+         "-1.0 (-10.0 to 8.0), no difference shown, unpaired: "
+         "these two trainings, other test images"),
         (Value(0.5, difference=0.01, paired=False), "+1.0, no interval, unpaired"),
     ],
 )  # fmt: skip

@@ -13,7 +13,7 @@ from pipelines.tracking import Tracker
 from tests.pipelines.conftest import Pair
 
 KNN = "knn/vit-micro-p6_k20_demo"
-DATA = '{"demo/classification/train": "aaaa", "demo/classification/val": "bbbb"}'
+DATA = '{"demo/classification/train": "aaaa", "demo/classification/test": "bbbb"}'
 
 
 def shown(task: str, tracker: Tracker) -> tuple[list[Board], str]:

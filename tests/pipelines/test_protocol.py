@@ -8,7 +8,7 @@ from pipelines.protocol import cases_of, parse_config, protocol
 CONFIGS = [p for p in sorted(CONFIG_ROOT.rglob("[!_]*.py")) if p.parent.name != "_base_"]
 KNN, FEW_SHOT = "knn/vit-micro-p6_k20_demo", "few_shot/vit-micro-p6_600ep_demo"
 FINETUNE = "finetune/vit-micro-p6_1xb64-40e_demo-5pct"
-DATA = {"demo/classification/train": "aaaa", "demo/classification/val": "bbbb"}
+DATA = {"demo/classification/train": "aaaa", "demo/classification/test": "bbbb"}
 MOVED = {"elsewhere/train": "aaaa", "elsewhere/val": "bbbb"}
 ELSEWHERE = ("train_data.data=elsewhere/train", "val_data.data=elsewhere/val")
 
@@ -58,7 +58,7 @@ def test_cases_are_the_val_data_and_where_they_are_drawn_also_the_draw() -> None
     assert known is not None
     train = ("k=5", "seed=1", "train_data.data=elsewhere/train", "val_data.transform.crop_pct=0.9")
     assert cases_of(config(KNN, *train), {**DATA, **MOVED}) == known
-    assert cases_of(config(KNN), {**DATA, "demo/classification/val": "cccc"}) != known
+    assert cases_of(config(KNN), {**DATA, "demo/classification/test": "cccc"}) != known
     assert cases_of(config(KNN), {}) is None
     drawn = cases_of(config(FEW_SHOT), DATA)
     for override in ("seed=1", "queries=5", "episodes=10"):
