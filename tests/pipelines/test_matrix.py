@@ -48,7 +48,30 @@ def test_repeats_are_cells_of_their_own_with_further_seeds(configs: Path) -> Non
     }
 
 
-@pytest.mark.parametrize("repeats", ["{'knnn': 2}", "{'knn': 0}", "{'knn': 'two'}"])
+def test_each_pretraining_has_its_own_runs_of_the_tasks(configs: Path) -> None:
+    repeats = "repeats={'pretrain': 2, 'finetune': 4, 'knn': 1}"
+    found = cells(recipe(configs, ("finetune", "knn", "few-shot"), ("mae", "random")), repeats)
+    made = {name: upstream for name, (_, upstream, _) in found.items()}
+    assert made == {
+        "pretrain[mae]": None,
+        "pretrain[mae]#1": None,
+        "finetune[mae]": "pretrain[mae]",
+        "finetune[mae]#1": "pretrain[mae]#1",
+        "finetune[mae]#2": "pretrain[mae]",
+        "finetune[mae]#3": "pretrain[mae]#1",
+        "knn[mae]": "pretrain[mae]",
+        "few-shot[mae]": "pretrain[mae]",
+        "few-shot[mae]#1": "pretrain[mae]#1",
+        **{f"finetune[random]{n}": None for n in ("", "#1", "#2", "#3")},
+        "knn[random]": None,
+        "few-shot[random]": None,
+        "few-shot[random]#1": None,
+    }
+    seeds = [found[f"pretrain[mae]{n}"][2] for n in ("", "#1")]
+    assert seeds == [found[f"few-shot[random]{n}"][2] for n in ("", "#1")] == [0, 1]
+
+
+@pytest.mark.parametrize("repeats", ["{'knnn': 2}", "{'knn': 0}", "{'knn': 'two'}", "{'knn': True}"])
 def test_repeats_of_no_task_or_no_number_are_the_users_mistake(configs: Path, repeats: str) -> None:
     with pytest.raises(UserError, match="repeats has"):
         load_recipe(str(recipe(configs, ("knn",))), [f"repeats={repeats}"])
