@@ -6,6 +6,7 @@ slots = 2  # stages side by side; each gets its share of the CPU's cores
 pretrain = "pretrain/vit-micro-p6_1xb128-24e_demo"
 supervised = "supervise/vit-micro-p6_1xb128-40e_demo"  # makes the row 'supervised', if asked for
 encoders = ["mae", "random"]
+repeats = {}  # runs of a stage, each with another seed, such as {"pretrain": 3, "detect": 1}
 tasks = {  # the longest first: in this order they have their slots in a first run
     "segment": "segment/upernet_vit-micro-p6_1xb20-16e_demo",
     "detect": "detect/mask-rcnn_vit-micro-p6_1xb4-2e_demo",

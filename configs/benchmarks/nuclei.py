@@ -5,6 +5,7 @@ seed = 0
 slots = 2  # stages side by side; each gets its share of the CPU's cores
 pretrain = "pretrain/vit-micro-p8_1xb128-coslr-300e_nuclei"
 encoders = ["mae", "random"]
+repeats = {}  # runs of a stage, each with another seed, such as {"pretrain": 3, "detect": 1}
 tasks = {
     "detect": "detect/mask-rcnn_vit-micro-p8_1xb4-6e_nuclei",
     "segment": "segment/upernet_vit-micro-p8_1xb16-12e_nuclei",
