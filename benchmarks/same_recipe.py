@@ -26,9 +26,13 @@ def main() -> None:
     runs = sorted(
         collect(chosen.run, tracker).runs.values(), key=lambda run: int(run.data.tags["seed"])
     )
-    print("| metric | rows | comparisons | called different | p < 0.001 |\n|---|---:|---:|---:|---:|")
+    print(
+        "| metric | rows | comparisons | called different | p < 0.001 |\n|---|---:|---:|---:|---:|"
+    )
     total = [0, 0, 0]
-    names = {name for run in runs for name in metrics_of(run.data.tags["stage"], run.data.metrics)}
+    names: set[str] = set()
+    for run in runs:
+        names.update(metrics_of(run.data.tags["stage"], list(run.data.metrics)))
     for name in sorted(names, key=order):
         tested = [run for run in runs if name in run.data.metrics]
         kept = [outcomes_of(run, tracker).get(name) for run in tested]

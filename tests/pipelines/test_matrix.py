@@ -71,7 +71,9 @@ def test_each_pretraining_has_its_own_runs_of_the_tasks(configs: Path) -> None:
     assert seeds == [found[f"few-shot[random]{n}"][2] for n in ("", "#1")] == [0, 1]
 
 
-@pytest.mark.parametrize("repeats", ["{'knnn': 2}", "{'knn': 0}", "{'knn': 'two'}", "{'knn': True}"])
+@pytest.mark.parametrize(
+    "repeats", ["{'knnn': 2}", "{'knn': 0}", "{'knn': 'two'}", "{'knn': True}"]
+)
 def test_repeats_of_no_task_or_no_number_are_the_users_mistake(configs: Path, repeats: str) -> None:
     with pytest.raises(UserError, match="repeats has"):
         load_recipe(str(recipe(configs, ("knn",))), [f"repeats={repeats}"])
