@@ -7,7 +7,7 @@ import torch
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.model import BaseModel
-from mmengine.runner import set_random_seed
+from mmengine.runner import Runner, set_random_seed
 
 from mae_core.checkpoints import save_weights
 from mae_core.data.images import ImageDataset
@@ -59,8 +59,13 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     if not is_main_process():
         return StageResult()
     use_average(runner)
-    loss = runner.message_hub.get_scalar("train/loss").mean(100)
-    return export(model, config, work_dir, float(loss), reporter)
+    return export(model, config, work_dir, mean_loss(runner, updates=100), reporter)
+
+
+def mean_loss(runner: Runner, updates: int) -> float:
+    """The training loss, averaged over the last `updates`."""
+    steps = updates * runner.optim_wrapper._accumulative_counts
+    return float(runner.message_hub.get_scalar("train/loss").mean(steps))
 
 
 def check(config: Config, encoder: str) -> None:

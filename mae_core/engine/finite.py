@@ -1,4 +1,4 @@
-"""Steps whose gradients are not finite are skipped; after several in a row training goes back."""
+"""Updates whose gradients are not finite are skipped; after several in a row training goes back."""
 
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,8 @@ class FiniteOptimWrapper(OptimWrapper):
     With a fused optimizer the decision stays on the device: no step waits for it.
 
     Attributes:
-        skipped: () float32 on the device, steps skipped so far.
-        streak: () float32 on the device, steps skipped in a row up to now.
+        skipped: () float32 on the device, updates skipped so far.
+        streak: () float32 on the device, updates skipped in a row up to now.
     """
 
     skipped = torch.zeros(())
@@ -45,12 +45,12 @@ class FiniteOptimWrapper(OptimWrapper):
 
 
 class DivergenceHook(Hook):
-    """Tells of skipped steps, and after too many in a row goes back with a lower rate.
+    """Tells of skipped updates, and after too many in a row goes back with a lower rate.
 
     Args:
         reporter: gets told.
-        interval: steps between two looks at the device's counts.
-        patience: skipped steps in a row, found at a look, after which training goes back to its
+        interval: updates between two looks at the device's counts.
+        patience: skipped updates in a row, found at a look, after which training goes back to its
             last checkpoint.
         factor: of the learning rate at each return, above 0 to below 1.
         returns: how often a process goes back before it gives up.
@@ -76,14 +76,16 @@ class DivergenceHook(Hook):
     ) -> None:
         """Look at the interval and at the last step. Raises Diverged after too many skips."""
         wrapper = runner.optim_wrapper
-        due = self.every_n_train_iters(runner, self.interval) or self.is_last_train_iter(runner)
-        if not due or not isinstance(wrapper, FiniteOptimWrapper):
+        if not isinstance(wrapper, FiniteOptimWrapper):
+            return
+        steps = self.interval * wrapper._accumulative_counts
+        if not (self.every_n_train_iters(runner, steps) or self.is_last_train_iter(runner)):
             return
         skipped, streak = torch.stack([wrapper.skipped, wrapper.streak]).int().tolist()
         if skipped > self.told:
             self.reporter.note(
-                f"{skipped - self.told} steps up to step {runner.iter + 1} were skipped, as their "
-                "gradients were not finite"
+                f"{skipped - self.told} updates up to step {runner.iter + 1} were skipped, as "
+                "their gradients were not finite"
             )
             self.told = skipped
         if streak >= self.patience:

@@ -8,7 +8,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from mmengine.dist import all_reduce
-from mmengine.hooks import Hook, RuntimeInfoHook
+from mmengine.hooks import EMAHook, Hook, RuntimeInfoHook
 from mmengine.logging.history_buffer import HistoryBuffer
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
@@ -131,6 +131,24 @@ class RandomStateHook(Hook):
     def after_val(self, runner: Runner) -> None:
         """Restore them."""
         set_random_state(self._before_val)
+
+
+class AverageHook(EMAHook):
+    """mmengine's moving average of the weights, taken after each update, not after each step.
+
+    Args:
+        decay: the share of the average that stays at an update, above 0 to below 1.
+    """
+
+    def __init__(self, decay: float) -> None:
+        super().__init__(momentum=1 - decay)
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
+        """Average if this step made an update; the weights are as before if it did not."""
+        if self.every_n_train_iters(runner, runner.optim_wrapper._accumulative_counts):
+            super().after_train_iter(runner, batch_idx, data_batch, outputs)
 
 
 class SameBatchHook(Hook):

@@ -19,27 +19,42 @@ class WarmupLR(LinearLR):
 
 @HOOKS.register_module()
 class UpdateSchedulerHook(ParamSchedulerHook):
-    """mmengine's hook, but rates stay the same over the steps that make one update."""
+    """mmengine's hook, but schedules go by update: the steps that make one share a rate."""
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
-        """After an update, move the schedules by as many steps as it took."""
-        steps = runner.optim_wrapper._accumulative_counts
-        if (runner.iter + 1) % steps == 0:
-            for _ in range(steps):
-                super().after_train_iter(runner, batch_idx, data_batch, outputs)
+        """After an update, move the schedules on by one."""
+        if self.every_n_train_iters(runner, runner.optim_wrapper._accumulative_counts):
+            super().after_train_iter(runner, batch_idx, data_batch, outputs)
 
 
 def warmup_cosine(max_epochs: int, warmup_epochs: float) -> list[dict[str, Any]]:
-    """Runner schedulers, by step, that end near rate 0 after `max_epochs`.
+    """Runner schedulers, by update, that end near rate 0 after `max_epochs`.
 
     A warm-up that would fill the training is cut to half of it, so that short trial runs work.
     """
     warmup = min(warmup_epochs, max_epochs / 2)
     rest = max_epochs - warmup
-    by_step = {"by_epoch": True, "convert_to_iter_based": True}
+    by_update = {"by_epoch": True, "convert_to_iter_based": True}
     return [
-        {"type": "WarmupLR", "start_factor": 1e-3, "end": warmup, **by_step},
-        {"type": "CosineAnnealingLR", "begin": warmup, "end": max_epochs, "T_max": rest, **by_step},
+        {"type": "WarmupLR", "start_factor": 1e-3, "end": warmup, **by_update},
+        {
+            "type": "CosineAnnealingLR",
+            "begin": warmup,
+            "end": max_epochs,
+            "T_max": rest,
+            **by_update,
+        },
+    ]
+
+
+def in_updates(schedulers: list[dict[str, Any]], epoch: int) -> list[dict[str, Any]]:
+    """The schedulers, those that the Runner converts from epochs with `epoch` updates in each.
+
+    Without it the Runner takes an epoch's steps, which are more where gradients are accumulated.
+    """
+    return [
+        {**fields, "epoch_length": epoch} if fields.get("convert_to_iter_based") else fields
+        for fields in schedulers
     ]

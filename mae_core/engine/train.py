@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.dist import get_rank, get_world_size, is_distributed, is_main_process
-from mmengine.hooks import EMAHook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
@@ -19,12 +18,13 @@ from mae_core.engine.batch import Batch, batch_of, scaled_optimizer
 from mae_core.engine.checkpoint import checkpoints, resume_point
 from mae_core.engine.finite import DivergenceHook
 from mae_core.engine.hooks import (
+    AverageHook,
     PlainHistoryHook,
     RandomStateHook,
     ReportHook,
     SameBatchHook,
 )
-from mae_core.engine.schedule import warmup_cosine
+from mae_core.engine.schedule import in_updates, warmup_cosine
 from mae_core.engine.sharded import ShardedRunner, is_sharded
 from mae_core.engine.stop import heeding_signals
 from mae_core.engine.unreadable import UnreadableHook
@@ -61,9 +61,9 @@ def build_runner(
         config: the Runner's own keys at top level, `seed`, and either `param_scheduler` or
             `schedule`, the arguments of :func:`warmup_cosine`. `effective_batch` and
             `auto_scale_lr`: see :mod:`mae_core.engine.batch`. `ema`, if there and not None, is the
-            decay of a moving average of the weights, see :func:`use_average`. `divergence`:
-            arguments of :class:`DivergenceHook`. `max_unreadable`: see :class:`UnreadableHook`.
-            `report_interval`: steps between two reports.
+            decay of a moving average of the weights at each update, see :func:`use_average`.
+            `divergence`: arguments of :class:`DivergenceHook`. `max_unreadable`: see
+            :class:`UnreadableHook`. `report_interval`: steps between two reports.
             `sharded`: see :mod:`mae_core.engine.sharded`.
         model: a built model, or its config.
         work_dir: gets checkpoints and mmengine's log.
@@ -83,6 +83,10 @@ def build_runner(
         fields[loader] = {**fields[loader], "dataset": dataset}
     batch = batch_of(config, get_world_size())
     fields["train_dataloader"] = whole_updates(fields["train_dataloader"], batch)
+    if batch.accumulate > 1 and fields.get("param_scheduler"):
+        loader = fields["train_dataloader"]
+        epoch = len(loader["dataset"]) // loader["sampler"]["multiple"]
+        fields["param_scheduler"] = in_updates(fields["param_scheduler"], epoch)
     for loader in ("train_dataloader", "val_dataloader"):
         if loader in fields:
             fields[loader] = deaf(with_room(fields[loader], reporter), config.seed)
@@ -105,7 +109,7 @@ def build_runner(
     if ema is not None:
         if not 0 < ema < 1:
             raise UserError(f"ema={ema}: the decay of the average lies between 0 and 1")
-        runner.register_hook(EMAHook(momentum=1 - ema))
+        runner.register_hook(AverageHook(ema))
     for hook in (
         ReportHook(reporter, config.get("report_interval", 10)),
         DivergenceHook(reporter, **config.get("divergence", {})),
@@ -145,12 +149,14 @@ def whole_updates(loader: dict[str, Any], batch: Batch) -> dict[str, Any]:
         UserError: if accumulation would leave a part of an update at an epoch's end, or there are
             fewer images than one update needs.
     """
+    whole = loader.get("drop_last") and loader["sampler"]["type"] == "DrawSampler"
+    if batch.accumulate > 1 and not whole:
+        raise UserError(
+            f"effective_batch={batch.update} takes {batch.accumulate} steps: set "
+            "train_dataloader.drop_last=True and train_dataloader.sampler.type=DrawSampler, so "
+            "that every epoch is whole updates"
+        )
     if not loader.get("drop_last"):
-        if batch.accumulate > 1:
-            raise UserError(
-                f"effective_batch={batch.update} takes {batch.accumulate} steps: set "
-                "train_dataloader.drop_last=True, so that every epoch is whole updates"
-            )
         return loader
     dataset, order = loader["dataset"], loader["sampler"]
     repeats = batch.micro // loader["batch_size"]
@@ -213,5 +219,5 @@ def find_resume_point(work_dir: Path, reporter: Reporter) -> Path | None:
 def use_average(runner: Runner) -> None:
     """Give the trained model the moving average of its weights, if the config asked for one."""
     for hook in runner.hooks:
-        if isinstance(hook, EMAHook):
+        if isinstance(hook, AverageHook):
             hook.src_model.load_state_dict(hook.ema_model.module.state_dict())

@@ -54,7 +54,9 @@ def test_a_step_that_is_not_finite_changes_nothing(tmp_path: Path, optimizer: An
     assert torch.equal(weights[0], weights[1]) and torch.equal(weights[1], weights[2])
     assert not torch.equal(weights[2], weights[3])
     assert model.layer.weight.isfinite().all()
-    assert notes.notes == ["2 steps up to step 8 were skipped, as their gradients were not finite"]
+    assert notes.notes == [
+        "2 updates up to step 8 were skipped, as their gradients were not finite"
+    ]
     assert all(torch.isfinite(torch.tensor(v["loss"])) for v in notes.logged.values())
 
 
