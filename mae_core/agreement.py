@@ -9,6 +9,7 @@ from mmengine.config import Config
 from mae_core.data.transform import output_size
 from mae_core.errors import UserError
 from mae_core.models import create_encoder
+from mae_core.pixels import CONFIG, ENCODER
 
 DENSE = ("detect", "segment")  # see images of any size, in colours
 LEAST = {
@@ -81,6 +82,8 @@ def pixel_faults(config: Mapping[str, Any], channels: int) -> Iterator[str]:
     """Faults of `pixels`, the mean and deviation of each channel."""
     if config.get("stage") in DENSE and channels != 3:
         yield f"encoder.in_chans={channels}: {config['stage']} reads images in colour, expected 3"
+    if config.get("pixels_of", ENCODER) not in (ENCODER, CONFIG):
+        yield f"pixels_of={config['pixels_of']!r}: expected {ENCODER!r} or {CONFIG!r}"
     for key, values in (config.get("pixels") or {}).items():
         if key not in ("mean", "std") or not isinstance(values, Sequence):
             continue

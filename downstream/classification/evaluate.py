@@ -18,6 +18,7 @@ from mae_core.data.shared_memory import workers_for
 from mae_core.data.sources import NO_LABEL
 from mae_core.data.sources.base import labels_by_name
 from mae_core.errors import UserError
+from mae_core.pixels import with_pixels
 from mae_core.stage import Metric, Reporter, StageResult
 
 
@@ -35,6 +36,7 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     Raises:
         UserError: if a set has classes that the classifier does not know, or lacks some.
     """
+    config = with_pixels(config, encoder, reporter)
     model, classes = load_classifier(encoder, config.encoder, config.pixels)
     model.to(get_device()).eval()
     outcomes: dict[str, torch.Tensor] = {}
@@ -55,7 +57,8 @@ def check(config: Config, encoder: str) -> None:
     """Raise UserError if a set is missing, is not labelled, or does not go with the classifier."""
     classes = None
     if encoder != "random":
-        _, classes = load_classifier(encoder, config.encoder, config.pixels)
+        pixels = with_pixels(config, encoder).pixels
+        _, classes = load_classifier(encoder, config.encoder, pixels)
     for entry in config.sets:
         images = open_set(entry, config)
         if (images.labels == NO_LABEL).any():

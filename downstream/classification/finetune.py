@@ -19,6 +19,7 @@ from mae_core.engine.fit import resolve_batch_size
 from mae_core.engine.preprocess import Normalize
 from mae_core.engine.train import build_runner, train, use_average
 from mae_core.errors import UserError
+from mae_core.pixels import with_pixels
 from mae_core.stage import Reporter, StageResult
 
 METRICS = {"finetune": "fine-tune/top1", "supervise": "supervise/top1"}
@@ -28,6 +29,7 @@ SUPERVISED = "supervised"  # in an encoder's place: train from scratch on the sa
 def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> StageResult:
     """Train on the train images; the metric is top-1 on all val images at the end."""
     config, encoder = from_scratch(config, encoder)
+    config = with_pixels(config, encoder, reporter)
     images = open_images(config)
     model, correct = fit(config, encoder, *images, work_dir, reporter)
     if not is_main_process():

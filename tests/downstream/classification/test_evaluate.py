@@ -45,7 +45,7 @@ def config(garments: Path) -> Config:
 
 def logits(path: Path, config: Config, entry: dict) -> tuple[torch.Tensor, torch.Tensor]:
     """Computed one image at a time."""
-    model, _ = load_classifier(str(path), config.encoder, config.pixels)
+    model, _ = load_classifier(str(path), config.encoder, PIXELS)  # the file's, not the config's
     model.eval()
     images = open_set(entry, config)
     items = [model.data_preprocessor({"inputs": i["inputs"][None]})["inputs"] for i in images]
