@@ -101,12 +101,19 @@ def pixel_faults(config: Mapping[str, Any], channels: int) -> Iterator[str]:
 def image_sets(node: Any, path: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
     """The places and fields of all sets of images, at any depth.
 
-    They are `ImageDataset`'s arguments, or in `evaluate` a transform for all sets.
+    They are `ImageDataset`'s arguments, or in `evaluate` a transform for all sets and what is other
+    in that of one.
     """
     if isinstance(node, Mapping):
-        if ("data" in node or "sets" in node) and isinstance(node.get("transform"), Mapping):
+        common = node.get("transform")
+        if ("data" in node or "sets" in node) and isinstance(common, Mapping):
             yield path, node
         for key, value in node.items():
+            if key == "sets" and isinstance(common, Mapping):
+                for number, entry in enumerate(value):
+                    own = entry.get("transform", {})
+                    yield f"sets.{number}", {"transform": {**common, **own}}
+                continue
             yield from image_sets(value, f"{path}.{key}" if path else str(key))
     elif isinstance(node, list | tuple):
         for number, value in enumerate(node):

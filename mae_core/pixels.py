@@ -105,10 +105,10 @@ def read_object(path: Path) -> dict[str, Any]:
 
 def are_numbers(values: Any) -> TypeGuard[list[float]]:
     """Whether it is a list of finite numbers, with at least one."""
-    numbers = isinstance(values, list | tuple) and values
-    return bool(numbers) and all(
-        isinstance(n, int | float) and not isinstance(n, bool) and math.isfinite(n) for n in values
-    )
+    if not isinstance(values, list | tuple) or not values:
+        return False
+    plain = (isinstance(n, int | float) and not isinstance(n, bool) for n in values)
+    return all(plain) and all(map(math.isfinite, values))
 
 
 def same(one: Pixels, other: Pixels) -> bool:

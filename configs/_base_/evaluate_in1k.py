@@ -15,5 +15,7 @@ sets = [
     dict(name="r", data="data/imagenet-r", subset=True),
     dict(name="sketch", data="data/imagenet-sketch"),
     dict(name="v2", data="data/imagenetv2-matched-frequency-format-val"),
-    dict(name="c", data="data/imagenet-c", corrupted=True),
+    # Its files have 224×224 pixels, which its protocol takes as they are (ImageNet-C/test.py of
+    # hendrycks/robustness: CenterCrop(224) alone).
+    dict(name="c", data="data/imagenet-c", corrupted=True, transform=dict(crop_pct=1.0)),
 ]

@@ -64,6 +64,13 @@ def test_all_faults_are_told_at_once(config: Config) -> None:
         assert key in found
 
 
+def test_the_transform_of_one_set_is_checked_as_it_comes_out() -> None:
+    config = load_config("evaluate/vit-base-p16_in1k")
+    assert config.sets[-1].transform == {"crop_pct": 1.0}
+    config.sets[-1].transform.input_size = 256
+    assert "sets.5.transform.input_size=256, encoder.img_size=224" in fault(config)
+
+
 def test_a_size_may_be_a_side_or_both(config: Config) -> None:
     config.encoder.img_size = [30, 60]
     assert "input_size=30, encoder.img_size=(30, 60)" in fault(config)
