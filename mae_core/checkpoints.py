@@ -191,7 +191,8 @@ def build_encoder(fields: dict[str, Any], source: str) -> ViTEncoder:
 def check_sizes(fields: dict[str, Any], source: str, resample_patches: bool = False) -> None:
     """Raise UserError unless `fields` make an encoder, of the sizes that a file of ours names.
 
-    Also if what a file says of its pixels is not to be used.
+    Also if what a file says of its pixels is not to be used, or it is a classifier of ours whose
+    norm is not its encoder's.
 
     Args:
         fields: as in :func:`mae_core.create_encoder`.
@@ -203,7 +204,13 @@ def check_sizes(fields: dict[str, Any], source: str, resample_patches: bool = Fa
     if source == "random":
         return
     stated_pixels(source)
-    stored = read_metadata(source).get("encoder")
+    about = read_metadata(source)
+    if about.get("pool") == "avg" and not about.get("norm_first"):
+        raise UserError(
+            f"{source} is a classifier that norms after pooling (fc_norm), for which an encoder "
+            "has no place: take the encoder that it was made from, or one of mae-bench supervise"
+        )
+    stored = about.get("encoder")
     for key in SIZES[resample_patches:]:
         if stored is not None and stored[key] != wanted[key]:
             raise UserError(

@@ -35,7 +35,10 @@ def load_classifier(
     classes = about.get("classes") or (synsets() if count == 1000 else list(map(str, range(count))))
     pooled = "fc_norm.weight" in state
     pool = about.get("pool") or ("avg" if pooled else "cls")
-    model = Classifier(create_encoder(**encoder), count, Normalize(**pixels), pool)
+    norm_first = bool(about.get("norm_first"))
+    model = Classifier(
+        create_encoder(**encoder), count, Normalize(**pixels), pool, norm_first=norm_first
+    )
     missing = set(load_weights(model, path).missing)
     if pooled:
         model.encoder.norm.load_state_dict({key: state[f"fc_norm.{key}"] for key in NORM})
