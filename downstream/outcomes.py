@@ -47,7 +47,7 @@ def save_outcomes(work_dir: Path, outcomes: "Mapping[str, Tensor | Resampled]") 
 
     Args:
         work_dir: of the stage.
-        outcomes: by metric, such as `knn/top1`: bool or float in 0 to 1, of shape (N,) for N cases,
+        outcomes: by metric, such as `knn/top1`: bool or float, of shape (N,) for N cases,
             or (S, N) for S trainings tested on the same cases, where the metric is their mean; or
             the metric resampled.
     """

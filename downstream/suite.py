@@ -23,6 +23,7 @@ from downstream.statistics import share
 from mae_core.encoder import ViTEncoder
 from mae_core.errors import UserError
 from mae_core.files import write_json
+from mae_core.pixels import with_pixels
 from mae_core.stage import Metric, Reporter, StageResult
 
 Indices = NDArray[np.int64]
@@ -38,6 +39,7 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     all of them are learnt. Metrics: `suite/<data set>`, `suite/mean_<group>`, `suite/mean` over
     data sets as in VTAB (2.1). What is finished stays after an interruption.
     """
+    config = with_pixels(config, encoder, reporter)
     model = frozen_encoder(config, encoder)
     outcomes: dict[str, Tensor] = {}
     groups: dict[str, list[Metric]] = {}

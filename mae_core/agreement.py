@@ -9,6 +9,7 @@ from mmengine.config import Config
 from mae_core.data.transform import output_size
 from mae_core.errors import UserError
 from mae_core.models import create_encoder
+from mae_core.pixels import CONFIG, ENCODER
 
 DENSE = ("detect", "segment")  # see images of any size, in colours
 LEAST = {
@@ -81,6 +82,8 @@ def pixel_faults(config: Mapping[str, Any], channels: int) -> Iterator[str]:
     """Faults of `pixels`, the mean and deviation of each channel."""
     if config.get("stage") in DENSE and channels != 3:
         yield f"encoder.in_chans={channels}: {config['stage']} reads images in colour, expected 3"
+    if config.get("pixels_of", ENCODER) not in (ENCODER, CONFIG):
+        yield f"pixels_of={config['pixels_of']!r}: expected {ENCODER!r} or {CONFIG!r}"
     for key, values in (config.get("pixels") or {}).items():
         if key not in ("mean", "std") or not isinstance(values, Sequence):
             continue
@@ -98,12 +101,19 @@ def pixel_faults(config: Mapping[str, Any], channels: int) -> Iterator[str]:
 def image_sets(node: Any, path: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
     """The places and fields of all sets of images, at any depth.
 
-    They are `ImageDataset`'s arguments, or in `evaluate` a transform for all sets.
+    They are `ImageDataset`'s arguments, or in `evaluate` a transform for all sets and what is other
+    in that of one.
     """
     if isinstance(node, Mapping):
-        if ("data" in node or "sets" in node) and isinstance(node.get("transform"), Mapping):
+        common = node.get("transform")
+        if ("data" in node or "sets" in node) and isinstance(common, Mapping):
             yield path, node
         for key, value in node.items():
+            if key == "sets" and isinstance(common, Mapping):
+                for number, entry in enumerate(value):
+                    own = entry.get("transform", {})
+                    yield f"sets.{number}", {"transform": {**common, **own}}
+                continue
             yield from image_sets(value, f"{path}.{key}" if path else str(key))
     elif isinstance(node, list | tuple):
         for number, value in enumerate(node):

@@ -24,6 +24,7 @@ from mae_core.grids import image_size, patch_size
 from mae_core.layouts import StateDict, detect, from_layout
 from mae_core.models import create_encoder
 from mae_core.patches import grid_size
+from mae_core.pixels import pixels_beside, stated_pixels
 from mae_core.reading import foreign_sizes, read_content, read_metadata
 from mae_core.unwrap import choose, described, state_dicts, unwrap
 
@@ -70,7 +71,8 @@ class Read(NamedTuple):
         layout: a name of :data:`mae_core.layouts.LAYOUTS`.
         state: all tensors in our names.
         notes: what was taken off around them.
-        about: what the file says of the model: our metadata, or others' `image_size` and `heads`.
+        about: what the file says of the model: our metadata, or others' `image_size`, `heads` and
+            `pixels`.
     """
 
     layout: str
@@ -189,6 +191,9 @@ def build_encoder(fields: dict[str, Any], source: str) -> ViTEncoder:
 def check_sizes(fields: dict[str, Any], source: str, resample_patches: bool = False) -> None:
     """Raise UserError unless `fields` make an encoder, of the sizes that a file of ours names.
 
+    Also if what a file says of its pixels is not to be used, or it is a classifier of ours whose
+    norm is not its encoder's.
+
     Args:
         fields: as in :func:`mae_core.create_encoder`.
         source: 'random', or the path of a checkpoint; other layouts than ours name no sizes.
@@ -196,7 +201,16 @@ def check_sizes(fields: dict[str, Any], source: str, resample_patches: bool = Fa
     """
     with torch.device("meta"):
         wanted = create_encoder(**fields).config
-    stored = None if source == "random" else read_metadata(source).get("encoder")
+    if source == "random":
+        return
+    stated_pixels(source)
+    about = read_metadata(source)
+    if about.get("pool") == "avg" and not about.get("norm_first"):
+        raise UserError(
+            f"{source} is a classifier that norms after pooling (fc_norm), for which an encoder "
+            "has no place: take the encoder that it was made from, or one of mae-bench supervise"
+        )
+    stored = about.get("encoder")
     for key in SIZES[resample_patches:]:
         if stored is not None and stored[key] != wanted[key]:
             raise UserError(
@@ -253,7 +267,9 @@ def read_layout(path: str | os.PathLike[str]) -> Read:
     try:
         state, notes = unwrap(content)
         layout = detect(state, described(content))
-        about = {**foreign_sizes(path, content), **read_metadata(path)}
+        pixels = pixels_beside(path)
+        beside = {} if pixels is None else {"pixels": pixels}
+        about = {**foreign_sizes(path, content), **beside, **read_metadata(path)}
         return Read(layout, from_layout(state, layout), tuple(notes), about)
     except UserError as error:
         raise UserError(f"{path} holds {error}") from error

@@ -16,6 +16,7 @@ from mae_core.data.cache import cache_root, locked
 from mae_core.encoder import ViTEncoder
 from mae_core.errors import UserError, suggest
 from mae_core.files import digest
+from mae_core.pixels import pixels_beside
 from mae_core.reading import IN_FOLDER, INDEX, part_files, weights_file
 
 log = logging.getLogger(__name__)
@@ -67,12 +68,14 @@ def one_file(spec: str) -> str:
         path = weights_file(path)
     if not (path.name.endswith(INDEX) and path.is_file()):
         return str(path) if path.is_file() else spec
-    parts = "".join(map(digest, [path, *part_files(path)]))
+    pixels = pixels_beside(path)
+    parts = "".join([*map(digest, [path, *part_files(path)]), str(pixels or "")])
     name = hashlib.sha256(parts.encode()).hexdigest()[:24]
     joined = cache_root() / "encoders" / f"parts-{name}.safetensors"
     with locked(joined):
         if not joined.is_file():
-            save_state(joined, read_state(path), source=str(path))
+            about = {} if pixels is None else {"pixels": pixels}
+            save_state(joined, read_state(path), source=str(path), **about)
     return str(joined)
 
 

@@ -122,8 +122,14 @@ def decisive(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def content_of(encoder: str) -> str:
-    """The digest of an encoder's file, or the name of one without a file."""
-    return encoder if encoder in NO_FILE else digest(Path(encoder).expanduser())
+    """The digest of an encoder's file and of pixels told beside it, or the name of one without."""
+    if encoder in NO_FILE:
+        return encoder
+    from mae_core.pixels import pixels_beside  # torch
+
+    path = Path(encoder).expanduser()
+    found, pixels = digest(path), pixels_beside(path)
+    return found if pixels is None else short_hash([found, pixels])
 
 
 def data_digests(config: "Config") -> dict[str, str]:

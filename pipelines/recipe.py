@@ -216,6 +216,9 @@ def load_stage_config(
         )
     if seed is not None and not any(o.startswith("seed=") for o in overrides):
         config.seed = seed
+    named = [override.partition("=")[0].partition(".")[0] for override in overrides]
+    if "pixels" in named and "pixels_of" not in named and "pixels_of" in config:
+        config.pixels_of = "config"  # who says which pixels means them for every encoder
     roots = data_roots(config)
     if any(Path(root).parts[:1] == (DEMO,) for root in roots):
         prepare_demo_visibly()

@@ -1,6 +1,7 @@
 # Frozen features of images of 32×32 pixels, as the small pretraining sees them: of train a fifth.
 encoder = dict(arch="vit-micro-p6", patch_size=4, img_size=32, in_chans=3)
 pixels = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])  # as in pretraining
+pixels_of = "encoder"  # of one that says what it was trained with, its own; "config": the above
 seed = 0
 pool = "avg"
 batch_size = 500

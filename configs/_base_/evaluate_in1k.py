@@ -5,6 +5,7 @@ stage = "evaluate"
 seed = 0
 encoder = dict(img_size=224, in_chans=3)
 pixels = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])  # ImageNet's, 0 to 255
+pixels_of = "encoder"  # of one that says what it was trained with, its own; "config": the above
 transform = dict(input_size=224, crop_pct=0.875, interpolation="bicubic")
 batch_size = 256
 num_workers = 10
@@ -14,5 +15,7 @@ sets = [
     dict(name="r", data="data/imagenet-r", subset=True),
     dict(name="sketch", data="data/imagenet-sketch"),
     dict(name="v2", data="data/imagenetv2-matched-frequency-format-val"),
-    dict(name="c", data="data/imagenet-c", corrupted=True),
+    # Its files have 224×224 pixels, which its protocol takes as they are (ImageNet-C/test.py of
+    # hendrycks/robustness: CenterCrop(224) alone).
+    dict(name="c", data="data/imagenet-c", corrupted=True, transform=dict(crop_pct=1.0)),
 ]

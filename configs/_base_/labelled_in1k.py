@@ -3,6 +3,7 @@ _base_ = "runtime.py"
 seed = 0
 encoder = dict(img_size=224, in_chans=3)
 pixels = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])  # ImageNet's, 0 to 255
+pixels_of = "encoder"  # of one that says what it was trained with, its own; "config": the above
 max_unreadable = 0.01  # share of the images that may be broken: they are skipped and listed
 train_dataloader = dict(
     num_workers=10,

@@ -1,5 +1,6 @@
 # Training from scratch on ImageNet-1k's labels, as in the paper's appendix (arXiv 2111.06377, A.2,
-# Table 11), with the augmentation of fine-tuning without random erasing. What differs: bfloat16.
+# Table 11), with the augmentation of fine-tuning without random erasing. What differs: bfloat16;
+# the norm comes before the average, so that the encoder alone gives what the head saw.
 _base_ = "finetune_in1k.py"
 stage = "supervise"
 ema = 0.9999

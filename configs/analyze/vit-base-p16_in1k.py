@@ -5,6 +5,7 @@ stage = "analyze"
 seed = 0
 encoder = dict(arch="vit-base-p16", img_size=224, in_chans=3)
 pixels = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])  # ImageNet's, 0 to 255
+pixels_of = "encoder"  # of one that says what it was trained with, its own; "config": the above
 batch_size = 256
 num_workers = 10
 reference = "random"  # or a path

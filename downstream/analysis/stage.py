@@ -24,6 +24,7 @@ from mae_core.data.sources import NO_LABEL
 from mae_core.encoder import ViTEncoder
 from mae_core.engine.preprocess import Normalize
 from mae_core.errors import UserError
+from mae_core.pixels import with_pixels
 from mae_core.plots import drawn
 from mae_core.stage import Metric, Reporter, StageResult
 
@@ -58,7 +59,7 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     for number, source in enumerate((encoder, config.reference)):
         set_random_seed(config.seed + number)
         model = build_encoder(config.encoder, source).to(get_device()).eval()
-        seen.append(look(model, dataset, config))
+        seen.append(look(model, dataset, with_pixels(config, source, reporter)))
         reporter.progress(number + 1, 2, "encoder")
     features = seen[0].layers[-1]
     metrics = {

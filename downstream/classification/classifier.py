@@ -16,7 +16,9 @@ class Classifier(BaseModel):
     """Encoder, pooling, norm, head.
 
     The encoder's final norm comes after the pooling and, with pool 'avg', begins anew: it is the
-    `fc_norm` of timm and facebookresearch/mae. For the class token it is as pretrained.
+    `fc_norm` of timm and facebookresearch/mae. For the class token it is as pretrained. With
+    `norm_first` it stays the encoder's, on every token before the pooling, as in timm without
+    `fc_norm`: the head sees what the encoder alone gives.
 
     Args:
         encoder: trained further.
@@ -25,6 +27,7 @@ class Classifier(BaseModel):
         pool: 'avg' over patches or the 'cls' token.
         label_smoothing: of the cross entropy where labels are numbers, 0 to below 1.
         head_std: deviation of the head's first weights.
+        norm_first: whether the norm comes before the pooling.
     """
 
     def __init__(
@@ -35,17 +38,24 @@ class Classifier(BaseModel):
         pool: str = "avg",
         label_smoothing: float = 0.0,
         head_std: float = 0.01,
+        norm_first: bool = False,
     ) -> None:
         super().__init__(data_preprocessor=preprocessor)
         self.encoder = encoder
         self.pool = pool
+        self.norm_first = norm_first
         self.label_smoothing = label_smoothing
         self.head = nn.Linear(encoder.width, classes)
         nn.init.trunc_normal_(self.head.weight, std=head_std)
         nn.init.zeros_(self.head.bias)
-        if pool == "avg":
+        if self.has_own_norm:
             encoder.norm.reset_parameters()
         self.frozen: list[nn.Module] = []
+
+    @property
+    def has_own_norm(self) -> bool:
+        """Whether the norm is trained on averages, for which the encoder alone has no place."""
+        return self.pool == "avg" and not self.norm_first
 
     def forward(
         self, inputs: torch.Tensor, label: torch.Tensor, mode: str = "tensor", **_: Any
@@ -92,6 +102,8 @@ class Classifier(BaseModel):
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """(N, C, H, W) -> (N, width), what the head sees."""
+        if self.norm_first:
+            return pool_tokens(self.encoder(images), self.pool)
         return self.encoder.norm(pool_tokens(self.encoder.tokens(images), self.pool))
 
 

@@ -1,6 +1,7 @@
 """Test a fine-tuned classifier on other sets of images than it was trained with."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -8,26 +9,33 @@ from mmengine.device import get_device
 from torch.utils.data import DataLoader
 
 from downstream.classification.classifier import Classifier
-from downstream.classification.imagenet import columns_of, mean_corruption_error
+from downstream.classification.imagenet import (
+    CorruptionGrid,
+    columns_of,
+    corruption_errors,
+    corruption_grid,
+)
 from downstream.classification.load import load_classifier
 from downstream.outcomes import save_outcomes
 from downstream.parts import PartReporter
-from downstream.statistics import share
+from downstream.statistics import mean, share
 from mae_core.data.images import ImageDataset
 from mae_core.data.shared_memory import workers_for
 from mae_core.data.sources import NO_LABEL
 from mae_core.data.sources.base import labels_by_name
 from mae_core.errors import UserError
-from mae_core.stage import Metric, Reporter, StageResult
+from mae_core.pixels import with_pixels
+from mae_core.stage import Reporter, StageResult
 
 
 def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> StageResult:
     """Top-1 on each of `config.sets`; metrics `evaluate/<name>`, for corruptions `evaluate/mCE`.
 
     Args:
-        config: `sets`, a list of dicts of `name` and `data`; with `subset=True` only the classes
-            that the set has compete, as is usual for ImageNet-A and -R; with `corrupted=True` its
-            images lie under <corruption>/<severity>/<class>/.
+        config: `sets`, a list of dicts of `name` and `data`; with `transform` what is other for
+            this set than in the config's own; with `subset=True` only the classes that the set has
+            compete, as is usual for ImageNet-A and -R; with `corrupted=True` its images lie under
+            <corruption>/<severity>/<class>/, and all copies of an image are one case.
         encoder: a classifier, see :func:`load_classifier`.
         work_dir: for the cases' outcomes.
         reporter: gets progress.
@@ -35,19 +43,23 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     Raises:
         UserError: if a set has classes that the classifier does not know, or lacks some.
     """
+    config = with_pixels(config, encoder, reporter)
     model, classes = load_classifier(encoder, config.encoder, config.pixels)
     model.to(get_device()).eval()
     outcomes: dict[str, torch.Tensor] = {}
-    metrics: dict[str, Metric] = {}
     for number, entry in enumerate(config.sets):
         images = open_set(entry, config)
         columns = set_columns(images, classes, entry)
         part = PartReporter(reporter, entry["name"], number, len(config.sets))
         correct = classify(model, images, columns, config, part)
-        outcomes[f"evaluate/{entry['name']}"] = correct
         if entry.get("corrupted"):
-            metrics |= corruption_errors(images, correct)
-    metrics = {name: share(correct) for name, correct in outcomes.items()} | metrics
+            outcomes |= of_sources(images, correct, entry["name"])
+        else:
+            outcomes[f"evaluate/{entry['name']}"] = correct
+    metrics = {
+        name: share(cases) if cases.dtype == torch.bool else mean(cases)
+        for name, cases in outcomes.items()
+    }
     return StageResult(metrics, artifacts=save_outcomes(work_dir, outcomes))
 
 
@@ -55,31 +67,30 @@ def check(config: Config, encoder: str) -> None:
     """Raise UserError if a set is missing, is not labelled, or does not go with the classifier."""
     classes = None
     if encoder != "random":
-        _, classes = load_classifier(encoder, config.encoder, config.pixels)
+        pixels = with_pixels(config, encoder).pixels
+        _, classes = load_classifier(encoder, config.encoder, pixels)
     for entry in config.sets:
         images = open_set(entry, config)
         if (images.labels == NO_LABEL).any():
             raise UserError(f"{entry['data']} has images without a class")
         if entry.get("corrupted"):
-            severities: dict[str, list[float]] = {}
-            for corruption, _ in sorted(set(corruptions(images))):
-                severities.setdefault(corruption, []).append(0.0)
-            mean_corruption_error(severities)
+            grid_of(images)
         if classes is not None:
             set_columns(images, classes, entry)
 
 
-def open_set(entry: dict[str, str], config: Config) -> ImageDataset:
+def open_set(entry: dict[str, Any], config: Config) -> ImageDataset:
     """The images of an entry of `config.sets`; each corruption has folders of the same classes."""
     channels = config.encoder.get("in_chans", 3)
-    images = ImageDataset(entry["data"], config.transform, in_chans=channels)
+    transform = {**config.transform, **entry.get("transform", {})}
+    images = ImageDataset(entry["data"], transform, in_chans=channels)
     if entry.get("corrupted"):
         names = [*(name.rpartition("/")[2] for name in images.classes), ""]  # "" of NO_LABEL, -1
         images.classes, images.labels = labels_by_name([names[label] for label in images.labels])
     return images
 
 
-def set_columns(images: ImageDataset, classes: list[str], entry: dict[str, str]) -> torch.Tensor:
+def set_columns(images: ImageDataset, classes: list[str], entry: dict[str, Any]) -> torch.Tensor:
     """(C,) int64: the classifier's label of each class of the set."""
     columns = columns_of(images.classes, classes, entry["data"])
     if len(columns) < len(classes) and not entry.get("subset"):
@@ -112,22 +123,22 @@ def classify(
     return torch.cat(found)
 
 
-def corruptions(images: ImageDataset) -> list[tuple[str, ...]]:
-    """Corruption and severity of each image, from its path."""
-    return [Path(images.source.name(i)).parts[-4:-2] for i in range(len(images))]
+def grid_of(images: ImageDataset) -> CorruptionGrid:
+    """Which of corrupted images are copies of the same one. Raises UserError, see there."""
+    return corruption_grid(images.source.name(i) for i in range(len(images)))
 
 
-def corruption_errors(images: ImageDataset, correct: torch.Tensor) -> dict[str, Metric]:
-    """Top-1 of each corruption, `evaluate/c_<corruption>`, and mCE, of <corruption>/<severity>/."""
-    cases: dict[tuple[str, ...], list[bool]] = {}
-    for place, right in zip(corruptions(images), correct.tolist(), strict=True):
-        cases.setdefault(place, []).append(right)
-    errors: dict[str, list[float]] = {}
-    for (corruption, _), rights in sorted(cases.items()):
-        errors.setdefault(corruption, []).append(1 - sum(rights) / len(rights))
-    mce = mean_corruption_error(errors)
-    single = {
-        f"evaluate/c_{name}": Metric(1 - sum(values) / len(values))
-        for name, values in errors.items()
-    }
-    return {"evaluate/mCE": Metric(mce), **single}
+def of_sources(images: ImageDataset, correct: torch.Tensor, name: str) -> dict[str, torch.Tensor]:
+    """Outcomes of corrupted images by metric, (N,) float, one case for each source image.
+
+    All copies of an image are one case: `evaluate/<name>` is the share of them that are right,
+    `evaluate/c_<corruption>` of those of a corruption, `evaluate/mCE` see
+    :func:`corruption_errors`. Resampling the cases is a bootstrap of clusters.
+    """
+    names, places = grid_of(images)
+    right = correct.numpy()[places].mean(axis=1)  # (C, N), over severities
+    rows = dict(zip(names, right, strict=True))
+    found = {f"evaluate/{name}": right.mean(axis=0)}
+    found["evaluate/mCE"] = corruption_errors({key: 1 - row for key, row in rows.items()})
+    found |= {f"evaluate/c_{key}": rows[key] for key in sorted(rows)}
+    return {key: torch.from_numpy(value) for key, value in found.items()}

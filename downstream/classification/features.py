@@ -26,6 +26,7 @@ from mae_core.encoder import ViTEncoder
 from mae_core.engine.preprocess import Normalize
 from mae_core.files import digest, replacing
 from mae_core.locks import lock
+from mae_core.pixels import with_pixels
 from mae_core.source_code import code_digest
 from mae_core.stage import Reporter
 
@@ -53,12 +54,14 @@ def train_and_val_features(
     """Features of `config.train_data` and `config.val_data`, from the cache where it has them.
 
     The cache lies in `features/` beside the stages' folders. Its key covers the encoder's content
-    (and the seed of a random one), the images' content, the transform, the pooling and the code.
+    (and the seed of a random one), the images' content, the transform, the pixels that
+    :func:`with_pixels` finds, the pooling and the code.
     What was computed while the images changed is used, but not kept.
 
     Raises:
         UserError: as :func:`check_features`.
     """
+    config = with_pixels(config, encoder, reporter)
     datasets = check_features(config, encoder)
     files = feature_files(config, encoder, work_dir)
     files[0].parent.mkdir(exist_ok=True)
@@ -121,7 +124,7 @@ def feature_key(config: Config, encoder: str, data: dict[str, Any]) -> str:
         [data_digest(data[key]) for key in ("data", "names_in") if data.get(key)],
         data,
         config.encoder,
-        config.pixels,
+        with_pixels(config, encoder).pixels,
         config.pool,
         CODE,
     ]

@@ -13,12 +13,14 @@ from downstream.classification.labels import check_labels
 from downstream.classification.mixing import MixingNormalize
 from downstream.outcomes import save_outcomes
 from downstream.statistics import share
-from mae_core.checkpoints import build_encoder, check_sizes, save_weights
+from mae_core.checkpoints import build_encoder, check_sizes, save_state
 from mae_core.data.images import ImageDataset
 from mae_core.engine.fit import resolve_batch_size
 from mae_core.engine.preprocess import Normalize
 from mae_core.engine.train import build_runner, train, use_average
 from mae_core.errors import UserError
+from mae_core.layouts import StateDict
+from mae_core.pixels import with_pixels
 from mae_core.stage import Reporter, StageResult
 
 METRICS = {"finetune": "fine-tune/top1", "supervise": "supervise/top1"}
@@ -28,16 +30,30 @@ SUPERVISED = "supervised"  # in an encoder's place: train from scratch on the sa
 def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> StageResult:
     """Train on the train images; the metric is top-1 on all val images at the end."""
     config, encoder = from_scratch(config, encoder)
+    config = with_pixels(config, encoder, reporter)
     images = open_images(config)
     model, correct = fit(config, encoder, *images, work_dir, reporter)
     if not is_main_process():
         return StageResult()
     checkpoint = work_dir / "classifier.safetensors"
-    about = {"classes": images[0].classes, "pool": model.pool, "pixels": config.pixels.to_dict()}
-    save_weights(checkpoint, model, encoder=model.encoder.config, **about)
+    about = {"classes": images[0].classes, "pool": model.pool, "norm_first": model.norm_first}
+    about["pixels"] = {key: list(values) for key, values in config.pixels.items()}
+    save_state(checkpoint, honest_state(model), encoder=model.encoder.config, **about)
     metric = METRICS[config.stage]
     outcomes = save_outcomes(work_dir, {metric: correct})
     return StageResult({metric: share(correct)}, str(checkpoint), outcomes)
+
+
+def honest_state(model: Classifier) -> StateDict:
+    """The weights of a classifier by the names of our files.
+
+    A norm that was trained on averages is `fc_norm`, as in timm and facebookresearch/mae. Under the
+    encoder's own name it would later be used on every token, for which it was not trained.
+    """
+    state = model.state_dict()
+    if not model.has_own_norm:
+        return state
+    return {key.replace("encoder.norm.", "fc_norm."): value for key, value in state.items()}
 
 
 def check(config: Config, encoder: str) -> None:
@@ -109,14 +125,21 @@ def fit(
 
 
 def build_classifier(config: Config, encoder: str, classes: int) -> Classifier:
-    """The classifier of a config, with the weights of `encoder`."""
+    """The classifier of a config, with the weights of `encoder`.
+
+    That of the stage `supervise` norms before it pools: it is to leave an encoder.
+    """
     mixing, pixels = config.get("mixing"), config.pixels
     smoothing = config.classifier.get("label_smoothing", 0.0)
     normalize = (
         MixingNormalize(classes, smoothing, mixing, pixels) if mixing else Normalize(**pixels)
     )
     return Classifier(
-        build_encoder(config.encoder, encoder), classes, normalize, **config.classifier
+        build_encoder(config.encoder, encoder),
+        classes,
+        normalize,
+        **config.classifier,
+        norm_first=config.stage == "supervise",
     )
 
 

@@ -1,7 +1,11 @@
 """What ImageNet's variants need: names of its classes, and AlexNet's errors under corruption."""
 
-from collections.abc import Mapping, Sequence
+from array import array
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from timm.data import ImageNetInfo
 
 from mae_core.errors import UserError
@@ -58,22 +62,69 @@ def columns_of(found: Sequence[str], classes: Sequence[str], where: str) -> list
     )
 
 
-def mean_corruption_error(errors: Mapping[str, Sequence[float]]) -> float:
-    """mCE (Hendrycks and Dietterich 2019, 4.1): 1 is AlexNet's, less is better.
+class CorruptionGrid(NamedTuple):
+    """Where the copies of each source image lie in a set of corrupted images.
 
-    Args:
-        errors: by corruption, the error (0 to 1) at each of the five severities; others than the
-            15 do not count.
+    Attributes:
+        names: the C corruptions.
+        places: (C, S, N) int64, for each corruption, severity and source image its number in the
+            set.
+    """
+
+    names: list[str]
+    places: NDArray[np.int64]
+
+
+def corruption_grid(paths: Iterable[str]) -> CorruptionGrid:
+    """The grid of images at `.../<corruption>/<severity>/<class>/<file>`.
 
     Raises:
-        UserError: if one of the 15 corruptions, or a severity, is missing.
+        UserError: if one of the 15 corruptions or a severity is missing, or the corruptions are not
+            of the same images.
     """
-    missing = sorted(set(ALEXNET) - set(errors))
-    short = [n for n, values in errors.items() if n in ALEXNET and len(values) != SEVERITIES]
+    numbers: tuple[dict[str, int], ...] = ({}, {}, {})
+    found = array("q")  # three an image: of ImageNet-C's millions a list would take a gigabyte
+    severities: dict[str, set[str]] = {}
+    for path in paths:
+        parts = path.rsplit("/", 4)
+        if len(parts) < 5:
+            raise UserError(f"{path}: expected <corruption>/<severity>/<class>/<image>")
+        _, corruption, severity, label, file = parts
+        severities.setdefault(corruption, set()).add(severity)
+        named = (corruption, severity, f"{label}/{file}")
+        found.extend(of.setdefault(name, len(of)) for of, name in zip(numbers, named, strict=True))
+    check_corruptions(severities)
+    codes = np.array(found, dtype=np.int64).reshape(-1, 3)
+    order = np.lexsort(codes.T[::-1])
+    shape = tuple(len(of) for of in numbers)
+    whole = np.indices(shape).reshape(3, -1).T
+    if codes.shape != whole.shape or not np.array_equal(codes[order], whole):
+        raise UserError(
+            f"{len(codes)} corrupted images are not the same {shape[2]} for each of {shape[0]} "
+            f"corruptions and {shape[1]} severities: some are missing, or there twice"
+        )
+    return CorruptionGrid(list(numbers[0]), order.reshape(shape))
+
+
+def check_corruptions(severities: Mapping[str, Collection[str]]) -> None:
+    """Raise UserError if one of the 15 corruptions, or one of its severities, is missing."""
+    missing = sorted(set(ALEXNET) - set(severities))
+    short = [n for n, found in severities.items() if n in ALEXNET and len(found) != SEVERITIES]
     if missing or short:
         raise UserError(
             f"mCE needs all 15 corruptions at 5 severities; missing or short: "
             f"{', '.join([*missing, *short])}"
         )
-    ratios = [sum(errors[name]) / (SEVERITIES * error) for name, error in ALEXNET.items()]
-    return sum(ratios) / len(ratios)
+
+
+def corruption_errors(errors: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+    """(N,) each source image's part of mCE, which is their mean: 1 is AlexNet's, less is better.
+
+    mCE (Hendrycks and Dietterich 2019, 4.1) divides the error of each corruption, over its five
+    severities, by AlexNet's, and takes the mean over the 15 corruptions.
+
+    Args:
+        errors: by corruption, (N,) share of the severities at which a source image is wrong; others
+            than the 15 do not count.
+    """
+    return np.mean([errors[name] / error for name, error in ALEXNET.items()], axis=0)

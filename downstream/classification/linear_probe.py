@@ -25,6 +25,7 @@ from mae_core.encoder import ViTEncoder
 from mae_core.engine import lars  # noqa: F401  registers
 from mae_core.engine.preprocess import Normalize
 from mae_core.engine.train import build_runner, train
+from mae_core.pixels import with_pixels
 from mae_core.stage import Reporter, StageResult
 
 
@@ -71,6 +72,7 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     """Train the probe on train images; metric `linear-probe/top1` on val images."""
     if not on_images(config):
         return grid.run(config, encoder, work_dir, reporter)
+    config = with_pixels(config, encoder, reporter)
     set_random_seed(config.seed)
     train_data, val_data = open_images(config)
     frozen = build_encoder(config.encoder, encoder)

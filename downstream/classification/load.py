@@ -23,7 +23,7 @@ def load_classifier(
     Args:
         path: a `classifier.safetensors` of ours, or a checkpoint of another layout.
         encoder: `arch` and overrides, as in :func:`mae_core.create_encoder`.
-        pixels: mean and deviation, for files that do not name theirs.
+        pixels: mean and deviation of the images, see :func:`mae_core.pixels.with_pixels`.
 
     Raises:
         UserError: if it holds no classifier, or not all weights of this one.
@@ -35,8 +35,10 @@ def load_classifier(
     classes = about.get("classes") or (synsets() if count == 1000 else list(map(str, range(count))))
     pooled = "fc_norm.weight" in state
     pool = about.get("pool") or ("avg" if pooled else "cls")
-    normalize = Normalize(**about.get("pixels", pixels))
-    model = Classifier(create_encoder(**encoder), count, normalize, pool)
+    norm_first = bool(about.get("norm_first"))
+    model = Classifier(
+        create_encoder(**encoder), count, Normalize(**pixels), pool, norm_first=norm_first
+    )
     missing = set(load_weights(model, path).missing)
     if pooled:
         model.encoder.norm.load_state_dict({key: state[f"fc_norm.{key}"] for key in NORM})

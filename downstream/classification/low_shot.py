@@ -19,6 +19,7 @@ from downstream.statistics import over_trainings
 from mae_core.data.images import ImageDataset
 from mae_core.data.sources.select import balanced, stratified
 from mae_core.errors import UserError
+from mae_core.pixels import with_pixels
 from mae_core.plots import drawn
 from mae_core.stage import Reporter, StageResult
 
@@ -45,12 +46,13 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     - what :func:`train_and_val_features` needs, for the probe.
     """
     merged, source = finetune.from_scratch(config, encoder)
+    merged = with_pixels(merged, source, reporter)
     images = finetune.open_images(merged)
     splits = list(draw_splits(config, images[0]))
     probes = config.methods.count("probe") and encoder != finetune.SUPERVISED
     outcomes: dict[str, list[torch.Tensor]] = {}
     if probes:
-        features = train_and_val_features(config, source, work_dir, reporter)
+        features = train_and_val_features(merged, source, work_dir, reporter)
         for split in splits:
             found = outcomes.setdefault(f"low-shot/{split.set}_probe", [])
             found.append(probe(*features, split.indices))

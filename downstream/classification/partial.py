@@ -11,6 +11,7 @@ from downstream.outcomes import save_outcomes
 from downstream.parts import PartReporter, kept
 from downstream.statistics import share
 from mae_core.errors import UserError
+from mae_core.pixels import with_pixels
 from mae_core.plots import drawn
 from mae_core.stage import Reporter, StageResult
 
@@ -21,6 +22,7 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     The rest of the config is one for fine-tuning. What is finished stays after an interruption.
     """
     config, encoder = finetune.from_scratch(config, encoder)
+    config = with_pixels(config, encoder, reporter)
     images = finetune.open_images(config)
     outcomes: dict[str, torch.Tensor] = {}
     for number, blocks in enumerate(config.blocks):

@@ -47,6 +47,7 @@ from downstream.statistics import over_resamples
 from mae_core.checkpoints import save_weights
 from mae_core.engine.train import build_runner, train, use_average
 from mae_core.files import write_json
+from mae_core.pixels import with_pixels
 from mae_core.plots import drawn
 from mae_core.stage import Metric, Reporter, SilentReporter, StageResult
 
@@ -58,6 +59,7 @@ Files = dict[str, str]
 
 def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> StageResult:
     """Train on the train images; metrics `detect/{box,mask}_{AP,AP50,...}` on the val images."""
+    config = with_pixels(config, encoder, reporter)
     set_random_seed(config.seed)
     init_default_scope(config.default_scope)
     splits = instance_splits(config)

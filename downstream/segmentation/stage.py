@@ -44,6 +44,7 @@ from downstream.statistics import over_resamples
 from mae_core.checkpoints import save_weights
 from mae_core.engine.train import build_runner, train, use_average
 from mae_core.files import write_json
+from mae_core.pixels import with_pixels
 from mae_core.plots import drawn
 from mae_core.stage import Metric, Reporter, SilentReporter, StageResult
 
@@ -57,6 +58,7 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     The mean is over all classes that occur, background included. With `config.multiscale` also
     `segment/mIoU_multiscale`, over several scales and mirrored images.
     """
+    config = with_pixels(config, encoder, reporter)
     set_random_seed(config.seed)
     init_default_scope(config.default_scope)
     classes = semantic_classes(config)

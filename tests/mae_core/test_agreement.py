@@ -41,6 +41,7 @@ def test_our_configs_agree_with_themselves(path: Path) -> None:
         ("pixels.mean", [1.0], "pixels.mean has 1 numbers, encoder.in_chans=3"),
         ("pixels.std", [1.0, 0.0, 1.0], "pixels.std=[1.0, 0.0, 1.0]: expected numbers above 0"),
         ("pixels.mean", ["a", "b", "c"], "pixels.mean=['a', 'b', 'c']: expected numbers"),
+        ("pixels_of", "data", "pixels_of='data': expected 'encoder' or 'config'"),
         ("preview.in_chans", 1, "preview.in_chans=1, encoder.in_chans=3"),
         (
             "preview.transform.input_size",
@@ -61,6 +62,13 @@ def test_all_faults_are_told_at_once(config: Config) -> None:
     found = fault(config)
     for key in ("max_epochs", "pixels.mean", "pixels.std", "train_dataloader.dataset", "preview"):
         assert key in found
+
+
+def test_the_transform_of_one_set_is_checked_as_it_comes_out() -> None:
+    config = load_config("evaluate/vit-base-p16_in1k")
+    assert config.sets[-1].transform == {"crop_pct": 1.0}
+    config.sets[-1].transform.input_size = 256
+    assert "sets.5.transform.input_size=256, encoder.img_size=224" in fault(config)
 
 
 def test_a_size_may_be_a_side_or_both(config: Config) -> None:

@@ -1,8 +1,10 @@
+import json
 from pathlib import Path
 
 import pytest
 
 from mae_core import UserError
+from mae_core.pixels import stated_pixels
 from mae_core.stage import StageResult
 from pipelines.checks import check_encoder
 from pipelines.encoders import resolve_encoder, run_of
@@ -104,6 +106,9 @@ def test_parts_are_one_file_that_follows_their_content(tmp_path: Path, cache: Pa
     shards(tmp_path, state_of(2))
     assert resolve_encoder(spec) != first
     check_encoder(str(tmp_path))
+    said = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(said))
+    assert stated_pixels(resolve_encoder(spec)) == {"mean": [127.5] * 3, "std": [127.5] * 3}
     (tmp_path / "model-00002-of-00002.safetensors").unlink()
     with pytest.raises(UserError, match="lists the part"):
         resolve_encoder(spec)

@@ -1,3 +1,4 @@
+import json
 import shutil
 from pathlib import Path
 
@@ -69,6 +70,17 @@ def test_the_encoders_content_counts_and_its_place_does_not(config: Config, tmp_
     a, b, c = (fingerprint(config, str(tmp_path / name)) for name in "abc")
     assert a == b
     assert len({a, c, fingerprint(config, "random")}) == 3
+
+
+def test_pixels_beside_an_encoders_weights_count(config: Config, tmp_path: Path) -> None:
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(b"1")
+    found = {fingerprint(config, str(weights))}
+    for mean in (0.5, 0.4):
+        said = {"image_mean": [mean] * 3, "image_std": [0.5] * 3}
+        (tmp_path / "preprocessor_config.json").write_text(json.dumps(said))
+        found.add(fingerprint(config, str(weights)))
+    assert len(found) == 3
 
 
 @pytest.fixture

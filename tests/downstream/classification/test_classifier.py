@@ -21,10 +21,11 @@ def classifier(depth: int = 4, pool: str = "avg", drop_path: float = 0.0) -> Cla
     return Classifier(encoder, 3, Normalize(**NORMALIZE), pool=pool)
 
 
-@pytest.mark.parametrize("pool", ["avg", "token"])
-def test_it_is_timms_classifier(pool: str) -> None:
+@pytest.mark.parametrize(("pool", "fc_norm"), [("avg", True), ("avg", False), ("token", False)])
+def test_it_is_timms_classifier(pool: str, fc_norm: bool) -> None:
     """timm norms after a global average (fc_norm), and the class token before it is taken."""
     ours = classifier(2, "avg" if pool == "avg" else "cls").eval()
+    ours.norm_first = not fc_norm
     theirs = timm.create_model(
         "vit_tiny_patch16_224",
         img_size=12,
@@ -34,9 +35,10 @@ def test_it_is_timms_classifier(pool: str) -> None:
         num_heads=TINY["heads"],
         num_classes=3,
         global_pool=pool,
+        fc_norm=fc_norm,
     ).eval()
     state = {k.removeprefix("encoder."): v for k, v in ours.state_dict().items()}
-    if pool == "avg":
+    if fc_norm:
         state = {
             k.replace("norm.", "fc_norm.") if k.startswith("norm.") else k: v
             for k, v in state.items()
@@ -50,6 +52,13 @@ def test_it_is_timms_classifier(pool: str) -> None:
 def test_the_norm_begins_anew_only_after_an_average(pool: str) -> None:
     weight = classifier(1, pool).encoder.norm.weight
     assert bool((weight == 1).all()) == (pool == "avg")
+
+
+def test_a_norm_that_comes_first_stays_the_encoders() -> None:
+    encoder = classifier(1).encoder
+    torch.nn.init.constant_(encoder.norm.weight, 3.0)
+    model = Classifier(encoder, 3, Normalize(**NORMALIZE), norm_first=True)
+    assert (model.encoder.norm.weight == 3).all() and not model.has_own_norm
 
 
 def test_layer_decay_is_timms_for_every_parameter() -> None:

@@ -1,9 +1,11 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from PIL import Image
 from safetensors.torch import save_file
 
 from downstream.classification.classifier import Classifier
@@ -13,6 +15,7 @@ from downstream.classification.load import load_classifier
 from downstream.outcomes import load_outcomes
 from mae_core import UserError, create_encoder
 from mae_core.checkpoints import save_weights
+from mae_core.data.crops import CentralCrop
 from mae_core.engine.config import load_config
 from mae_core.engine.preprocess import Normalize
 from mae_core.stage import SilentReporter
@@ -45,7 +48,7 @@ def config(garments: Path) -> Config:
 
 def logits(path: Path, config: Config, entry: dict) -> tuple[torch.Tensor, torch.Tensor]:
     """Computed one image at a time."""
-    model, _ = load_classifier(str(path), config.encoder, config.pixels)
+    model, _ = load_classifier(str(path), config.encoder, PIXELS)  # the file's, not the config's
     model.eval()
     images = open_set(entry, config)
     items = [model.data_preprocessor({"inputs": i["inputs"][None]})["inputs"] for i in images]
@@ -81,15 +84,66 @@ def test_only_the_classes_of_a_subset_compete(
         check(config, str(classifier))
 
 
-def test_corruptions_give_mce(
-    classifier: Path, config: Config, garments: Path, tmp_path: Path
-) -> None:
+def corrupt(garments: Path, images: int) -> None:
+    """As ImageNet-C: each image of val at 15 corruptions and 5 severities; which see them alike."""
     for name in ALEXNET:
         for severity in range(1, 6):
             for label in CLASSES:
                 folder = garments / "c" / name / str(severity) / label
                 folder.mkdir(parents=True)
-                shutil.copy(garments / "val" / label / "0.png", folder)
+                for number in range(images):
+                    shutil.copy(garments / "val" / label / f"{number}.png", folder)
+
+
+def test_copies_of_an_image_are_one_case(
+    classifier: Path, config: Config, garments: Path, tmp_path: Path
+) -> None:
+    """Copies that are right or wrong together tell no more than the image itself."""
+    corrupt(garments, images=10)
+    config.sets = [{"name": "c", "data": str(garments / "c"), "corrupted": True}]
+    result = run(config, str(classifier), tmp_path, SilentReporter())
+    outcomes = load_outcomes(Path(result.artifacts["outcomes"]))
+    assert outcomes["evaluate/mCE"].shape == (40,)
+    rng = np.random.default_rng(1)
+    for name in ("evaluate/c", "evaluate/mCE", "evaluate/c_fog"):
+        cases = outcomes[name]
+        means = cases[rng.integers(0, 40, (4000, 40))].mean(axis=1)
+        low, high = np.quantile(means, (0.025, 0.975))
+        metric = result.metrics[name]
+        assert metric.value == pytest.approx(cases.mean())
+        assert metric.ci95 == pytest.approx((high - low) / 2, rel=0.1)
+    share_of_copies = 1.96 * (outcomes["evaluate/c"].var() / 3000) ** 0.5
+    ci95 = result.metrics["evaluate/c"].ci95
+    assert ci95 is not None and ci95 > 8 * share_of_copies  # the root of 75 is 8.7
+
+
+def test_a_set_has_a_transform_of_its_own(config: Config, garments: Path, tmp_path: Path) -> None:
+    """Files as large as the input come whole and unchanged where nothing is cut off."""
+    config.transform.crop_pct = 0.875
+    entry = {"name": "c", "data": str(garments / "val"), "transform": {"crop_pct": 1.0}}
+    stored = np.asarray(Image.open(garments / "val" / "class-0" / "0.png").convert("RGB"))
+    whole = open_set(entry, config)[0]["inputs"].permute(1, 2, 0).numpy()
+    assert np.array_equal(whole, stored)
+    del entry["transform"]
+    cropped = open_set(entry, config)[0]["inputs"].permute(1, 2, 0).numpy()
+    assert not np.array_equal(cropped, stored)
+
+
+@pytest.mark.parametrize("size", ["base-p16", "large-p16", "huge-p14"])
+def test_imagenet_c_is_taken_as_it_is_and_the_others_are_cropped(size: str) -> None:
+    """hendrycks/robustness, ImageNet-C/test.py: CenterCrop(224); val: Resize(256) before it."""
+    config = load_config(f"evaluate/vit-{size}_in1k")
+    for entry in config.sets:
+        transform = {**config.transform, **entry.get("transform", {})}
+        crop = CentralCrop((224, 224), transform["crop_pct"])((224, 224), 0)
+        expected = (224, 224) if entry["name"] == "c" else (256, 256)
+        assert (transform["input_size"], crop.resized) == (224, expected)
+
+
+def test_corruptions_give_mce(
+    classifier: Path, config: Config, garments: Path, tmp_path: Path
+) -> None:
+    corrupt(garments, images=1)
     config.sets = [{"name": "c", "data": str(garments / "c"), "corrupted": True}]
     metrics = run(config, str(classifier), tmp_path, SilentReporter()).metrics
     error = 1 - metrics["evaluate/c"].value

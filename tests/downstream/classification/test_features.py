@@ -1,3 +1,4 @@
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -84,18 +85,27 @@ def test_features_of_images_that_change_meanwhile_are_not_kept(
     assert stored(work_dir) == 0
 
 
-@pytest.mark.parametrize("key", ["seed", "pool", "encoder"])
+@pytest.mark.parametrize("key", ["seed", "pool", "pixels", "encoder", "its pixels"])
 def test_whatever_changes_the_features_misses_the_cache(
     features_config: Config, work_dir: Path, tmp_path: Path, key: str
 ) -> None:
-    first, _ = train_and_val_features(features_config, "random", work_dir, SilentReporter())
     source = "random"
+    encoder = create_encoder(**features_config.encoder)
+    if key == "its pixels":
+        source = str(tmp_path / "a" / "model.safetensors")
+        Path(source).parent.mkdir()
+        save_weights(source, encoder)
+    first, _ = train_and_val_features(features_config, source, work_dir, SilentReporter())
     if key == "seed":
         features_config.seed = 1
+    elif key == "pixels":
+        features_config.pixels.mean = [0.0] * 3
+    elif key == "its pixels":
+        said = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+        (Path(source).parent / "preprocessor_config.json").write_text(json.dumps(said))
     elif key == "pool":
         features_config.pool = "cls"
     else:
-        encoder = create_encoder(**features_config.encoder)
         source = str(tmp_path / "encoder.safetensors")
         save_weights(source, encoder, encoder=encoder.config)
     second, _ = train_and_val_features(features_config, source, work_dir, SilentReporter())

@@ -5,10 +5,14 @@ import torch
 from mmengine.config import Config
 from PIL import Image
 
+from downstream.classification import evaluate
+from downstream.classification.classifier import pool_tokens
 from downstream.classification.finetune import check, fit, from_scratch, open_images, run
+from downstream.classification.load import load_classifier
 from downstream.statistics import share
 from mae_core import UserError, create_encoder
-from mae_core.checkpoints import read_metadata, read_state, save_weights
+from mae_core.checkpoints import build_encoder, load_whole, read_metadata, read_state, save_weights
+from mae_core.convert import convert
 from mae_core.engine.config import load_config
 from mae_core.stage import SilentReporter
 from tests.downstream.classification.conftest import on
@@ -30,6 +34,43 @@ def test_fine_tuning_learns_and_repeats(config: Config, tmp_path: Path) -> None:
     first, second = (read_state(str(r.checkpoint)) for r in results)
     assert all(torch.equal(first[key], second[key]) for key in first)
     assert read_metadata(str(results[0].checkpoint))["classes"][0] == "class-0"
+
+
+def test_the_encoder_that_supervise_leaves_gives_what_its_head_saw(
+    config: Config, tmp_path: Path
+) -> None:
+    config.stage = "supervise"
+    config.train_cfg.update(max_epochs=4, val_interval=4)
+    result = run(config, "random", tmp_path, SilentReporter())
+    encoder = build_encoder(config.encoder, str(result.checkpoint)).eval()
+    model, _ = load_classifier(str(result.checkpoint), config.encoder, config.pixels)
+    _, val = open_images(config)
+    images = model.data_preprocessor.images(torch.stack([item["inputs"] for item in val]))
+    with torch.inference_mode():
+        seen, pooled = model.eval().features(images), pool_tokens(encoder(images), "avg")
+        found = model.head(pooled).argmax(dim=1).numpy()
+    assert torch.equal(seen, pooled)
+    norm = encoder.norm.weight
+    assert not torch.equal(norm, torch.ones_like(norm))
+    assert result.metrics["supervise/top1"].value == pytest.approx((found == val.labels).mean())
+
+
+def test_a_norm_that_was_trained_on_averages_is_no_encoders(config: Config, tmp_path: Path) -> None:
+    config.train_cfg.update(max_epochs=2, val_interval=2)
+    result = run(config, "random", tmp_path, SilentReporter())
+    path = str(result.checkpoint)
+    with pytest.raises(UserError, match="it is a classifier that norms after pooling"):
+        load_whole(create_encoder(**config.encoder), path)
+    with pytest.raises(UserError, match="one of mae-bench supervise"):
+        check(config, path)
+    config.sets = [{"name": "val", **config.val_dataloader.dataset}]
+    config.update(transform=config.sets[0]["transform"], batch_size=32, num_workers=0)
+    again = evaluate.run(config, path, tmp_path, SilentReporter()).metrics["evaluate/val"]
+    assert again == result.metrics["fine-tune/top1"]
+    convert(path, tmp_path / "official.pth", "mae")
+    official = torch.load(tmp_path / "official.pth")["model"]
+    assert {"fc_norm.weight", "fc_norm.bias", "head.weight"} <= official.keys()
+    assert "norm.weight" not in official
 
 
 def test_other_classes_in_val_are_the_users_mistake(

@@ -1,6 +1,15 @@
+from itertools import product
+
+import numpy as np
 import pytest
 
-from downstream.classification.imagenet import ALEXNET, columns_of, mean_corruption_error, synsets
+from downstream.classification.imagenet import (
+    ALEXNET,
+    columns_of,
+    corruption_errors,
+    corruption_grid,
+    synsets,
+)
 from mae_core import UserError
 
 
@@ -22,15 +31,45 @@ def test_an_unknown_class_is_the_users_mistake(folders: list[str]) -> None:
         columns_of(folders, synsets(), "imagenet-x")
 
 
+IMAGES = ("n01/a.png", "n02/a.png", "n02/b.png")
+
+
+def paths(corruptions: tuple[str, ...] = tuple(ALEXNET)) -> list[str]:
+    parts = product(corruptions, "12345", IMAGES)
+    return [f"imagenet-c/{corruption}/{severity}/{image}" for corruption, severity, image in parts]
+
+
 def test_mce_is_1_for_alexnet_and_by_hand_for_another() -> None:
-    alexnet = {name: [error] * 5 for name, error in ALEXNET.items()}
-    assert mean_corruption_error(alexnet) == pytest.approx(1.0)
-    half = {**alexnet, "fog": [0.0, 0.1, 0.2, 0.3, 0.4]}
-    assert mean_corruption_error(half) == pytest.approx((14 + 0.2 / 0.819324) / 15)
+    alexnet = {name: np.full(4, error) for name, error in ALEXNET.items()}
+    assert corruption_errors(alexnet) == pytest.approx(np.ones(4))
+    other = {**alexnet, "fog": np.array([0.0, 0.1, 0.2, 0.5]), "speckle_noise": np.ones(4)}
+    by_hand = (14 + 0.2 / 0.819324) / 15
+    assert corruption_errors(other).mean() == pytest.approx(by_hand)
 
 
 def test_mce_needs_every_corruption_and_severity() -> None:
-    errors = {name: [0.5] * 5 for name in ALEXNET if name != "frost"}
-    errors["snow"] = [0.5] * 4
+    found = paths(tuple(name for name in ALEXNET if name != "frost"))
     with pytest.raises(UserError, match="frost, snow"):
-        mean_corruption_error(errors)
+        corruption_grid(path for path in found if "/snow/4/" not in path)
+
+
+def test_copies_of_an_image_are_found_in_any_order() -> None:
+    found = paths()
+    np.random.default_rng(0).shuffle(found)
+    names, places = corruption_grid(found)
+    assert sorted(names) == sorted(ALEXNET) and places.shape == (15, 5, 3)
+    assert sorted(places.flatten()) == list(range(225))
+    for corruption, row in zip(names, places, strict=True):
+        assert all(f"/{corruption}/" in found[place] for place in row.flatten())
+    for copies in places.reshape(75, 3).T:
+        assert len({found[place].split("/", 3)[3] for place in copies}) == 1
+        assert len({tuple(found[place].split("/", 3)[1:3]) for place in copies}) == 75
+
+
+def test_corruptions_of_different_images_are_the_users_mistake() -> None:
+    found = paths()
+    for odd in (found[:-1], [*found, found[-1]], [*found[:-1], "c/jpeg_compression/5/n02/c.png"]):
+        with pytest.raises(UserError, match="corrupted images are not the same"):
+            corruption_grid(odd)
+    with pytest.raises(UserError, match="expected <corruption>/<severity>/<class>/<image>"):
+        corruption_grid(["c/n01/a.png"])
