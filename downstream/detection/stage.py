@@ -137,6 +137,8 @@ def complete(
     if image.size is None:
         multiple = model.data_preprocessor.pad_size_divisor
         image.size = typical_size(splits["train"].sizes, multiple, LARGEST)
+    if config.get("square_pad"):
+        model.data_preprocessor.pad_size_divisor = image.size  # no side is longer
     if config.train_cfg.max_epochs is None:
         images = len(splits["train"].content.images)
         batch = config.train_dataloader.batch_size

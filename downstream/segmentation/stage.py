@@ -27,8 +27,8 @@ from downstream.dense.data import (
     semantic_classes,
     typical_size,
 )
-from downstream.dense.masks import check_masks
 from downstream.dense.draws import DrawnImages
+from downstream.dense.masks import check_masks
 from downstream.dense.rehearsal import rehearsal
 from downstream.dense.stored import to_store
 from downstream.dense.testing import measure_images

@@ -45,7 +45,8 @@ def test_a_training_that_broke_off_ends_in_the_same_weights(
     config.train_cfg.max_epochs = 3
     config.image.jitter = (0.5, 1.5)
     config.image.photometric = True
-    config.train_dataloader.num_workers = workers
+    loader = {"num_workers": workers, "persistent_workers": workers > 0}
+    config.train_dataloader.update(loader)
     config.default_hooks.checkpoint.minutes = 0  # so that it goes on in the middle of an epoch
     whole = run(Config(config.to_dict()), "random", tmp_path / "whole", SilentReporter())
     fault = tmp_path / "fault"
