@@ -29,6 +29,8 @@ LayerNorm: Any = partial(
 class ViTEncoder(nn.Module):
     """Vision Transformer (Dosovitskiy et al. 2020) with a class token and fixed positions.
 
+    Positions of a grid of another size are resampled, or with `tile_positions` repeated.
+
     Args:
         img_size: pixels, one number or (H, W).
         patch_size: pixels a side.
@@ -42,6 +44,8 @@ class ViTEncoder(nn.Module):
     Raises:
         UserError: if the sizes do not fit together.
     """
+
+    tile_positions = False
 
     def __init__(
         self,
@@ -152,6 +156,11 @@ class ViTEncoder(nn.Module):
     def _positions(self, grid: tuple[int, int]) -> Tensor:
         if grid == self.grid:
             return self.pos_embed
+        if self.tile_positions:
+            times = [-(-side // own) for side, own in zip(grid, self.grid, strict=True)]
+            own = self.pos_embed[:, 1:].unflatten(1, self.grid)
+            tiled = own.repeat(1, *times, 1)[:, : grid[0], : grid[1]].flatten(1, 2)
+            return torch.cat([self.pos_embed[:, :1], tiled], dim=1)
         return resample_abs_pos_embed(self.pos_embed, list(grid), list(self.grid))
 
 

@@ -49,7 +49,7 @@ model = dict(
         ),
     ),
 )
-train_dataloader = dict(num_workers=0, sampler=dict(type="DefaultSampler", shuffle=True))
+train_dataloader = dict(num_workers=0, sampler=dict(type="DrawSampler"))
 test_loader = dict(num_workers=0)
 optim_wrapper = dict(
     type="FiniteOptimWrapper",

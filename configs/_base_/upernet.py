@@ -50,7 +50,7 @@ train_dataloader = dict(
     num_workers=4,
     persistent_workers=True,
     drop_last=True,
-    sampler=dict(type="DefaultSampler", shuffle=True),
+    sampler=dict(type="DrawSampler"),
 )
 test_loader = dict(batch_size=1, num_workers=4)
 optim_wrapper = dict(

@@ -1,7 +1,7 @@
-# ViTDet on COCO (Li et al. 2022, arXiv 2203.16527, A.2): windows of 14 tokens and four global
-# blocks, relative positions, a simple feature pyramid, heads with layer norm, AdamW with layer
-# decay, batch 64. What differs: bfloat16 in place of float16 with a loss scale; the rate falls at
-# the ends of epochs; windows at the edges are smaller instead of padded (docs/dense.md).
+# ViTDet on COCO (Li et al. 2022, arXiv 2203.16527, A.2), as detectron2's projects/ViTDet trains
+# it: images and windows padded, windows of 14 tokens and four global blocks, relative and trained
+# absolute positions, a simple feature pyramid on the last block's output, heads with layer norm,
+# AdamW with layer decay, batch 64. What differs: docs/dense.md.
 _base_ = ["rcnn.py", "runtime.py", "coco.py"]
 stage = "detect"
 default_scope = "mmdet"
@@ -9,13 +9,21 @@ seed = 0
 encoder = dict(img_size=224, in_chans=3)
 pixels = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])  # ImageNet's, 0 to 255
 pixels_of = "encoder"  # of one that says what it was trained with, its own; "config": the above
+square_pad = True  # images to image.size × image.size, in training and tests
 channels = 256
 norm = dict(type="LN2d")
 model = dict(
     data_preprocessor=dict(
         type="DetDataPreprocessor", bgr_to_rgb=True, pad_mask=True, pad_size_divisor=32
     ),
-    backbone=dict(type="MAEViT", window=14, relative_grid=64),
+    backbone=dict(
+        type="MAEViT",
+        window=14,
+        pad_windows=True,
+        relative_grid=64,
+        final_norm=False,
+        train_positions=True,
+    ),
     neck=dict(type="SimpleFeaturePyramid", out_channels=channels, scales=[4, 2, 1, 0.5], coarser=1),
     rpn_head=dict(
         type="RPNHead",
@@ -54,20 +62,21 @@ model = dict(
             loss_mask=dict(type="CrossEntropyLoss", use_mask=True),
         ),
     ),
+    train_cfg=dict(rcnn=dict(assigner=dict(match_low_quality=False))),
 )
 train_dataloader = dict(
     batch_size=8,
     num_workers=8,
     persistent_workers=True,
     drop_last=True,
-    sampler=dict(type="DefaultSampler", shuffle=True),
+    sampler=dict(type="DrawSampler"),
 )
 test_loader = dict(batch_size=1, num_workers=4)
 optim_wrapper = dict(
     type="BFloat16OptimWrapper",
     constructor="LayerDecayConstructor",
     optimizer=dict(type="AdamW", lr=1e-4, betas=(0.9, 0.999), weight_decay=0.1, fused=True),
-    clip_grad=dict(max_norm=1.0),
+    paramwise_cfg=dict(decay_vectors=True),
 )
 auto_scale_lr = dict(base_batch_size=64, enable=True)
 train_cfg = dict(by_epoch=True, max_epochs=100)

@@ -12,3 +12,4 @@ image = dict(size=None, jitter=(0.5, 2.0))
 train_cfg = dict(max_epochs=None)
 param_scheduler = None
 schedule = dict(warmup_epochs=1)
+optim_wrapper = dict(clip_grad=dict(max_norm=1.0))  # small sets have odd batches; ViTDet has none

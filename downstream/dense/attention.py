@@ -1,6 +1,7 @@
 """Self-attention within windows of a grid, with relative positions (ViTDet, arXiv 2203.16527)."""
 
 from collections.abc import Sequence
+from math import prod
 
 import torch
 from timm.layers import Attention
@@ -28,6 +29,7 @@ class GridAttention(nn.Module):
     """
 
     groups: Sequence[Group] = ()  # of the tokens of the next call
+    places: Tensor | None = None  # of these tokens among the groups', the others being zeros
 
     def __init__(self, attention: Attention, window: int | None) -> None:
         super().__init__()
@@ -40,6 +42,9 @@ class GridAttention(nn.Module):
 
     def forward(self, tokens: Tensor, **_: object) -> Tensor:
         """(N, L, D) in the order of `groups` -> the same shape."""
+        if self.places is not None:
+            padded = tokens.new_zeros(len(tokens), sum(map(prod, self.groups)), tokens.shape[-1])
+            tokens = padded.index_copy(1, self.places, tokens)
         n, _, width = tokens.shape
         qkv = self.qkv(tokens).unflatten(2, (3, self.num_heads, -1))
         parts = qkv.split([g.count * g.height * g.width for g in self.groups], dim=1)
@@ -49,7 +54,8 @@ class GridAttention(nn.Module):
             q, k, v = windows.permute(2, 0, 3, 1, 4)  # (windows, heads, tokens, head width) each
             out = self._attend(q, k, v, (group.height, group.width))
             attended.append(out.transpose(1, 2).reshape(n, -1, width))
-        return self.proj(torch.cat(attended, dim=1))
+        out = torch.cat(attended, dim=1)
+        return self.proj(out if self.places is None else out[:, self.places])
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, grid: tuple[int, int]) -> Tensor:
         if not self.relative:

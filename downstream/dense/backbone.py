@@ -7,10 +7,10 @@ import torch
 from mmengine.config import Config
 from mmengine.model import BaseModule
 from mmengine.registry import MODELS
-from torch import Tensor
+from torch import Tensor, nn
 
 from downstream.dense.attention import GridAttention
-from downstream.dense.windows import Group, window_layout
+from downstream.dense.windows import Group, padded_layout, window_layout
 from mae_core.checkpoints import check_sizes, load_whole
 from mae_core.errors import UserError
 from mae_core.models import create_encoder
@@ -45,7 +45,7 @@ def place_encoder(config: Config, source: str) -> None:
 
 @MODELS.register_module()
 class MAEViT(BaseModule):
-    """Patch tokens of chosen blocks as feature maps; the last block's are normalised.
+    """Patch tokens of chosen blocks as feature maps.
 
     Without windows and relative positions the features are those of the encoder. With either the
     class token is left out, as in ViTDet (arXiv 2203.16527).
@@ -60,6 +60,13 @@ class MAEViT(BaseModule):
             windowed ones get theirs too. None for no relative positions.
         resample_patches: whether weights for patches of another size may be resampled.
         frozen: whether the weights stay as they are.
+        final_norm: whether the last block's map passes the encoder's final norm, as tokens do
+            elsewhere; detectron2's ViTDet and mmsegmentation's MAE have none there.
+        train_positions: whether absolute positions are trained; both of these do.
+        pad_windows: whether windows at the edges are padded, as detectron2 does, or smaller.
+        tile_positions: for images of another size than the encoder's, repeat its grid of positions
+            instead of stretching it (Bolya et al. 2023, arXiv 2311.05613, for windows as large
+            as that grid): a token has the same one in a crop and in the whole image.
 
     Attributes:
         origin: where the weights are from, and what became of each key.
@@ -78,6 +85,10 @@ class MAEViT(BaseModule):
         relative_grid: int | None = None,
         resample_patches: bool = False,
         frozen: bool = False,
+        final_norm: bool = True,
+        train_positions: bool = False,
+        pad_windows: bool = False,
+        tile_positions: bool = False,
     ) -> None:
         super().__init__()
         check_sizes(dict(encoder), source, resample_patches)
@@ -86,7 +97,11 @@ class MAEViT(BaseModule):
         if source != "random":
             report = load_whole(self.encoder, source, resample_patches)
             self.origin = f"the encoder's weights are from {source}: {report}"
-        self.layers = tuple(layers)
+        if not final_norm:
+            self.encoder.norm = nn.Identity()
+        self.encoder.pos_embed.requires_grad_(train_positions)
+        self.encoder.tile_positions = tile_positions
+        self.layers, self.pad_windows = tuple(layers), pad_windows
         for block in (*layers, *global_blocks):
             if not 0 <= block < self.encoder.depth:
                 raise UserError(
@@ -127,7 +142,8 @@ class MAEViT(BaseModule):
         if not self.on_grid:
             return tuple(self.encoder.feature_maps(images, self.layers))
         grid = grid_size(images.shape[-2], images.shape[-1], self.encoder.patch_size)
-        layout = window_layout(grid, self.window or max(grid), images.device)
+        arrange = padded_layout if self.pad_windows else window_layout
+        layout = arrange(grid, self.window or max(grid), images.device)
         tokens, in_windows, maps = self.encoder.embed(images)[:, 1:], False, []
         for i, block in enumerate(self.encoder.blocks):
             windowed = i in self.windowed
@@ -135,6 +151,7 @@ class MAEViT(BaseModule):
                 tokens = tokens[:, layout.order if windowed else layout.inverse]
                 in_windows = windowed
             block.attn.groups = layout.groups if windowed else (Group(1, *grid),)
+            block.attn.places = layout.places if windowed else None
             tokens = block(tokens)
             if i in self.layers:
                 flat = tokens[:, layout.inverse] if in_windows else tokens

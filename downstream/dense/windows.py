@@ -1,8 +1,9 @@
-"""Windows over a grid of tokens, without padding.
+"""Windows over a grid of tokens, with padding or without.
 
-ViTDet pads the grid until windows divide it, and attends to the padding (arXiv 2203.16527, 3).
-Here windows at the right and lower edge are smaller instead: no token is made up, and a 64×64 grid
-with windows of 14 is 4,096 tokens instead of 4,900.
+detectron2's ViTDet pads the grid with zeros until windows divide it, and attends to the padding
+(`window_partition` in detectron2/modeling/backbone/utils.py). Without padding windows at the right
+and lower edge are smaller instead: no token is made up, and a 64×64 grid with windows of 14 is
+4,096 tokens instead of 4,900.
 """
 
 from functools import lru_cache
@@ -27,11 +28,14 @@ class Layout(NamedTuple):
         order: (L,) int64, place in the grid of each token, row by row.
         inverse: (L,) int64, place in the order of each token of the grid.
         groups: windows of equal shape, in the order.
+        places: (L,) int64, place of each token of the order among the groups' tokens, some of
+            which are padding; None if there is no padding.
     """
 
     order: Tensor
     inverse: Tensor
     groups: tuple[Group, ...]
+    places: Tensor | None = None
 
 
 @lru_cache(maxsize=64)
@@ -47,6 +51,18 @@ def window_layout(grid: tuple[int, int], size: int, device: torch.device) -> Lay
             groups.append(Group(part.shape[0] * part.shape[2], rows.step, columns.step))
     places_in_turn = torch.cat(order)
     return Layout(places_in_turn, places_in_turn.argsort(), tuple(groups))
+
+
+@lru_cache(maxsize=64)
+def padded_layout(grid: tuple[int, int], size: int, device: torch.device) -> Layout:
+    """As :func:`window_layout`, with windows that are all whole, padded at the lower right."""
+    rows, columns = (-(-side // size) * size for side in grid)
+    whole, height, width = window_layout((rows, columns), size, device)[0], *grid
+    down, across = whole // columns, whole % columns
+    (places,) = ((down < height) & (across < width)).nonzero(as_tuple=True)
+    order = down[places] * width + across[places]
+    group = Group(rows * columns // size**2, size, size)
+    return Layout(order, order.argsort(), (group,), places)
 
 
 def _parts(length: int, size: int) -> list[range]:

@@ -29,6 +29,7 @@ from downstream.dense.data import (
     notes_on,
     typical_size,
 )
+from downstream.dense.draws import DrawnImages
 from downstream.dense.rehearsal import rehearsal
 from downstream.dense.stored import to_store
 from downstream.dense.testing import measure_images
@@ -69,7 +70,8 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     truth, val = complete(config, encoder, splits, work_dir)
     del splits  # gigabytes for COCO, in every process
     model = build(config, reporter)
-    runner = build_runner(config, model, work_dir, reporter)
+    images = {"train_dataloader": training_images(config)}
+    runner = build_runner(config, model, work_dir, reporter, images)
     train(runner)
     use_average(runner)
     return finish(model, truth, val, config, work_dir, reporter)
@@ -113,7 +115,7 @@ def rehearse(config: Config, splits: dict[str, Instances]) -> None:
         few = {**splits, "val": first_annotated(splits["val"])}
         quick.model.test_cfg.rpn.max_per_img = PROPOSALS
         truth, val = complete(quick, "random", few, folder)
-        DATASETS.build(quick.train_dataloader.dataset)[0]
+        training_images(quick)[0]
         finish(build(quick, SilentReporter()), truth, val, quick, folder, reporter)
 
 
@@ -137,6 +139,8 @@ def complete(
     if image.size is None:
         multiple = model.data_preprocessor.pad_size_divisor
         image.size = typical_size(splits["train"].sizes, multiple, LARGEST)
+    if config.get("square_pad"):
+        model.data_preprocessor.pad_size_divisor = image.size  # no side is longer
     if config.train_cfg.max_epochs is None:
         images = len(splits["train"].content.images)
         batch = config.train_dataloader.batch_size
@@ -156,6 +160,11 @@ def complete(
     few = {"filter_cfg": {"filter_empty_gt": True}}
     config.train_dataloader.dataset = {**datasets["train"], **few}
     return files["val"], DATASETS.build({**datasets["val"], "test_mode": True})
+
+
+def training_images(config: Config) -> DrawnImages:
+    """The train images of a config that :func:`complete` has filled in."""
+    return DrawnImages(DATASETS.build(config.train_dataloader.dataset))
 
 
 def as_list(heads: Any) -> list[Any]:

@@ -27,6 +27,7 @@ from downstream.dense.data import (
     semantic_classes,
     typical_size,
 )
+from downstream.dense.draws import DrawnImages
 from downstream.dense.masks import check_masks
 from downstream.dense.rehearsal import rehearsal
 from downstream.dense.stored import to_store
@@ -65,7 +66,8 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     tell_of_masks(config, classes, reporter)
     images = complete(config, encoder, classes)
     model = build(config, reporter)
-    runner = build_runner(config, model, work_dir, reporter, {"train_dataloader": images["train"]})
+    drawn_images = {"train_dataloader": DrawnImages(images["train"])}
+    runner = build_runner(config, model, work_dir, reporter, drawn_images)
     train(runner)
     use_average(runner)
     return finish(model, images, classes, config, work_dir, reporter)

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from mmdet.structures import DetDataSample
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import init_default_scope
 from PIL import Image
+from timm.layers import LayerNorm2d
 
 from downstream.dense.backbone import place_encoder
 from downstream.detection import stage as detection
@@ -17,6 +19,7 @@ from downstream.segmentation import stage as segmentation
 from mae_core.data.coco import coco_file
 from mae_core.engine.batch import batch_of, scaled_optimizer
 from mae_core.engine.config import CONFIG_ROOT, load_config
+from mae_core.engine.optim import LayerDecayConstructor
 from mae_core.models import create_encoder
 from mae_core.stage import SilentReporter
 from tests.downstream.conftest import square
@@ -73,6 +76,61 @@ def test_vitdet_is_the_published_one(kind: str, size: str) -> None:
     with torch.device("meta"):
         encoder = create_encoder(**config.encoder)
     assert (backbone.layers, encoder.patch_size) == ([encoder.depth - 1], 16)
+
+
+@pytest.mark.parametrize("kind, size", MILLIONS)
+def test_vitdet_is_what_detectron2_trains(kind: str, size: str) -> None:
+    """detectron2: projects/ViTDet/configs, configs/common/{optim,models/mask_rcnn_vitdet}.py."""
+    config = vitdet(kind, size)
+    assert "clip_grad" not in config.optim_wrapper and config.square_pad
+    assert config.optim_wrapper.paramwise_cfg.decay_vectors  # weight_decay_norm=0 and no other
+    backbone = config.model.backbone
+    assert backbone.train_positions and backbone.pad_windows and not backbone.final_norm
+    stages = detection.as_list(config.model.train_cfg.rcnn)
+    thresholds = [0.5, 0.6, 0.7] if kind.startswith("cascade") else [0.5]
+    assert [stage.assigner.pos_iou_thr for stage in stages] == thresholds
+    assert not any(stage.assigner.match_low_quality for stage in stages)
+    assert stages[0].sampler.num == 512 and stages[0].sampler.pos_fraction == 0.25
+    if kind.startswith("cascade"):
+        assert [stage.sampler.type for stage in stages[1:]] == ["PseudoSampler"] * 2
+        assert set(config.model.roi_head.stage_loss_weights) == {1}
+
+
+def test_positions_and_vectors_of_vitdet_decay_as_in_detectron2() -> None:
+    model = built(detection, vitdet("mask-rcnn", "base"), 80)
+    constructor = LayerDecayConstructor(
+        {"optimizer": {"type": "AdamW", "lr": 1.0, "weight_decay": 0.1}},
+        {"layer_decay": 0.7, "decay_vectors": True},
+    )
+    groups: list[dict[str, Any]] = []
+    constructor.add_params(groups, model)
+    of = {id(p): (g["lr"], g["weight_decay"]) for g in groups for p in g["params"]}
+    found = {name: of[id(p)] for name, p in model.named_parameters() if p.requires_grad}
+    block = "backbone.encoder.blocks.3"
+    assert found["backbone.encoder.pos_embed"] == (pytest.approx(0.7**13), 0)
+    assert found[f"{block}.attn.qkv.bias"] == (pytest.approx(0.7**9), 0.1)
+    assert found[f"{block}.attn.rel_pos_h"] == (pytest.approx(0.7**9), 0.1)
+    assert found[f"{block}.norm1.weight"] == (pytest.approx(0.7**9), 0)
+    assert found["rpn_head.rpn_cls.bias"] == (1, 0.1)
+    norms = [name for name, m in model.neck.named_modules() if isinstance(m, LayerNorm2d)]
+    assert norms and all(found[f"neck.{name}.weight"] == (1, 0.1) for name in norms)
+    assert not any("encoder.norm" in name for name in found)
+
+
+def test_vitdet_sees_squares(scenes: Path, tmp_path: Path) -> None:
+    """Otherwise positions would be stretched in one way in training, in another in tests."""
+    config = shrunk("detect/mask-rcnn_vit-base-p16_8xb8-amp-lsj-100e_coco", scenes)
+    config.image.size = 64
+    init_default_scope("mmdet")
+    detection.complete(config, "random", detection.instance_splits(config), tmp_path)
+    preprocess = detection.MODELS.build(config.model.data_preprocessor)
+    images = [torch.full((3, 40, 64), 255), torch.full((3, 9, 11), 255)]
+    samples = [DetDataSample(metainfo={"img_shape": tuple(i.shape[1:])}) for i in images]
+    for one in (images, images[:1]):
+        batch = {"inputs": list(one), "data_samples": samples[: len(one)]}
+        seen = preprocess(batch)["inputs"]
+        assert seen.shape == (len(one), 3, 64, 64)
+        assert not seen[0, :, 40:].any()  # zeros after normalisation, as detectron2's
 
 
 @pytest.mark.parametrize("kind, size", MILLIONS)

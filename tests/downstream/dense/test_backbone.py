@@ -115,6 +115,26 @@ def reference(backbone: MAEViT, images: torch.Tensor) -> torch.Tensor:
     return encoder.norm(tokens).transpose(1, 2).unflatten(2, (height, width))
 
 
+def padded_attention(block: nn.Module, tokens: torch.Tensor, size: int) -> torch.Tensor:
+    """A windowed block's attention as detectron2 computes it: on a grid filled up with zeros.
+
+    (N, H, W, D) normalised tokens -> the same shape.
+    """
+    attention, (n, height, width, _) = block.attn, tokens.shape
+    out = torch.zeros_like(tokens)
+    filled = torch.zeros(n, height + size, width + size, tokens.shape[-1])
+    filled[:, :height, :width] = tokens
+    for top in range(0, height, size):
+        for left in range(0, width, size):
+            window = filled[:, top : top + size, left : left + size].flatten(1, 2)
+            q, k, v = attention.qkv(window).unflatten(2, (3, 2, -1)).permute(2, 0, 3, 1, 4)
+            scores = (q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5).softmax(-1)
+            attended = attention.proj((scores @ v).transpose(1, 2).flatten(2))
+            part = out[:, top : top + size, left : left + size]
+            part += attended.unflatten(1, (size, size))[:, : part.shape[1], : part.shape[2]]
+    return out
+
+
 FIELDS = {"arch": "vit-micro-p6", "width": 16, "depth": 3, "heads": 2, "img_size": 24}
 
 
@@ -133,6 +153,47 @@ def test_windows_are_plain_attention_with_a_mask(
     images = torch.randn(2, 3, 6 * height, 6 * width)
     (found,) = backbone(images)
     torch.testing.assert_close(found, reference(backbone, images), atol=1e-5, rtol=1e-4)
+
+
+@given(height=st.integers(1, 7), width=st.integers(1, 7), window=st.integers(1, 4))
+@settings(max_examples=30, deadline=None)
+def test_padded_windows_attend_to_the_padding_as_in_detectron2(
+    height: int, width: int, window: int
+) -> None:
+    torch.manual_seed(0)
+    backbone = MAEViT(FIELDS, "random", [2], window, final_norm=False, pad_windows=True).eval()
+    images = torch.randn(2, 3, 6 * height, 6 * width)
+    tokens = backbone.encoder.embed(images)[:, 1:].unflatten(1, (height, width))
+    for block in backbone.encoder.blocks:
+        tokens = tokens + padded_attention(block, block.norm1(tokens), window)
+        tokens = tokens + block.mlp(block.norm2(tokens))
+    torch.testing.assert_close(
+        backbone(images)[0], tokens.permute(0, 3, 1, 2), atol=1e-5, rtol=1e-4
+    )
+
+
+def test_without_the_final_norm_the_map_is_what_the_last_block_left(tmp_path: Path) -> None:
+    source = saved(tmp_path / "encoder.safetensors")
+    fields = {**TINY, "img_size": 24}
+    with_it, without = (MAEViT(fields, source, [1], final_norm=f).eval() for f in (True, False))
+    assert "missing []" in without.origin  # the file has the norm's weights all the same
+    images = torch.randn(2, 3, 30, 30)
+    tokens = with_it.encoder.tokens(images)[:, 1:]
+    expected = tokens.transpose(1, 2).unflatten(2, (5, 5))
+    torch.testing.assert_close(without(images)[0], expected)
+    assert not torch.allclose(with_it(images)[0], expected, atol=0.1)
+
+
+def test_tiled_positions_are_the_same_in_a_crop_and_in_the_whole_image() -> None:
+    backbone = MAEViT(FIELDS, "random", [2], window=4, tile_positions=True)  # a grid of 4 × 4
+    table = backbone.encoder.pos_embed[0, 1:].view(4, 4, -1)
+    whole = backbone.encoder._positions((9, 6))[0, 1:].view(9, 6, -1)
+    for row in range(9):
+        for column in range(6):
+            assert torch.equal(whole[row, column], table[row % 4, column % 4])
+    crop = backbone.encoder._positions((5, 5))[0, 1:].view(5, 5, -1)
+    assert torch.equal(crop, whole[:5, :5])
+    assert torch.equal(backbone.encoder._positions((4, 4)), backbone.encoder.pos_embed)
 
 
 def test_relative_positions_are_the_direct_sum() -> None:
@@ -188,7 +249,8 @@ def test_weights_for_another_patch_are_resampled_when_asked(tmp_path: Path) -> N
 def test_every_layer_has_its_own_rate() -> None:
     """Embedding, three blocks with their relative positions, and the rest."""
     model = nn.Module()
-    model.backbone = MAEViT(FIELDS, "random", [2], window=3, global_blocks=[1], relative_grid=4)
+    options = {"window": 3, "global_blocks": [1], "relative_grid": 4, "train_positions": True}
+    model.backbone = MAEViT(FIELDS, "random", [2], **options)
     model.head = nn.Linear(2, 2)
     wrapper = {"optimizer": {"type": "AdamW", "lr": 1.0, "weight_decay": 0.1}}
     optimizer = LayerDecayConstructor(wrapper, {"layer_decay": 0.5})(model).optimizer
@@ -201,13 +263,20 @@ def test_every_layer_has_its_own_rate() -> None:
         if not parameter.requires_grad:
             continue
         block = re.search(r"blocks\.(\d)\.", name)
-        embedding = name.startswith(("backbone.encoder.patch_embed", "backbone.encoder.cls_token"))
+        embedding = re.search(r"\.(patch_embed|cls_token|pos_embed)", name)
         layer = int(block[1]) + 1 if block else 0 if embedding else 4
         assert rates[id(parameter)] == pytest.approx(0.5 ** (4 - layer)), name
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"window": 2, "global_blocks": [1]}, {"window": 2, "relative_grid": 4}]
+    "options",
+    [
+        {},
+        {"window": 2, "global_blocks": [1]},
+        {"window": 2, "relative_grid": 4},
+        {"final_norm": False, "train_positions": True},
+        {"window": 3, "final_norm": False, "train_positions": True, "pad_windows": True},
+    ],
 )
 @pytest.mark.parametrize("layers", [[0], [1], [0, 2]])
 def test_every_weight_that_is_trained_gets_a_gradient(layers: list[int], options: dict) -> None:

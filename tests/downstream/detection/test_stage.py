@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from PIL import Image
 
 from downstream.dense.data import instance_splits
-from downstream.detection.stage import build, complete, run
+from downstream.detection.stage import build, complete, run, training_images
 from mae_core import UserError
 from mae_core.checkpoints import read_metadata, read_state
 from mae_core.engine.train import build_runner
@@ -72,9 +73,15 @@ def test_the_detector_learns_what_it_sees(config: Config, tmp_path: Path) -> Non
     assert losses[1] < 0.75 * losses[0]
 
 
-def test_a_training_that_broke_off_ends_in_the_same_weights(config: Config, tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_training_that_broke_off_ends_in_the_same_weights(
+    workers: int, config: Config, tmp_path: Path
+) -> None:
     config.train_cfg.max_epochs = 3
     config.image.jitter = (0.5, 1.5)
+    loader = {"num_workers": workers, "persistent_workers": workers > 0}
+    config.train_dataloader.update(loader)
+    config.default_hooks.checkpoint.minutes = 0  # so that it goes on in the middle of an epoch
     whole = run(Config(config.to_dict()), "random", tmp_path / "whole", SilentReporter())
     fault = tmp_path / "fault"
     arm(fault, "raise", 3)
@@ -85,6 +92,18 @@ def test_a_training_that_broke_off_ends_in_the_same_weights(config: Config, tmp_
     first, second = (read_state(str(result.checkpoint)) for result in (whole, resumed))
     assert all(torch.equal(first[key], second[key]) for key in first)
     assert whole.metrics == resumed.metrics
+
+
+def test_a_batch_may_be_as_large_as_the_images_are_many(config: Config, tmp_path: Path) -> None:
+    """It was once compared with the number of keys of the data set's config."""
+    config.train_dataloader.update(batch_size=8, drop_last=True)
+    init_default_scope("mmdet")
+    complete(config, "random", instance_splits(config), tmp_path)
+    images = {"train_dataloader": training_images(config)}
+    runner = build_runner(
+        config, build(config, SilentReporter()), tmp_path, SilentReporter(), images
+    )
+    assert len(runner.build_dataloader(runner._train_dataloader)) == 1
 
 
 def test_missing_annotations_are_the_users_mistake(config: Config, tmp_path: Path) -> None:
@@ -101,9 +120,11 @@ def step(config: Config, folder: Path, count: int) -> list[dict[str, torch.Tenso
     init_default_scope("mmdet")
     complete(config, "random", instance_splits(config), folder)
     model = build(config, SilentReporter())
-    runner: Runner = build_runner(config, model, folder, SilentReporter())
+    images = training_images(config)
+    loader = {"train_dataloader": images}
+    runner: Runner = build_runner(config, model, folder, SilentReporter(), loader)
     wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
-    batch = next(iter(runner.build_dataloader(config.train_dataloader, seed=0)))
+    batch = pseudo_collate([images[i] for i in range(4)])
     runner.model.train()
     return [runner.model.train_step(batch, wrapper) for _ in range(count)][-1:]
 

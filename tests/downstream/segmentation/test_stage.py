@@ -38,9 +38,16 @@ def test_the_same_seed_gives_the_same_weights(config: Config, tmp_path: Path) ->
     assert all(torch.equal(first[key], second[key]) for key in first)
 
 
-def test_a_training_that_broke_off_ends_in_the_same_weights(config: Config, tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_training_that_broke_off_ends_in_the_same_weights(
+    workers: int, config: Config, tmp_path: Path
+) -> None:
     config.train_cfg.max_epochs = 3
     config.image.jitter = (0.5, 1.5)
+    config.image.photometric = True
+    loader = {"num_workers": workers, "persistent_workers": workers > 0}
+    config.train_dataloader.update(loader)
+    config.default_hooks.checkpoint.minutes = 0  # so that it goes on in the middle of an epoch
     whole = run(Config(config.to_dict()), "random", tmp_path / "whole", SilentReporter())
     fault = tmp_path / "fault"
     arm(fault, "raise", 3)

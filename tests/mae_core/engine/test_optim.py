@@ -3,6 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from mmengine.optim import build_optim_wrapper
+from timm.layers import LayerNorm2d
 from torch import nn
 
 from mae_core.encoder import ViTEncoder
@@ -17,7 +18,7 @@ class Model(nn.Module):
         self.head = nn.Linear(16, 3)
 
 
-def groups(model: nn.Module, decay: float) -> dict[str, tuple[float, float]]:
+def groups(model: nn.Module, decay: float, **paramwise: bool) -> dict[str, tuple[float, float]]:
     """Rate and weight decay of each trained parameter by name."""
     wrapper = build_optim_wrapper(
         model,
@@ -25,7 +26,7 @@ def groups(model: nn.Module, decay: float) -> dict[str, tuple[float, float]]:
             "type": "OptimWrapper",
             "constructor": "LayerDecayConstructor",
             "optimizer": {"type": "AdamW", "lr": 1.0, "weight_decay": 0.1},
-            "paramwise_cfg": {"layer_decay": decay},
+            "paramwise_cfg": {"layer_decay": decay, **paramwise},
         },
     )
     found = {
@@ -49,6 +50,24 @@ def test_rates_and_decays_are_those_computed_by_hand() -> None:
     assert found["encoder.norm.weight"] == (1, 0)
     assert found["head.weight"] == (1, 0.1)
     assert found["head.bias"] == (1, 0)
+
+
+def test_with_decay_of_vectors_only_norms_and_positions_are_spared() -> None:
+    """detectron2's rule, written out; its norms over channels are none of PyTorch's classes."""
+    model = Model(depth=1)
+    model.encoder.pos_embed.requires_grad_(True)
+    model.neck = nn.Sequential(nn.Conv2d(3, 3, 1), LayerNorm2d(3))
+    found = groups(model, 1.0, decay_vectors=True)
+    spared = {name for name, (_, decay) in found.items() if decay == 0}
+    norms = {
+        f"encoder.{n}.{part}"
+        for n in ("blocks.0.norm1", "blocks.0.norm2", "norm")
+        for part in ("weight", "bias")
+    }
+    assert spared == {"encoder.cls_token", "encoder.pos_embed", *norms}
+    assert found["head.bias"] == (1, 0.1) and found["neck.1.weight"] == (1, 0.1)
+    plain = groups(model, 1.0)
+    assert plain["encoder.pos_embed"] == (1, 0) and plain["neck.1.weight"] == (1, 0)
 
 
 @given(depth=st.integers(1, 12), decay=st.floats(0.3, 1))
