@@ -30,6 +30,7 @@ class StageResult:
         metrics: by name, such as `linear-probe/top1`.
         checkpoint: weights worth keeping, an absolute path.
         artifacts: files by name: figures, logs, configs.
+        labels: how many labelled images it was trained with; None if the metrics' names say it.
         checksums: SHA-256 and bytes of each file, by its path, from when the stage ended.
         inputs: digests of what the stage read, see :func:`pipelines.identity.inputs`.
     """
@@ -37,6 +38,7 @@ class StageResult:
     metrics: dict[str, Metric] = field(default_factory=dict)
     checkpoint: str | None = None
     artifacts: dict[str, str] = field(default_factory=dict)
+    labels: int | None = None
     checksums: dict[str, str] = field(default_factory=dict)
     inputs: dict[str, str] = field(default_factory=dict)
 

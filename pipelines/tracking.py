@@ -279,6 +279,8 @@ class Tracker:
                 values[f"{name}_ci95"] = metric.ci95
         known = self.client.get_run(run_id).data.metrics
         self.points(run_id, {k: v for k, v in values.items() if known.get(k) != v}, step=0)
+        if result.labels is not None:
+            self.tag(run_id, labels=str(result.labels))
         for path in result.artifacts.values():
             self.artifact(run_id, Path(path))
         if result.checkpoint:

@@ -41,7 +41,8 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     save_state(checkpoint, honest_state(model), encoder=model.encoder.config, **about)
     metric = METRICS[config.stage]
     outcomes = save_outcomes(work_dir, {metric: correct})
-    return StageResult({metric: share(correct)}, str(checkpoint), outcomes)
+    labels = len(images[0])
+    return StageResult({metric: share(correct)}, str(checkpoint), outcomes, labels=labels)
 
 
 def honest_state(model: Classifier) -> StateDict:

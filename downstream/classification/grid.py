@@ -140,7 +140,8 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     ]
     write_json(table, {"won": rows[best], "settings": rows}, indent=2)
     artifacts = {"grid": str(table), **save_outcomes(work_dir, {"linear-probe/top1": correct})}
-    return StageResult({"linear-probe/top1": share(correct)}, str(checkpoint), artifacts)
+    metrics = {"linear-probe/top1": share(correct)}
+    return StageResult(metrics, str(checkpoint), artifacts, labels=len(y))
 
 
 def check_split(config: Config, images: ImageDataset) -> None:

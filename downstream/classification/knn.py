@@ -29,7 +29,8 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     names = ["knn/top1", *(f"knn/top1_k{k}" for k in config.more_k)]
     outcomes = {name: row == val.y for name, row in zip(names, labels, strict=True)}
     metrics = {name: share(correct) for name, correct in outcomes.items()}
-    return StageResult(metrics, artifacts=save_outcomes(work_dir, outcomes))
+    kept = save_outcomes(work_dir, outcomes)
+    return StageResult(metrics, artifacts=kept, labels=len(train.y))
 
 
 def check(config: Config, encoder: str) -> None:

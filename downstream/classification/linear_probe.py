@@ -87,7 +87,8 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     state = {k: v for k, v in probe.state_dict().items() if k.startswith(("norm.", "head."))}
     save_state(checkpoint, state, classes=train_data.classes)
     outcomes = save_outcomes(work_dir, {"linear-probe/top1": correct})
-    return StageResult({"linear-probe/top1": share(correct)}, str(checkpoint), outcomes)
+    metrics = {"linear-probe/top1": share(correct)}
+    return StageResult(metrics, str(checkpoint), outcomes, labels=len(train_data))
 
 
 def check(config: Config, encoder: str) -> None:

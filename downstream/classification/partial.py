@@ -45,7 +45,8 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
         lambda path: draw_curves(path, {"fine-tuned": points}, title, axis, log=False),
         reporter,
     )
-    return StageResult(metrics, artifacts={**picture, **save_outcomes(work_dir, outcomes)})
+    kept_files = {**picture, **save_outcomes(work_dir, outcomes)}
+    return StageResult(metrics, artifacts=kept_files, labels=len(images[0]))
 
 
 def check(config: Config, encoder: str) -> None:

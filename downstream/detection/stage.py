@@ -74,7 +74,8 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     runner = build_runner(config, model, work_dir, reporter, images)
     train(runner)
     use_average(runner)
-    return finish(model, truth, val, config, work_dir, reporter)
+    result = finish(model, truth, val, config, work_dir, reporter)
+    return replace(result, labels=len(images["train_dataloader"]))
 
 
 def finish(

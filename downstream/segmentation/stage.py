@@ -1,6 +1,7 @@
 """The segmentation stage: train a segmentor on the encoder, evaluate intersection over union."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -70,7 +71,8 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     runner = build_runner(config, model, work_dir, reporter, drawn_images)
     train(runner)
     use_average(runner)
-    return finish(model, images, classes, config, work_dir, reporter)
+    result = finish(model, images, classes, config, work_dir, reporter)
+    return replace(result, labels=len(images["train"]))
 
 
 def finish(

@@ -26,7 +26,8 @@ class Row:
 
     Of a stage that ran with several seeds it is their mean; `mlflow_run_id` is the first one's run,
     and `seeds` has all: dicts of `seed`, `value`, `mlflow_run_id` and `encoder_run`, the run that
-    made its encoder, '' if none did.
+    made its encoder, '' if none did. `labels` counts the labelled images that the task was trained
+    with, None where that is not known or the metric's name says it.
     """
 
     encoder: str
@@ -36,6 +37,7 @@ class Row:
     ci95: float | None
     mlflow_run_id: str
     seeds: tuple[dict[str, Any], ...] = ()
+    labels: int | None = None
 
 
 @dataclass(frozen=True)
@@ -143,9 +145,11 @@ def joined(
     """One row of the runs of a stage, which differ in their seed."""
     task, _, metric = name.partition("/")
     first, values = runs[0], [run.data.metrics[name] for run in runs]
+    labels = int(first.data.tags["labels"]) if "labels" in first.data.tags else None
     if len(runs) == 1:
         ci95 = first.data.metrics.get(f"{name}_ci95")
-        return Row(encoder, task, metric, values[0], ci95, first.info.run_id), outcomes[0]
+        row = Row(encoder, task, metric, values[0], ci95, first.info.run_id, labels=labels)
+        return row, outcomes[0]
     seeds = tuple(
         {
             "seed": int(run.data.tags["seed"]),
@@ -163,7 +167,7 @@ def joined(
     else:
         interval = over_trainings(cases).ci95
     value = float(np.mean(values))
-    return Row(encoder, task, metric, value, interval, first.info.run_id, seeds), cases
+    return Row(encoder, task, metric, value, interval, first.info.run_id, seeds, labels), cases
 
 
 def of_all(outcomes: Sequence[Outcomes | None]) -> Outcomes | None:

@@ -74,7 +74,10 @@ def write_report(run_id: str, tracker: Tracker, folder: Path, watts: float | Non
         "duration": lambda seconds: duration(seconds / 3600),
     }
     write_pages("report", values, folder)
-    rows = [{k: v for k, v in asdict(row).items() if k != "seeds" or v} for row in benchmark.rows]
+    optional = ("seeds", "labels")
+    rows = [
+        {k: v for k, v in asdict(row).items() if k not in optional or v} for row in benchmark.rows
+    ]
     content = {
         "rows": rows,
         "comparisons": [asdict(difference) for difference in found],
@@ -131,8 +134,17 @@ def table(
             for figure in others
             if figure.metric == name
         ]
-        lines.append(Line(title(name), cells, best(name, rows), verdicts, ", ".join(figures)))
+        shown = with_labels(title(name), [row.labels for row in rows if row])
+        lines.append(Line(shown, cells, best(name, rows), verdicts, ", ".join(figures)))
     return lines
+
+
+def with_labels(name: str, counts: Sequence[int | None]) -> str:
+    """A metric's title with the number of labelled images that its rows were trained with."""
+    known = sorted({count for count in counts if count is not None})
+    if not known:
+        return name
+    return f"{name} ({' or '.join(f'{count:,}' for count in known)} labelled images)"
 
 
 def cell(benchmark: Benchmark, encoder: str, name: str) -> str:

@@ -7,9 +7,10 @@ import pytest
 from PIL import Image
 
 from mae_core import UserError
+from mae_core.stage import Metric, StageResult
 from pipelines.report.collect import Row, collect
 from pipelines.report.differences import differences
-from pipelines.report.write import best, shortened, table, write_report
+from pipelines.report.write import best, shortened, table, with_labels, write_report
 from pipelines.tracking import Tracker
 from tests.pipelines.report.conftest import FIRST, RESULTS, SECOND, Written
 
@@ -115,3 +116,24 @@ def test_of_a_long_name_the_end_is_over_the_column() -> None:
     name = "runs/demo/stages/pretrain-mae-0123456789abcdef/encoder.safetensors"
     assert name.endswith(shortened(name).removeprefix("…"))
     assert len(shortened(name)) == 33
+
+
+def test_the_labels_that_a_task_was_trained_with_stand_beside_it(
+    tracker: Tracker, tmp_path: Path
+) -> None:
+    parent = tracker.start("tiny", {"recipe": "tiny", "stage": "benchmark"})
+    runs = {}
+    for stage, metric, labels in (("finetune", "fine-tune/top1", 500), ("knn", "knn/top1", None)):
+        name = f"{stage}[mae]"
+        runs[name] = tracker.start(name, {"stage": stage, "encoder": "mae", "seed": "0"}, parent)
+        tracker.finish(runs[name], StageResult({metric: Metric(0.5, 0.1)}, labels=labels))
+    tracker.tag(parent, encoders='["mae"]', cells=json.dumps(runs))
+    text = write_report(parent, tracker, tmp_path / "report")
+    assert "Fine-tuning, top-1 (500 labelled images)" in text and "kNN, top-1 |" in text
+    rows = json.loads((tmp_path / "report" / "report.json").read_text())["rows"]
+    assert [row.get("labels") for row in rows] == [500, None]
+
+
+def test_other_numbers_of_labels_are_all_told() -> None:
+    assert with_labels("kNN", [10_000, 500, None, 500]) == "kNN (500 or 10,000 labelled images)"
+    assert with_labels("kNN", [None]) == "kNN"
