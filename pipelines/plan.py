@@ -1,5 +1,6 @@
 """`mae-bench plan`: what a benchmark would run, reuse or resume, and what that takes here."""
 
+import copy
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from pipelines.folder import finished_result
 from pipelines.launch import Resources, default_devices
 from pipelines.matrix import planned_cells
 from pipelines.recipe import Recipe
+from pipelines.stages import SCRATCH_FOR
 from pipelines.trial import Trial, try_stage
 
 KEPT = 3  # the last two checkpoints, and the one being written
@@ -74,7 +76,7 @@ def plan_cells(
         if status == "reuse" or (cell.stage == "evaluate" and not known):
             yield Item(cell, status, float(status != "reuse"), None)
             continue
-        kind = cell.stage, cell.source == "supervised"
+        kind = cell.stage, cell.source == SCRATCH_FOR.get(cell.stage) and "scratch" in cell.config
         if kind not in trials:
             console.print(f"trying {cell.stage} ...")
             trials[kind] = try_stage(cell, folder, usable(cell.stage, resources))
@@ -84,14 +86,24 @@ def plan_cells(
 
 
 def cells(recipe: Recipe, folder: Path) -> Iterator[tuple[Cell, bool]]:
-    """Each cell, and whether its encoder is already known; a random one stands in if not."""
+    """Each cell, and whether its encoder is already known.
+
+    If not, a random one stands in, in the recipe for that other one: without `scratch`.
+    """
     checkpoint: dict[str, str | None] = {}
     for planned, upstream in planned_cells(recipe):
         known = checkpoint.get(upstream) if upstream else planned.source
-        cell = replace(planned, source=known or "random")
+        cell = replace(planned, source=known) if known else standing_in(planned)
         result = finished_result(cell_folder(cell, folder)) if known else None
         checkpoint[cell.name] = result.checkpoint if result else None
         yield cell, bool(known)
+
+
+def standing_in(planned: Cell) -> Cell:
+    """The cell with random weights, but not with the recipe for them."""
+    config = copy.deepcopy(planned.config)
+    config.pop("scratch", None)
+    return replace(planned, source="random", config=config)
 
 
 def progress(cell: Cell, folder: Path) -> tuple[str, int]:

@@ -36,6 +36,8 @@ CHECKS = {  # where the stage's own module imports more than a check needs
 }
 PARALLEL = ("pretrain", "supervise", "finetune", "detect", "segment")  # several devices share them
 FROM_SCRATCH = ("finetune", "partial-finetune", "low-shot")  # those that take 'supervised'
+# For which encoder a stage's section `scratch`, its recipe for random weights, counts.
+SCRATCH_FOR = {**dict.fromkeys(FROM_SCRATCH, "supervised"), "detect": "random", "segment": "random"}
 NO_FILE = ("random", "supervised")  # encoders that begin with random weights
 RUNS, MODELS = "runs:/", "models:/"  # begin the names of what MLflow keeps
 MAKE_ENCODERS = ("pretrain", "supervise")

@@ -10,3 +10,12 @@ param_scheduler = [
     dict(type="LinearLR", start_factor=1e-6, by_epoch=False, begin=0, end=1500),
     dict(type="PolyLR", power=1.0, begin=0.2, end=22, by_epoch=True, convert_to_iter_based=True),
 ]
+scratch = dict(  # for random weights, ours: one rate for all layers, twice the epochs
+    optim_wrapper=dict(paramwise_cfg=dict(layer_decay=1.0)),
+    train_cfg=dict(max_epochs=44),
+    param_scheduler=[
+        dict(type="LinearLR", start_factor=1e-6, by_epoch=False, begin=0, end=1500),
+        dict(type="PolyLR", power=1.0, begin=0.2, end=44, by_epoch=True)
+        | dict(convert_to_iter_based=True),
+    ],
+)

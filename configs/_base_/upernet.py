@@ -1,6 +1,5 @@
 # UperNet on a plain encoder, as in the paper's appendix (arXiv 2111.06377, A.4) after BEiT: maps of
-# four blocks, resized to 4, 2, 1 and 1/2, batch 16. What differs: bfloat16, and no relative
-# positions (BEiT's biases would have to be learnt anew on top of the pretrained positions).
+# four blocks, resized to 4, 2, 1 and 1/2, batch 16.
 _base_ = "runtime.py"
 stage = "segment"
 default_scope = "mmseg"

@@ -30,3 +30,4 @@ optim_wrapper = dict(
     clip_grad=dict(max_norm=5.0),
 )
 train_cfg = dict(by_epoch=True)
+scratch = dict(optim_wrapper=dict(paramwise_cfg=dict(layer_decay=1.0)))  # for random weights

@@ -6,3 +6,10 @@ param_scheduler = [
     dict(type="LinearLR", start_factor=0.001, by_epoch=False, begin=0, end=2000),
     dict(type="MultiStepLR", by_epoch=True, milestones=[8, 11], gamma=0.1),
 ]
+scratch = dict(
+    train_cfg=dict(max_epochs=48),
+    param_scheduler=[
+        dict(type="LinearLR", start_factor=0.001, by_epoch=False, begin=0, end=2000),
+        dict(type="MultiStepLR", by_epoch=True, milestones=[32, 44], gamma=0.1),
+    ],
+)

@@ -13,3 +13,8 @@ train_cfg = dict(max_epochs=None)
 param_scheduler = None
 schedule = dict(warmup_epochs=1)
 optim_wrapper = dict(clip_grad=dict(max_norm=1.0))  # small sets have odd batches; ViTDet has none
+scratch = dict(
+    _delete_=True,
+    updates=40000,
+    optim_wrapper=dict(paramwise_cfg=dict(layer_decay=1.0)),
+)

@@ -11,3 +11,10 @@ param_scheduler = [
     dict(type="LinearLR", start_factor=0.001, by_epoch=False, begin=0, end=250),
     dict(type="MultiStepLR", by_epoch=True, milestones=[67, 72], gamma=0.1),
 ]
+scratch = dict(
+    train_cfg=dict(max_epochs=300),
+    param_scheduler=[
+        dict(type="LinearLR", start_factor=0.001, by_epoch=False, begin=0, end=250),
+        dict(type="MultiStepLR", by_epoch=True, milestones=[267, 289], gamma=0.1),
+    ],
+)

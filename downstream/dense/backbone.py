@@ -7,9 +7,11 @@ import torch
 from mmengine.config import Config
 from mmengine.model import BaseModule
 from mmengine.registry import MODELS
+from timm.layers import LayerScale
 from torch import Tensor, nn
 
 from downstream.dense.attention import GridAttention
+from downstream.dense.relative_bias import BiasedAttention
 from downstream.dense.windows import Group, padded_layout, window_layout
 from mae_core.checkpoints import check_sizes, load_whole
 from mae_core.errors import UserError
@@ -32,11 +34,12 @@ def place_encoder(config: Config, source: str) -> None:
     with torch.device("meta"):
         width = create_encoder(**config.encoder).width
     neck = model.get("neck")
-    if neck is not None and neck.type == "SimpleFeaturePyramid":
+    if neck is not None and neck.type in ("SimpleFeaturePyramid", "MapNorm"):
         neck.in_channels = width
-        return
+        if neck.type == "SimpleFeaturePyramid":
+            return
     model.decode_head.in_channels = width
-    if neck is not None:
+    if neck is not None and neck.type == "Feature2Pyramid":
         neck.embed_dim = width
         model.decode_head.in_channels = [width] * len(neck.rescales)
     if model.get("auxiliary_head"):
@@ -67,6 +70,10 @@ class MAEViT(BaseModule):
         tile_positions: for images of another size than the encoder's, repeat its grid of positions
             instead of stretching it (Bolya et al. 2023, arXiv 2311.05613, for windows as large
             as that grid): a token has the same one in a crop and in the whole image.
+        relative_bias: side of the grid, in tokens, for which all blocks learn biases of relative
+            positions, see :class:`BiasedAttention`; without windows and `relative_grid`.
+        layer_scale: whether the blocks' branches are scaled by learnt vectors of ones, as in
+            mmsegmentation's MAE.
 
     Attributes:
         origin: where the weights are from, and what became of each key.
@@ -89,6 +96,8 @@ class MAEViT(BaseModule):
         train_positions: bool = False,
         pad_windows: bool = False,
         tile_positions: bool = False,
+        relative_bias: int | None = None,
+        layer_scale: bool = False,
     ) -> None:
         super().__init__()
         check_sizes(dict(encoder), source, resample_patches)
@@ -116,6 +125,13 @@ class MAEViT(BaseModule):
             for i, block in enumerate(self.encoder.blocks):
                 side = window if i in self.windowed else relative_grid
                 block.attn = GridAttention(block.attn, side if relative_grid else None)
+        self.biased: list[BiasedAttention] = []
+        for block in self.encoder.blocks:
+            if relative_bias is not None:
+                block.attn = BiasedAttention(block.attn, relative_bias)
+                self.biased.append(block.attn)
+            if layer_scale:
+                block.ls1, block.ls2 = (LayerScale(self.encoder.width, 1.0) for _ in range(2))
         self._leave_out_unused()
         self.frozen = frozen
         if frozen:
@@ -139,9 +155,11 @@ class MAEViT(BaseModule):
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """(N, C, H, W) normalised -> a map (N, width, H/p, W/p) for each layer."""
-        if not self.on_grid:
-            return tuple(self.encoder.feature_maps(images, self.layers))
         grid = grid_size(images.shape[-2], images.shape[-1], self.encoder.patch_size)
+        if not self.on_grid:
+            for attention in self.biased:
+                attention.grid = grid
+            return tuple(self.encoder.feature_maps(images, self.layers))
         arrange = padded_layout if self.pad_windows else window_layout
         layout = arrange(grid, self.window or max(grid), images.device)
         tokens, in_windows, maps = self.encoder.embed(images)[:, 1:], False, []

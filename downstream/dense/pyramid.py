@@ -1,4 +1,4 @@
-"""Feature pyramids from a plain encoder's maps."""
+"""Feature pyramids from a plain encoder's maps, and what else stands before a head."""
 
 from collections.abc import Sequence
 
@@ -41,6 +41,23 @@ class SimpleFeaturePyramid(nn.Module):
         for _ in range(self.coarser):
             levels.append(F.max_pool2d(levels[-1], kernel_size=1, stride=2))
         return tuple(levels)
+
+
+@MODELS.register_module()
+class MapNorm(nn.Module):
+    """Batch norm of the last map, for a linear layer on top (DINOv2's `BNHead`).
+
+    Args:
+        in_channels: the encoder's width.
+    """
+
+    def __init__(self, in_channels: int) -> None:
+        super().__init__()
+        self.norm = nn.SyncBatchNorm(in_channels)
+
+    def forward(self, maps: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """The last of `maps` (N, D, h, w) -> the same shape, normalised by channel."""
+        return (self.norm(maps[-1]),)
 
 
 def _level(width: int, out: int, scale: float) -> nn.Sequential:

@@ -4,6 +4,7 @@ from mmengine.config import Config
 
 from downstream.dense.data import check_instances, instance_splits
 from downstream.dense.rehearsal import quiet
+from downstream.dense.scratch import recipes
 from mae_core.checkpoints import check_sizes
 from mae_core.data.overlap import tell_overlap
 
@@ -21,4 +22,5 @@ def check(config: Config, encoder: str) -> None:
         tell_overlap(*names, str(splits["train"].images), str(splits["val"].images))
     with quiet():
         from downstream.detection.stage import rehearse  # imports mm, which takes seconds
-    rehearse(config, splits)
+    for recipe in recipes(config, encoder):
+        rehearse(recipe, splits)

@@ -31,6 +31,7 @@ from downstream.dense.data import (
 )
 from downstream.dense.draws import DrawnImages
 from downstream.dense.rehearsal import rehearsal
+from downstream.dense.scratch import recipe_for
 from downstream.dense.stored import to_store
 from downstream.dense.testing import measure_images
 from downstream.detection.evaluation import (
@@ -59,7 +60,11 @@ Files = dict[str, str]
 
 
 def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> StageResult:
-    """Train on the train images; metrics `detect/{box,mask}_{AP,AP50,...}` on the val images."""
+    """Train on the train images; metrics `detect/{box,mask}_{AP,AP50,...}` on the val images.
+
+    For the encoder 'random' with the config's section `scratch`.
+    """
+    config = recipe_for(config, encoder)
     config = with_pixels(config, encoder, reporter)
     set_random_seed(config.seed)
     init_default_scope(config.default_scope)

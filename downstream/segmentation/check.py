@@ -5,6 +5,7 @@ from mmengine.config import Config
 from downstream.dense.data import label_table, mask_splits, semantic_classes
 from downstream.dense.masks import check_masks
 from downstream.dense.rehearsal import quiet
+from downstream.dense.scratch import recipes
 from mae_core.checkpoints import check_sizes
 from mae_core.data.overlap import tell_overlap
 
@@ -20,4 +21,5 @@ def check(config: Config, encoder: str) -> None:
         tell_overlap(*names, config.train_data.images, config.val_data.images)
     with quiet():
         from downstream.segmentation.stage import rehearse  # imports mm, which takes seconds
-    rehearse(config, classes)
+    for recipe in recipes(config, encoder):
+        rehearse(recipe, classes)

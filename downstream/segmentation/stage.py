@@ -31,6 +31,7 @@ from downstream.dense.data import (
 from downstream.dense.draws import DrawnImages
 from downstream.dense.masks import check_masks
 from downstream.dense.rehearsal import rehearsal
+from downstream.dense.scratch import recipe_for
 from downstream.dense.stored import to_store
 from downstream.dense.testing import measure_images
 from downstream.outcomes import save_outcomes
@@ -58,8 +59,10 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     """Train on the train images; metrics `segment/{mIoU,...}` on the val images.
 
     The mean is over all classes that occur, background included. With `config.multiscale` also
-    `segment/mIoU_multiscale`, over several scales and mirrored images.
+    `segment/mIoU_multiscale`, over several scales and mirrored images. For the encoder 'random'
+    with the config's section `scratch`.
     """
+    config = recipe_for(config, encoder)
     config = with_pixels(config, encoder, reporter)
     set_random_seed(config.seed)
     init_default_scope(config.default_scope)
@@ -142,6 +145,8 @@ def complete(config: Config, encoder: str, classes: Sequence[str]) -> dict[str, 
         multiple = config.size_divisor
         image.crop = typical_size(image_sizes(splits["train"]), multiple, LARGEST)
         image.scale = (4 * image.crop, image.crop)
+        model.test_cfg.crop_size = (image.crop, image.crop)
+        model.test_cfg.stride = (2 * image.crop // 3,) * 2
     place_encoder(config, encoder)
     model.data_preprocessor.size = (image.crop, image.crop)
     heads = [model[key] for key in ("decode_head", "auxiliary_head") if model.get(key)]

@@ -14,6 +14,7 @@ from PIL import Image
 from timm.layers import LayerNorm2d
 
 from downstream.dense.backbone import place_encoder
+from downstream.dense.scratch import recipe_for
 from downstream.detection import stage as detection
 from downstream.segmentation import stage as segmentation
 from mae_core.data.coco import coco_file
@@ -140,7 +141,8 @@ def test_detectors_have_as_many_parameters_as_published(kind: str, size: str) ->
 
 
 @pytest.mark.parametrize("size", UPERNET)
-def test_upernet_is_the_published_one(size: str) -> None:
+def test_upernet_is_what_mmsegmentation_trains(size: str) -> None:
+    """Its configs/mae/mae-base_upernet_8xb2-amp-160k_ade20k-512x512.py, and BEiT's for large."""
     config = load_config(f"segment/upernet_vit-{size}-p16_8xb2-amp-160k_ade20k")
     decay, drop_path, layers, millions = UPERNET[size]
     optimizer = config.optim_wrapper.optimizer
@@ -150,8 +152,46 @@ def test_upernet_is_the_published_one(size: str) -> None:
     assert batch_of(config, 8).update == 16
     assert config.train_cfg.max_epochs * (20210 // 16) == pytest.approx(160_000, rel=0.01)
     assert config.model.test_cfg.mode == "slide" and config.image.crop == 512
-    # Published for BEiT, which differs from it by less than the relative positions.
+    backbone = config.model.backbone
+    assert (config.encoder.img_size, backbone.relative_bias) == (512, 512 // 16)
+    assert backbone.layer_scale and backbone.train_positions and not backbone.final_norm
+    assert tuple(config.model.test_cfg.stride) == (341, 341)
+    # Published for BEiT.
     assert parameters(built(segmentation, config, 150)) / 1e6 == pytest.approx(millions, rel=0.01)
+
+
+@pytest.mark.parametrize("size", UPERNET)
+def test_the_papers_upernet_has_100_epochs(size: str) -> None:
+    config = load_config(f"segment/upernet_vit-{size}-p16_8xb2-amp-100e_ade20k")
+    assert config.train_cfg.max_epochs == config.param_scheduler[-1].end == 100
+
+
+def test_the_linear_layer_is_dinov2s() -> None:
+    """dinov2/eval/segmentation: a batch norm and a layer of 1 × 1, AdamW, 40,000 updates."""
+    config = load_config("segment/linear_vit-base-p16_8xb2-amp-40k_ade20k")
+    assert config.train_cfg.max_epochs * (20210 // 16) == pytest.approx(40_000, rel=0.02)
+    assert config.optim_wrapper.optimizer.lr == 1e-3
+    model = built(segmentation, config, 150)
+    trained = {name: p.numel() for name, p in model.named_parameters() if p.requires_grad}
+    assert trained == {
+        "neck.norm.weight": 768,
+        "neck.norm.bias": 768,
+        "decode_head.conv_seg.weight": 150 * 768,
+        "decode_head.conv_seg.bias": 150,
+    }
+
+
+@pytest.mark.parametrize("name", [*DETECT, *SEGMENT])
+def test_random_weights_have_a_recipe_of_their_own(name: str) -> None:
+    config = load_config(name)
+    own, plain = (recipe_for(config, encoder) for encoder in ("random", "some.safetensors"))
+    assert own.optim_wrapper.paramwise_cfg.layer_decay == 1.0
+    assert plain.optim_wrapper.paramwise_cfg.layer_decay < 1.0 or "linear" in name
+    for recipe in (own, plain):
+        epochs, schedule = recipe.train_cfg.max_epochs, recipe.get("param_scheduler")
+        last = schedule[-1] if schedule else {}
+        assert last.get("end", epochs) == epochs
+        assert all(step < epochs for step in last.get("milestones", []))
 
 
 def test_the_values_of_coco_stuff_are_those_of_its_categories() -> None:
@@ -171,7 +211,8 @@ def built(stage: Any, config: Config, classes: int) -> torch.nn.Module:
             head.num_classes = classes
     else:
         for key in ("decode_head", "auxiliary_head"):
-            model[key].num_classes = classes
+            if model[key] is not None:
+                model[key].num_classes = classes
     with torch.device("meta"):
         return stage.MODELS.build(model)
 
@@ -198,6 +239,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def shrunk(name: str, scenes: Path) -> Config:
     """The config on `scenes`, its encoder cut to few narrow blocks, its heads slim, two steps."""
     config = load_config(name)
+    config.pop("scratch", None)
     data = {"images": "images", "annotations": "annotations.json", "masks": "masks"}
     config.data_root, config.train_data, config.val_data = str(scenes), data, data
     backbone = config.model.backbone
@@ -268,11 +310,14 @@ def test_size_classes_and_schedule_follow_from_the_data(
         splits = detection.instance_splits(config)
         detection.complete(config, "random", splits, tmp_path)
         assert config.image.size == 64  # 48 rounded up to the detector's 32
+        assert config.model.data_preprocessor.pad_size_divisor == 64
         assert config.model.roi_head.bbox_head.num_classes == 2
         assert config.train_cfg.max_epochs == config.updates * 4 / 8
     else:
         init_default_scope("mmseg")
         segmentation.complete(config, "random", segmentation.semantic_classes(config))
         assert (config.image.crop, tuple(config.image.scale)) == (64, (256, 64))
+        windows = config.model.test_cfg  # as large as the crops of the training
+        assert (windows.mode, windows.crop_size, windows.stride) == ("slide", (64, 64), (42, 42))
         assert config.model.decode_head.num_classes == 3
         assert config.train_cfg.max_epochs == config.updates

@@ -15,7 +15,7 @@ from pipelines.recipe import load_recipe
 from pipelines.tracking import Tracker
 from pipelines.trial import Trial, _Watch, resident
 from tests.faults import arm
-from tests.tiny import write_recipe
+from tests.tiny import CONFIGS, ENCODER, write_recipe
 
 EPOCH = 8  # steps
 
@@ -98,6 +98,30 @@ def test_a_plan_tries_from_scratch_apart_and_no_classifier_that_is_not_there(
     assert [item.cell.name for item in items if item.hours is None] == unknown
     assert f"unknown, and not counted: {', '.join(unknown)}" in text
     assert "random #1" in text
+
+
+def test_a_plan_tries_random_weights_in_their_own_recipe(
+    configs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not the weights that only stand in for others."""
+    (base,) = (CONFIGS / "segment").glob("*_demo.py")
+    (configs / "segment.py").write_text(
+        f"_base_ = [{str(base)!r}]\nencoder = {ENCODER}\ndata_root = {str(configs)!r}\n"
+    )
+    recipe = str(write_recipe(configs, ("segment",), ("mae", "random")))
+    tried: list[tuple[str, bool]] = []
+
+    def try_stage(cell: Cell, *_: object) -> Trial:
+        tried.append((cell.name, "scratch" in cell.config))
+        return Trial("step", 10, 0.1, 1, 1)
+
+    monkeypatch.setattr(planning, "try_stage", try_stage)
+    show(recipe, tmp_path)
+    assert tried == [
+        ("pretrain[mae]", False),
+        ("segment[mae]", False),
+        ("segment[random]", True),
+    ]
 
 
 def test_a_plan_refuses_what_the_benchmark_would(recipe: str, tmp_path: Path) -> None:
