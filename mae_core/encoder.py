@@ -14,6 +14,7 @@ from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mae_core.drop_path import replace_paths
 from mae_core.errors import UserError
 from mae_core.patches import gather_patches, grid_size, patchify
 from mae_core.positions import sincos_positions
@@ -101,6 +102,7 @@ class ViTEncoder(nn.Module):
             )
             for i in range(depth)
         )
+        replace_paths(self.blocks)
         self.norm = LayerNorm(width)
         init_weights(self)
         nn.init.normal_(self.cls_token, std=0.02)

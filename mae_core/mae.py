@@ -145,7 +145,7 @@ class MAE(nn.Module):
             noise = torch.rand(len(images), h * w, device=images.device)
         keep, hidden, mask = mask_patches(noise, self.encoder.grid, self.mask_ratio, self.masking)
         if self.training and self.decode_ratio < 1:
-            hidden = random_part(hidden, self.decode_ratio)
+            hidden = random_part(hidden, noise, self.decode_ratio)
         patches = torch.cat([keep, hidden], dim=1)
         pred = self.decoder(self.encoder(images, keep), patches)
         scored = slice(keep.shape[1] if hidden.shape[1] else 0, None)
@@ -183,11 +183,17 @@ def patch_statistics(patches: Tensor) -> tuple[Tensor, Tensor]:
     return mean, (var + TARGET_EPS).sqrt()
 
 
-def random_part(patches: Tensor, share: float) -> Tensor:
-    """At least one of `patches` (N, M), if there is any, chosen anew for each image."""
-    n, count = patches.shape
-    chosen = torch.rand(n, count, device=patches.device).argsort(dim=1)
-    return patches.gather(1, chosen[:, : max(round(count * share), 1)])
+def random_part(patches: Tensor, noise: Tensor, share: float) -> Tensor:
+    """At least one of `patches` (N, M), if there is any, chosen by each image's own noise.
+
+    Args:
+        patches: int64, places in `noise`.
+        noise: (N, L) float in [0, 1), which has chosen the masks too.
+        share: of the patches, 0 to 1.
+    """
+    # The noise's high bits chose the mask; its low ones are as good as a second draw.
+    chosen = (noise.gather(1, patches) * 4096).frac().argsort(dim=1, stable=True)
+    return patches.gather(1, chosen[:, : max(round(patches.shape[1] * share), 1)])
 
 
 def scatter_patches(values: Tensor, patches: Tensor, length: int) -> Tensor:

@@ -11,6 +11,8 @@ from mmengine.runner import Runner, set_random_seed
 
 from mae_core.checkpoints import save_weights
 from mae_core.data.images import ImageDataset
+from mae_core.drop_path import draw_paths
+from mae_core.engine.batch import check_batch
 from mae_core.engine.fit import resolve_batch_size
 from mae_core.engine.preprocess import Normalize
 from mae_core.engine.sharded import is_sharded
@@ -35,6 +37,7 @@ class MAEPretrainer(BaseModel):
     ) -> dict[str, torch.Tensor]:
         """Images (N, C, H, W) normalised -> `{"loss": ()}`; image i is masked as seed i says."""
         rows, columns = self.mae.encoder.grid
+        draw_paths(self.mae.encoder, seed)
         return {"loss": self.mae(inputs, uniform(seed, rows * columns)).loss}
 
 
@@ -69,11 +72,12 @@ def mean_loss(runner: Runner, updates: int) -> float:
 
 
 def check(config: Config, encoder: str) -> None:
-    """Raise UserError for sizes that do not go together, or a ratio that masks all or nothing.
+    """Raise UserError for sizes or a batch that do not do, or a ratio that masks all or nothing.
 
     Also if there are no train images, or an image of the preview cannot be read: it is drawn at the
     very end.
     """
+    check_batch(config)
     with torch.device("meta"):
         create_model(**config.encoder, **config.mae)
     ImageDataset(**config.train_dataloader.dataset)

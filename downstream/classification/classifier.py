@@ -7,6 +7,7 @@ from mmengine.model import BaseModel
 from torch import nn
 from torch.nn import functional as F
 
+from mae_core.drop_path import draw_paths
 from mae_core.encoder import ViTEncoder
 from mae_core.engine.preprocess import Normalize
 from mae_core.errors import UserError
@@ -58,7 +59,12 @@ class Classifier(BaseModel):
         return self.pool == "avg" and not self.norm_first
 
     def forward(
-        self, inputs: torch.Tensor, label: torch.Tensor, mode: str = "tensor", **_: Any
+        self,
+        inputs: torch.Tensor,
+        label: torch.Tensor,
+        mode: str = "tensor",
+        seed: torch.Tensor | None = None,
+        **_: Any,
     ) -> Any:
         """Classify `inputs` (N, C, H, W), normalised.
 
@@ -67,7 +73,9 @@ class Classifier(BaseModel):
             label: (N,) int64, or for the loss also (N, classes) float, shares of the classes.
             mode: 'loss' gives a dict of the loss; 'predict' (N,) bool, correct or not; 'tensor'
                 logits (N, classes).
+            seed: (N,) int64, of the images' stochastic depth in training.
         """
+        draw_paths(self.encoder, seed)
         logits = self.head(self.features(inputs))
         if mode == "loss":
             smoothing = 0.0 if label.is_floating_point() else self.label_smoothing

@@ -15,6 +15,7 @@ from downstream.outcomes import save_outcomes
 from downstream.statistics import share
 from mae_core.checkpoints import build_encoder, check_sizes, save_state
 from mae_core.data.images import ImageDataset
+from mae_core.engine.batch import check_batch
 from mae_core.engine.fit import resolve_batch_size
 from mae_core.engine.preprocess import Normalize
 from mae_core.engine.train import build_runner, train, use_average
@@ -58,8 +59,9 @@ def honest_state(model: Classifier) -> StateDict:
 
 
 def check(config: Config, encoder: str) -> None:
-    """Raise UserError if the images' classes or the encoder's sizes cannot do."""
+    """Raise UserError if the images' classes, the batch or the encoder's sizes cannot do."""
     config, encoder = from_scratch(config, encoder)
+    check_batch(config)
     check_sizes(config.encoder, encoder)
     open_images(config)
 

@@ -23,6 +23,7 @@ from downstream.statistics import share
 from mae_core.checkpoints import build_encoder, check_sizes, save_state
 from mae_core.encoder import ViTEncoder
 from mae_core.engine import lars  # noqa: F401  registers
+from mae_core.engine.batch import check_batch
 from mae_core.engine.preprocess import Normalize
 from mae_core.engine.train import build_runner, train
 from mae_core.pixels import with_pixels
@@ -92,7 +93,8 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
 
 
 def check(config: Config, encoder: str) -> None:
-    """Raise UserError if the images' classes or the encoder's sizes cannot do."""
+    """Raise UserError if the images' classes, the batch or the encoder's sizes cannot do."""
+    check_batch(config, takes_auto=False)
     if on_images(config):
         check_sizes(config.encoder, encoder)
         open_images(config)

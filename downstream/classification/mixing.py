@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 from timm.data.mixup import Mixup, mixup_target
 
@@ -10,15 +11,19 @@ from mae_core.engine.preprocess import Normalize
 
 
 class MixingNormalize(Normalize):
-    """Normalise, and in training mix each image with another of its batch.
+    """Normalise, and in training mix neighbours: images 0 and 1 of a batch, 2 and 3, ...
 
-    What is drawn follows from the seed of the batch's first image. Labels become shares of the
-    classes, float (N, classes) that sum to one; the last image of an odd batch is not mixed.
+    The order of a training is random, so a neighbour is a random partner. The ratio, and whether
+    it is mixup or CutMix, follow from the seed of a pair's first image: a pair is mixed alike
+    however many others a device handles at once. timm and facebookresearch/mae draw one ratio for
+    all that a GPU handles, and their partner is the image as far from the batch's other end. Labels
+    become shares of the classes, float (N, classes) that sum to one; the last image of an odd batch
+    is not mixed.
 
     Args:
         classes: their number.
         label_smoothing: 0 to below 1.
-        mixing: other arguments of timm's `Mixup`.
+        mixing: other arguments of timm's `Mixup`, to which each pair is a batch.
         pixels: `mean` and `std` of :class:`Normalize`.
     """
 
@@ -33,10 +38,16 @@ class MixingNormalize(Normalize):
         batch = super().forward(data, training)
         if not training:
             return batch
-        images, labels, mixup = batch["inputs"], batch["label"], self.mixup
-        paired = len(images) // 2 * 2
-        with seeded(int(data["seed"][0])):
-            mixed, shares = mixup(images[:paired], labels[:paired])
-        rest = mixup_target(labels[paired:], mixup.num_classes, 1.0, mixup.label_smoothing)
-        inputs = torch.cat([mixed, images[paired:]])
-        return {**batch, "inputs": inputs, "label": torch.cat([shares, rest])}
+        pairs = zip(
+            batch["inputs"].split(2), batch["label"].split(2), data["seed"][::2], strict=True
+        )
+        with seeded(0):  # the global states are restored after
+            shares = [self.mix(images, labels, int(seed)) for images, labels, seed in pairs]
+        return {**batch, "label": torch.cat(shares)}
+
+    def mix(self, images: torch.Tensor, labels: torch.Tensor, seed: int) -> torch.Tensor:
+        """Mix two images (2, C, H, W) in place, or leave one as it is; the labels' shares."""
+        if len(images) == 1:
+            return mixup_target(labels, self.mixup.num_classes, 1.0, self.mixup.label_smoothing)
+        np.random.seed(seed % 2**32)  # timm's Mixup draws from nothing else
+        return self.mixup(images, labels)[1]

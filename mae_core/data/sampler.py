@@ -27,21 +27,29 @@ class DrawSampler(Sampler[Draw]):
     """The draws of an epoch, the same however many processes share them.
 
     Process r of w gets the positions r, r + w, r + 2w, ..., so that its batch b and those of the
-    others make up the batch b of one process with a w times larger batch.
+    others make up the batch b of one process with a w times larger batch. Where neighbours stay
+    together they are dealt out so.
 
     Args:
         dataset: what to draw from.
         seed: of the order and of the draws' seeds; they also depend on the epoch.
         shuffle: visit the images in random order, else as they are.
-        multiple: images that an epoch is cut to a multiple of, at least the number of processes.
+        multiple: images that an epoch is cut to a multiple of, at least `together` a process.
+        together: neighbours that one process gets.
     """
 
     def __init__(
-        self, dataset: Sized, seed: int | None = 0, shuffle: bool = True, multiple: int = 1
+        self,
+        dataset: Sized,
+        seed: int | None = 0,
+        shuffle: bool = True,
+        multiple: int = 1,
+        together: int = 1,
     ) -> None:
         self.rank, self.world = get_dist_info()
         self.images = len(dataset)
-        multiple = max(multiple, self.world)
+        self.together = together if self.world > 1 else 1
+        multiple = max(multiple, self.world * self.together)
         self.total = self.images // multiple * multiple
         self.seed, self.shuffle = seed or 0, shuffle
         self.epoch = self.start = 0
@@ -64,5 +72,6 @@ class DrawSampler(Sampler[Draw]):
         rng = np.random.default_rng([self.seed, self.epoch])
         order = rng.permutation(self.images) if self.shuffle else np.arange(self.images)
         seeds = rng.integers(2**63, size=self.images)
-        for position in range(self.rank + start * self.world, self.total, self.world):
+        dealt = np.arange(self.total).reshape(-1, self.world, self.together)
+        for position in dealt[:, self.rank].flatten()[start:]:
             yield Draw(int(order[position]), int(seeds[position]))

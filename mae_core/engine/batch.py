@@ -1,11 +1,14 @@
 """How many images make one update: devices, accumulation, and the rate that follows."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from mmengine.config import Config
 
 from mae_core.errors import UserError
+
+AUTO = "auto"  # in place of a batch size, see mae_core.engine.fit
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,33 @@ def batch_of(config: Config, devices: int) -> Batch:
             "train_dataloader.batch_size that divides it"
         )
     return Batch(micro, devices, wanted // (micro * devices))
+
+
+def check_batch(config: Mapping[str, Any], takes_auto: bool = True) -> None:
+    """Raise UserError for a batch that the machine would decide, or that parts images to be mixed.
+
+    Args:
+        config: of a training.
+        takes_auto: whether the stage's result is the same for each `batch_size`, given an
+            `effective_batch`; only then may the machine's memory choose one.
+    """
+    loader, update = config["train_dataloader"], config.get("effective_batch")
+    size, repeats = loader["batch_size"], loader.get("dataset", {}).get("repeats", 1)
+    if size == AUTO and not takes_auto:
+        raise UserError(
+            "train_dataloader.batch_size=auto: here the result depends on it: set a number"
+        )
+    if size == AUTO and not update:
+        raise UserError(
+            "train_dataloader.batch_size=auto without effective_batch: the machine's memory would "
+            "decide the result: set effective_batch, the images of one update"
+        )
+    numbers = [number for number in (size, update) if isinstance(number, int)]
+    if config.get("mixing") and (repeats > 1 or any(number % 2 for number in numbers)):
+        raise UserError(
+            f"mixing takes pairs of images: train_dataloader.batch_size={size} and effective_batch="
+            f"{update} must be even, and train_dataloader.dataset.repeats={repeats} must be 1"
+        )
 
 
 def scaled_optimizer(config: Config, batch: Batch) -> dict[str, Any]:

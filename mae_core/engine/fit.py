@@ -13,12 +13,12 @@ from mmengine.model import BaseModel
 from torch.utils.data import Dataset
 
 from mae_core.data.images import collate_views
+from mae_core.engine.batch import AUTO
 from mae_core.engine.hooks import random_state, set_random_state
 from mae_core.errors import UserError
 from mae_core.files import write_text
 from mae_core.stage import Reporter
 
-AUTO = "auto"
 FIRST, SECOND = 4, 12  # images of the two steps that are measured
 SHARE = 0.85  # of the free memory; the rest is for fragmentation and the loader
 STATE = 3  # AdamW's two moments and other processes' gradients, in sizes of the parameters
@@ -30,9 +30,9 @@ def resolve_batch_size(
 ) -> None:
     """Replace `train_dataloader.batch_size = "auto"` in `config` by a number.
 
-    It is the largest for which the memory extrapolated from two measured steps fits: a divisor of a
-    device's share of `effective_batch`, or a power of two without it. It is noted in `work_dir`,
-    where a resumed training finds it again.
+    It is the largest divisor of a device's share of `effective_batch` for which the memory
+    extrapolated from two measured steps fits. It is noted in `work_dir`, where a resumed training
+    finds it again.
 
     Raises:
         UserError: if not even the smallest step fits.
@@ -53,7 +53,7 @@ def resolve_batch_size(
     rest = free_memory() - STATE * parameter_bytes(model)
     fit = torch.tensor(int(FIRST + (SHARE * rest - low) / an_image))
     all_reduce(fit, "min")
-    fitting = [n for n in candidates(config, len(images)) if n <= int(fit)]  # type: ignore[arg-type]
+    fitting = [n for n in candidates(config) if n <= int(fit)]
     if not fitting:
         raise UserError(
             f"batch_size=auto: a step of {FIRST} images needs {low / 2**30:.1f} GiB, "
@@ -78,14 +78,12 @@ def read_number(record: Path) -> int:
         return 0
 
 
-def candidates(config: Config, images: int) -> list[int]:
-    """Batch sizes worth choosing from, ascending."""
-    devices, repeats = get_world_size(), config.train_dataloader.dataset.get("repeats", 1)
-    wanted = config.get("effective_batch")
-    if wanted:
-        share = wanted // (devices * repeats)
-        return [n for n in range(1, share + 1) if share % n == 0]
-    return [2**i for i in range(16) if 2**i * devices <= images]
+def candidates(config: Config) -> list[int]:
+    """Batch sizes to choose from, ascending; even ones where images are mixed in pairs."""
+    repeats = config.train_dataloader.dataset.get("repeats", 1)
+    share = config.effective_batch // (get_world_size() * repeats)
+    least = 2 if config.get("mixing") else 1
+    return [n for n in range(least, share + 1, least) if share % n == 0]
 
 
 def step_memory(config: Config, model: BaseModel, images: Dataset[Any], count: int) -> int:

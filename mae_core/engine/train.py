@@ -82,10 +82,12 @@ def build_runner(
     for loader, dataset in (datasets or {}).items():
         fields[loader] = {**fields[loader], "dataset": dataset}
     batch = batch_of(config, get_world_size())
-    fields["train_dataloader"] = whole_updates(fields["train_dataloader"], batch)
+    images = whole_updates(fields["train_dataloader"], batch)
+    if config.get("mixing") and images["sampler"]["type"] == "DrawSampler":
+        images = {**images, "sampler": {**images["sampler"], "together": 2}}
+    fields["train_dataloader"] = images
     if batch.accumulate > 1 and fields.get("param_scheduler"):
-        loader = fields["train_dataloader"]
-        epoch = len(loader["dataset"]) // loader["sampler"]["multiple"]
+        epoch = len(images["dataset"]) // images["sampler"]["multiple"]
         fields["param_scheduler"] = in_updates(fields["param_scheduler"], epoch)
     for loader in ("train_dataloader", "val_dataloader"):
         if loader in fields:

@@ -23,6 +23,7 @@ def run(configs: Path, folder: Path, micro: int, *overrides: str) -> StageResult
     MessageHub._instance_dict.clear()  # as in a new process
     batch = (f"train_dataloader.batch_size={micro}", "effective_batch=8")
     config = load_config(str(configs / "pretrain.py"), overrides=[*batch, *overrides])
+    config.encoder.update(depth=2, drop_path=0.5)
     return pretrain.run(config, "random", folder, SilentReporter())
 
 
@@ -36,11 +37,11 @@ def assert_alike(first: StageResult, second: StageResult) -> None:
         torch.testing.assert_close(x, y, rtol=1e-3, atol=1e-5, msg=name)
 
 
-@pytest.mark.parametrize("overrides", [(), ("ema=0.9",)])
+@pytest.mark.parametrize("overrides", [(), ("ema=0.9",), ("mae.decode_ratio=0.5",)])
 def test_a_pretraining_of_1x8_is_one_of_4x2(
     configs: Path, tmp_path: Path, overrides: tuple[str, ...]
 ) -> None:
-    """Its warm-up, its average of the weights, and the loss that it reports."""
+    """Its warm-up, average of the weights, and draws, and the loss that it reports."""
     spread, whole = (
         run(configs, tmp_path / str(micro), micro, "schedule.warmup_epochs=2", *overrides)
         for micro in (2, 8)

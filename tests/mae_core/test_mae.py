@@ -8,8 +8,9 @@ from torch import Tensor
 from transformers import ViTMAEConfig, ViTMAEForPreTraining
 
 from mae_core import UserError, create_model
-from mae_core.mae import MAE, OBJECTIVES
-from mae_core.masking import STRATEGIES
+from mae_core.mae import MAE, OBJECTIVES, random_part
+from mae_core.masking import STRATEGIES, mask_patches
+from mae_core.noise import uniform
 from mae_core.patches import unpatchify
 
 SIZES = {"img_size": 32, "patch_size": 8, "width": 48, "depth": 2, "heads": 4}
@@ -189,11 +190,25 @@ def test_decoding_a_part_leaves_the_expected_loss_alone_but_for_what_attention_s
     mae, images = model(), torch.randn(2, 3, 32, 32)
     for block in mae.decoder.blocks:
         block.attn.proj.weight.data.zero_()
-    noise = torch.rand(2, 16)
+    noise = torch.rand(2, 16).argsort(dim=1) / 16
     whole = mae(images, noise).loss
     mae.decode_ratio = 0.5
-    parts = torch.stack([mae(images, noise).loss for _ in range(400)])
+    other_low_bits = (noise + torch.rand(2, 16) / 4096 for _ in range(400))
+    parts = torch.stack([mae(images, drawn).loss for drawn in other_low_bits])
     assert abs(parts.mean() - whole) < 4 * parts.std() / 20
+
+
+@pytest.mark.parametrize("strategy", ["random", "block", "grid"])
+def test_each_masked_patch_is_as_likely_to_be_decoded_and_an_image_draws_for_itself(
+    strategy: str,
+) -> None:
+    noise = uniform(torch.arange(4000), 16)
+    hidden = mask_patches(noise, (4, 4), 0.75, strategy).hidden
+    chosen = random_part(hidden, noise, 0.5)
+    assert chosen.shape == (4000, 6)
+    masked, decoded = (part.flatten().bincount(minlength=16) for part in (hidden, chosen))
+    assert ((decoded - masked / 2).abs() <= 5 * masked.sqrt() / 2).all()
+    assert torch.equal(random_part(hidden[7:8], noise[7:8], 0.5), chosen[7:8])
 
 
 def test_channels_without_content_and_weight_change_no_token() -> None:

@@ -37,15 +37,17 @@ def test_labels_become_shares_that_sum_to_one(
     assert (mixed["label"] >= 0).all()
 
 
-def test_it_is_timms_mixup_drawn_from_the_first_images_seed() -> None:
+def test_each_pair_is_timms_mixup_drawn_from_its_first_images_seed() -> None:
     given_batch = batch(6)
     mixed = MixingNormalize(5, 0.1, PAPER, PIXELS)(given_batch, True)
     images = (given_batch["inputs"].float() - 100) / 50
-    with seeded(int(given_batch["seed"][0])):
-        expected, shares = Mixup(num_classes=5, label_smoothing=0.1, **PAPER)(
-            images, given_batch["label"]
-        )
-    assert torch.equal(mixed["inputs"], expected) and torch.equal(mixed["label"], shares)
+    mixup = Mixup(num_classes=5, label_smoothing=0.1, **PAPER)
+    for first in (0, 2, 4):
+        pair = slice(first, first + 2)
+        with seeded(int(given_batch["seed"][first])):
+            expected, shares = mixup(images[pair].clone(), given_batch["label"][pair])
+        assert torch.equal(mixed["inputs"][pair], expected)
+        assert torch.equal(mixed["label"][pair], shares)
 
 
 def test_the_last_image_of_an_odd_batch_is_as_it_was() -> None:

@@ -36,6 +36,23 @@ def test_processes_share_the_batches_of_one(images: int, world: int, micro: int)
         assert {d.seed for d in shared} == {d.seed for d in expected}
 
 
+@given(images=st.integers(16, 60), world=st.integers(2, 4), pairs=st.integers(1, 2))
+def test_neighbours_stay_in_one_process_and_its_batches(
+    images: int, world: int, pairs: int
+) -> None:
+    batch = 2 * pairs * world
+    alone = draws(images, multiple=batch, together=2)
+    expected = set(zip(alone[::2], alone[1::2], strict=True))
+    parts = [
+        draws(images, process=(rank, world), multiple=batch, together=2) for rank in range(world)
+    ]
+    found = [pair for part in parts for pair in zip(part[::2], part[1::2], strict=True)]
+    assert set(found) == expected and len(found) == len(expected)
+    for number in range(len(alone) // batch):
+        shared = [d for part in parts for d in part[number * 2 * pairs : (number + 1) * 2 * pairs]]
+        assert set(shared) == set(alone[number * batch : (number + 1) * batch])
+
+
 @given(count=st.integers(0, 25))
 def test_what_a_resumed_run_has_behind_it_is_left_out_once(count: int) -> None:
     with patch("mae_core.data.sampler.get_dist_info", lambda: (1, 2)):

@@ -9,7 +9,7 @@ from mae_core.engine.config import load_config
 from mae_core.engine.fit import candidates
 from tests.line import Notes
 
-AUTO = "train_dataloader.batch_size=auto"
+AUTO, UPDATE = "train_dataloader.batch_size=auto", "effective_batch=16"
 
 
 def run(configs: Path, folder: Path, *overrides: str) -> tuple[Any, Notes]:
@@ -20,13 +20,13 @@ def run(configs: Path, folder: Path, *overrides: str) -> tuple[Any, Notes]:
 
 
 def test_the_largest_fitting_batch_is_taken_and_found_again(configs: Path, tmp_path: Path) -> None:
-    size, notes = run(configs, tmp_path / "a")
-    assert size == 16  # of 16 images, which fit
+    size, notes = run(configs, tmp_path / "a", UPDATE)
+    assert size == 16
     assert notes.notes[0].startswith("batch_size=auto: 16 images at once on each device")
-    assert run(configs, tmp_path / "a")[0] == 16
+    assert run(configs, tmp_path / "a", UPDATE)[0] == 16
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "batch_size.txt").write_text("8")
-    assert run(configs, tmp_path / "b")[0] == 8
+    assert run(configs, tmp_path / "b", UPDATE)[0] == 8
 
 
 def test_it_divides_the_effective_batch_and_memory_bounds_it(
@@ -38,26 +38,29 @@ def test_it_divides_the_effective_batch_and_memory_bounds_it(
     assert run(configs, tmp_path / "b", "effective_batch=12")[0] == 6  # 0.85 of 9 MiB
     monkeypatch.setattr("mae_core.engine.fit.free_memory", lambda: 0)
     with pytest.raises(UserError, match=r"a step of 4 images needs 0.0 GiB.*smaller model"):
-        run(configs, tmp_path / "c")
+        run(configs, tmp_path / "c", UPDATE)
 
 
 def test_the_draws_of_a_training_do_not_change_with_it(configs: Path, tmp_path: Path) -> None:
     fixed = load_config(str(configs / "pretrain.py"), overrides=["train_dataloader.batch_size=16"])
     expected = pretrain.run(fixed, "random", tmp_path / "a", Notes())
-    auto = load_config(str(configs / "pretrain.py"), overrides=[AUTO])
+    auto = load_config(str(configs / "pretrain.py"), overrides=[AUTO, UPDATE])
     assert pretrain.run(auto, "random", tmp_path / "b", Notes()).metrics == expected.metrics
 
 
 def test_candidates_divide_a_device_s_share(configs: Path) -> None:
     config = load_config(str(configs / "pretrain.py"), overrides=["effective_batch=12"])
-    assert candidates(config, 1000) == [1, 2, 3, 4, 6, 12]
-    config.train_dataloader.dataset.repeats = 2
-    assert candidates(config, 1000) == [1, 2, 3, 6]
+    assert candidates(config) == [1, 2, 3, 4, 6, 12]
+    config.mixing = {"mixup_alpha": 0.8}
+    assert candidates(config) == [2, 4, 6, 12]  # pairs stay together
+    config.mixing, config.train_dataloader.dataset.repeats = None, 2
+    assert candidates(config) == [1, 2, 3, 6]
 
 
 def test_fine_tuning_takes_it_too_and_repeats_count(configs: Path, tmp_path: Path) -> None:
     config = load_config(str(configs / "finetune.py"), overrides=[AUTO])
-    config.train_dataloader.dataset.repeats = 2
+    config.train_dataloader.dataset.repeats, config.train_dataloader.drop_last = 2, True
+    config.effective_batch = 32
     config.train_dataloader.collate_fn = {"type": "collate_views"}
     finetune.run(config, "random", tmp_path, Notes())
     assert config.train_dataloader.batch_size == 16
