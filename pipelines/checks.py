@@ -13,7 +13,7 @@ from mae_core.errors import UserError, check_name, suggest
 from mae_core.models import create_encoder
 from pipelines.encoders import resolve_encoder
 from pipelines.last_net import checking
-from pipelines.stages import FROM_SCRATCH, check_stage
+from pipelines.stages import FROM_SCRATCH, SAME_AS_RANDOM, check_stage
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,8 @@ def check_stages(content: Config, configs: Mapping[str, Config]) -> None:
             if encoder in made:
                 same_sizes(configs[made[encoder]], config)
             if encoder == "supervised" and stage in FROM_SCRATCH:
-                check_stage(stage, config, encoder)
+                if stage not in SAME_AS_RANDOM or "scratch" not in config:
+                    check_stage(stage, config, encoder)
             elif encoder not in ROWS and stage != "evaluate":
                 resample = config.get("resample_patches", False)
                 check_sizes(config.encoder, resolve_encoder(encoder), resample)

@@ -1,13 +1,13 @@
 """Which cells a recipe has, and where each of them gets its encoder from."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from mmengine.config import Config
 
 from pipelines.cell import Cell, cell_name
 from pipelines.encoders import resolve_encoder, run_of
 from pipelines.recipe import Recipe
-from pipelines.stages import FROM_SCRATCH
+from pipelines.stages import FROM_SCRATCH, SAME_AS_RANDOM
 
 
 def planned_cells(recipe: Recipe) -> Iterator[tuple[Cell, str | None]]:
@@ -21,11 +21,18 @@ def planned_cells(recipe: Recipe) -> Iterator[tuple[Cell, str | None]]:
     last = [stage for stage in recipe.tasks if stage == "evaluate"]
     for encoder in recipe.encoders:
         for stage in [*(task for task in recipe.tasks if task not in last), *last]:
+            if same_as_random(stage, encoder, recipe.encoders):
+                continue
             source, makes = origin(stage, encoder)
             for repeat in range(recipe.runs_of(stage)):
                 config = with_seed(recipe.configs[stage], repeat)
                 cell = Cell(stage, encoder, source, config, repeat, run_of(encoder))
                 yield cell, upstream(makes, encoder, repeat, recipe)
+
+
+def same_as_random(stage: str, encoder: str, rows: Sequence[str]) -> bool:
+    """Whether the row's cell would repeat that of `random`, whose number stands for both."""
+    return encoder == "supervised" and stage in SAME_AS_RANDOM and "random" in rows
 
 
 def with_seed(config: Config, repeat: int) -> Config:

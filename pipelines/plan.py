@@ -19,7 +19,7 @@ from pipelines.folder import finished_result
 from pipelines.launch import Resources, default_devices
 from pipelines.matrix import planned_cells
 from pipelines.recipe import Recipe
-from pipelines.stages import SCRATCH_FOR
+from pipelines.stages import NO_FILE
 from pipelines.trial import Trial, try_stage
 
 KEPT = 3  # the last two checkpoints, and the one being written
@@ -76,7 +76,7 @@ def plan_cells(
         if status == "reuse" or (cell.stage == "evaluate" and not known):
             yield Item(cell, status, float(status != "reuse"), None)
             continue
-        kind = cell.stage, cell.source == SCRATCH_FOR.get(cell.stage) and "scratch" in cell.config
+        kind = cell.stage, cell.source in NO_FILE and "scratch" in cell.config
         if kind not in trials:
             console.print(f"trying {cell.stage} ...")
             trials[kind] = try_stage(cell, folder, usable(cell.stage, resources))

@@ -35,9 +35,8 @@ CHECKS = {  # where the stage's own module imports more than a check needs
     "segment": "downstream.segmentation.check",
 }
 PARALLEL = ("pretrain", "supervise", "finetune", "detect", "segment")  # several devices share them
-FROM_SCRATCH = ("finetune", "partial-finetune", "low-shot")  # those that take 'supervised'
-# For which encoder a stage's section `scratch`, its recipe for random weights, counts.
-SCRATCH_FOR = {**dict.fromkeys(FROM_SCRATCH, "supervised"), "detect": "random", "segment": "random"}
+FROM_SCRATCH = ("finetune", "partial-finetune", "low-shot", "detect", "segment")  # 'supervised'
+SAME_AS_RANDOM = ("finetune", "evaluate", "detect", "segment")  # 'supervised' is 'random' there
 NO_FILE = ("random", "supervised")  # encoders that begin with random weights
 RUNS, MODELS = "runs:/", "models:/"  # begin the names of what MLflow keeps
 MAKE_ENCODERS = ("pretrain", "supervise")

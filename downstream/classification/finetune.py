@@ -12,6 +12,7 @@ from downstream.classification.classifier import Classifier
 from downstream.classification.labels import check_labels
 from downstream.classification.mixing import MixingNormalize
 from downstream.outcomes import save_outcomes
+from downstream.scratch import recipe_for, recipes, weights_of
 from downstream.statistics import share
 from mae_core.checkpoints import build_encoder, check_sizes, save_state
 from mae_core.data.images import ImageDataset
@@ -19,18 +20,19 @@ from mae_core.engine.batch import check_batch
 from mae_core.engine.fit import resolve_batch_size
 from mae_core.engine.preprocess import Normalize
 from mae_core.engine.train import build_runner, train, use_average
-from mae_core.errors import UserError
 from mae_core.layouts import StateDict
 from mae_core.pixels import with_pixels
 from mae_core.stage import Reporter, StageResult
 
 METRICS = {"finetune": "fine-tune/top1", "supervise": "supervise/top1"}
-SUPERVISED = "supervised"  # in an encoder's place: train from scratch on the same labels
 
 
 def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> StageResult:
-    """Train on the train images; the metric is top-1 on all val images at the end."""
-    config, encoder = from_scratch(config, encoder)
+    """Train on the train images; the metric is top-1 on all val images at the end.
+
+    For 'random' and 'supervised' with the config's section `scratch`.
+    """
+    config, encoder = recipe_for(config, encoder), weights_of(encoder)
     config = with_pixels(config, encoder, reporter)
     images = open_images(config)
     model, correct = fit(config, encoder, *images, work_dir, reporter)
@@ -60,28 +62,10 @@ def honest_state(model: Classifier) -> StateDict:
 
 def check(config: Config, encoder: str) -> None:
     """Raise UserError if the images' classes, the batch or the encoder's sizes cannot do."""
-    config, encoder = from_scratch(config, encoder)
-    check_batch(config)
-    check_sizes(config.encoder, encoder)
-    open_images(config)
-
-
-def from_scratch(config: Config, encoder: str) -> tuple[Config, str]:
-    """For the encoder 'supervised' the config with its section `scratch`, and random weights.
-
-    Raises:
-        UserError: if the config has no such section.
-    """
-    if encoder != SUPERVISED:
-        return config, encoder
-    if "scratch" not in config:
-        raise UserError(
-            f"encoder 'supervised' trains from scratch, for which {config.filename} has no section "
-            "`scratch` with the rate, epochs and augmentation to use"
-        )
-    merged = Config(config.to_dict())
-    merged.merge_from_dict(config.scratch.to_dict())
-    return merged, "random"
+    for recipe in recipes(config, encoder):
+        check_batch(recipe)
+        check_sizes(recipe.encoder, weights_of(encoder))
+        open_images(recipe)
 
 
 def open_images(config: Config) -> tuple[ImageDataset, ImageDataset]:

@@ -15,6 +15,7 @@ from downstream.classification.logistic import fit_logistic
 from downstream.curves import Point, draw_curves
 from downstream.outcomes import save_outcomes
 from downstream.parts import PartReporter, kept
+from downstream.scratch import SUPERVISED, recipe_for, weights_of
 from downstream.statistics import over_trainings
 from mae_core.data.images import ImageDataset
 from mae_core.data.sources.select import balanced, stratified
@@ -45,11 +46,11 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     - `methods`: 'probe' (logistic regression on frozen features), 'finetune', or both;
     - what :func:`train_and_val_features` needs, for the probe.
     """
-    merged, source = finetune.from_scratch(config, encoder)
+    merged, source = recipe_for(config, encoder), weights_of(encoder)
     merged = with_pixels(merged, source, reporter)
     images = finetune.open_images(merged)
     splits = list(draw_splits(config, images[0]))
-    probes = config.methods.count("probe") and encoder != finetune.SUPERVISED
+    probes = config.methods.count("probe") and encoder != SUPERVISED
     outcomes: dict[str, list[torch.Tensor]] = {}
     if probes:
         features = train_and_val_features(merged, source, work_dir, reporter)
@@ -92,10 +93,9 @@ def check(config: Config, encoder: str) -> None:
         raise UserError(
             f"methods={config.methods}: expected {' and '.join(METHODS)}, or one of them"
         )
-    if encoder == finetune.SUPERVISED and "finetune" not in config.methods:
+    if encoder == SUPERVISED and "finetune" not in config.methods:
         raise UserError("encoder 'supervised' is trained from scratch: methods needs 'finetune'")
-    merged, _ = finetune.from_scratch(config, encoder)
-    images, _ = finetune.open_images(merged)
+    images, _ = finetune.open_images(recipe_for(config, encoder))
     for _ in draw_splits(config, images):
         pass
     if "probe" in config.methods:

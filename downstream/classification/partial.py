@@ -9,6 +9,7 @@ from downstream.classification import finetune
 from downstream.curves import Point, draw_curves
 from downstream.outcomes import save_outcomes
 from downstream.parts import PartReporter, kept
+from downstream.scratch import RANDOM, recipe_for, weights_of
 from downstream.statistics import share
 from mae_core.errors import UserError
 from mae_core.pixels import with_pixels
@@ -21,7 +22,7 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
 
     The rest of the config is one for fine-tuning. What is finished stays after an interruption.
     """
-    config, encoder = finetune.from_scratch(config, encoder)
+    config, encoder = recipe_for(config, encoder), weights_of(encoder)
     config = with_pixels(config, encoder, reporter)
     images = finetune.open_images(config)
     outcomes: dict[str, torch.Tensor] = {}
@@ -52,8 +53,7 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
 def check(config: Config, encoder: str) -> None:
     """Raise UserError as for fine-tuning, or for a number of blocks that the encoder has not."""
     finetune.check(config, encoder)
-    merged, _ = finetune.from_scratch(config, encoder)
-    model = finetune.build_classifier(merged, "random", 2)
+    model = finetune.build_classifier(recipe_for(config, encoder), RANDOM, 2)
     if not config.blocks:
         raise UserError("blocks=[]: name at least one number of blocks")
     for blocks in config.blocks:

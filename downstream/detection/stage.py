@@ -31,7 +31,6 @@ from downstream.dense.data import (
 )
 from downstream.dense.draws import DrawnImages
 from downstream.dense.rehearsal import rehearsal
-from downstream.dense.scratch import recipe_for
 from downstream.dense.stored import to_store
 from downstream.dense.testing import measure_images
 from downstream.detection.evaluation import (
@@ -45,6 +44,7 @@ from downstream.detection.overlay import CONFIDENT, draw_dataset
 from downstream.detection.pipeline import evaluation_pipeline, training_pipeline
 from downstream.detection.precision import keep_boxes_exact
 from downstream.outcomes import Resampled, save_outcomes
+from downstream.scratch import recipe_for, weights_of
 from downstream.statistics import over_resamples
 from mae_core.checkpoints import save_weights
 from mae_core.engine.train import build_runner, train, use_average
@@ -62,9 +62,9 @@ Files = dict[str, str]
 def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> StageResult:
     """Train on the train images; metrics `detect/{box,mask}_{AP,AP50,...}` on the val images.
 
-    For the encoder 'random' with the config's section `scratch`.
+    For 'random' and 'supervised' with the config's section `scratch`.
     """
-    config = recipe_for(config, encoder)
+    config, encoder = recipe_for(config, encoder), weights_of(encoder)
     config = with_pixels(config, encoder, reporter)
     set_random_seed(config.seed)
     init_default_scope(config.default_scope)

@@ -5,14 +5,14 @@ from mmengine.config import Config
 from downstream.dense.data import label_table, mask_splits, semantic_classes
 from downstream.dense.masks import check_masks
 from downstream.dense.rehearsal import quiet
-from downstream.dense.scratch import recipes
+from downstream.scratch import recipes, weights_of
 from mae_core.checkpoints import check_sizes
 from mae_core.data.overlap import tell_overlap
 
 
 def check(config: Config, encoder: str) -> None:
     """Raise UserError if the data or the encoder's sizes cannot do, or what follows a training."""
-    check_sizes(config.encoder, encoder, config.get("resample_patches", False))
+    check_sizes(config.encoder, weights_of(encoder), config.get("resample_patches", False))
     classes = semantic_classes(config)
     splits = mask_splits(config)
     check_masks(splits, label_table(config, classes), config.get("ignored") or ())

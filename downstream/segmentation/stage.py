@@ -31,10 +31,10 @@ from downstream.dense.data import (
 from downstream.dense.draws import DrawnImages
 from downstream.dense.masks import check_masks
 from downstream.dense.rehearsal import rehearsal
-from downstream.dense.scratch import recipe_for
 from downstream.dense.stored import to_store
 from downstream.dense.testing import measure_images
 from downstream.outcomes import save_outcomes
+from downstream.scratch import recipe_for, weights_of
 from downstream.segmentation.metric import Confusion, Counts, ious, resampled_miou
 from downstream.segmentation.overlay import draw_dataset
 from downstream.segmentation.pairs import PairedImages
@@ -59,10 +59,10 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     """Train on the train images; metrics `segment/{mIoU,...}` on the val images.
 
     The mean is over all classes that occur, background included. With `config.multiscale` also
-    `segment/mIoU_multiscale`, over several scales and mirrored images. For the encoder 'random'
-    with the config's section `scratch`.
+    `segment/mIoU_multiscale`, over several scales and mirrored images. For 'random' and
+    'supervised' with the config's section `scratch`.
     """
-    config = recipe_for(config, encoder)
+    config, encoder = recipe_for(config, encoder), weights_of(encoder)
     config = with_pixels(config, encoder, reporter)
     set_random_seed(config.seed)
     init_default_scope(config.default_scope)

@@ -17,6 +17,7 @@ from downstream.statistics import mean, over_resamples, over_trainings
 from mae_core.errors import UserError
 from pipelines.report.names import metrics_of, order
 from pipelines.report.stages import StageRun, stage_run
+from pipelines.stages import SAME_AS_RANDOM, stage_of
 from pipelines.tracking import Tracker
 
 
@@ -104,7 +105,7 @@ def collect(run_id: str, tracker: Tracker, watts: float | None = None) -> Benchm
             if (_kind(stage, path), encoder) not in pictures:
                 pictures[_kind(stage, path), encoder] = download(tracker, run, path)
     encoders = tuple(json.loads(tags["encoders"]))
-    found = numbers(list(runs.values()), tracker)
+    found = numbers(list(runs.values()), tracker, encoders)
     found.sort(key=lambda n: (encoders.index(n[0].encoder), order(f"{n[0].task}/{n[0].metric}")))
     return Benchmark(
         recipe=tags["recipe"],
@@ -125,7 +126,9 @@ def collect(run_id: str, tracker: Tracker, watts: float | None = None) -> Benchm
     )
 
 
-def numbers(runs: Sequence[Run], tracker: Tracker) -> list[tuple[Row, Outcomes | None]]:
+def numbers(
+    runs: Sequence[Run], tracker: Tracker, encoders: Sequence[str] = ()
+) -> list[tuple[Row, Outcomes | None]]:
     """A row, with its cases' outcomes, for each encoder and metric; several seeds are joined."""
     groups: dict[tuple[str, str], list[Run]] = {}
     for run in runs:
@@ -133,6 +136,10 @@ def numbers(runs: Sequence[Run], tracker: Tracker) -> list[tuple[Row, Outcomes |
         for name in names if run.data.tags["stage"] != "pretrain" else ():
             groups.setdefault((run.data.tags["encoder"], name), []).append(run)
     stored = {run.info.run_id: outcomes_of(run, tracker) for run in runs}
+    for encoder, name in list(groups) if "supervised" in encoders else ():
+        if encoder == "random" and stage_of(name) in SAME_AS_RANDOM:
+            # Both are trained from scratch by the same recipe, of which there is one run.
+            groups.setdefault(("supervised", name), groups[encoder, name])
     return [
         joined(encoder, name, group, [stored[run.info.run_id].get(name) for run in group])
         for (encoder, name), group in groups.items()

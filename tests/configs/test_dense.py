@@ -14,8 +14,8 @@ from PIL import Image
 from timm.layers import LayerNorm2d
 
 from downstream.dense.backbone import place_encoder
-from downstream.dense.scratch import recipe_for
 from downstream.detection import stage as detection
+from downstream.scratch import recipe_for
 from downstream.segmentation import stage as segmentation
 from mae_core.data.coco import coco_file
 from mae_core.engine.batch import batch_of, scaled_optimizer

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from downstream.classification import finetune
+from downstream.scratch import recipe_for
 from mae_core.engine.batch import batch_of, scaled_optimizer
 from mae_core.engine.config import CONFIG_ROOT, load_config
 from mae_core.models import create_encoder
@@ -72,8 +72,7 @@ def test_training_from_scratch_is_table_11(name: str) -> None:
 @pytest.mark.parametrize("name", [n for n in FINETUNE if "448" not in n])
 def test_the_section_for_scratch_is_the_recipe_from_scratch(name: str) -> None:
     config = load_config(f"finetune/{name}")
-    merged, source = finetune.from_scratch(config, "supervised")
-    assert source == "random"
+    merged = recipe_for(config, "supervised")
     optimizer = merged.optim_wrapper.optimizer
     assert (optimizer.type, optimizer.lr, optimizer.weight_decay) == ("AdamW", 1e-4, 0.3)
     assert merged.optim_wrapper.paramwise_cfg.layer_decay == 1.0

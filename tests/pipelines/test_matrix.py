@@ -34,8 +34,19 @@ def test_each_cell_takes_the_encoder_of_its_row(configs: Path) -> None:
         "knn[mae]": ("random", "pretrain[mae]", 0),
         "finetune[random]": ("random", None, 0),
         "knn[random]": ("random", None, 0),
-        "finetune[supervised]": ("supervised", None, 0),
         "knn[supervised]": ("random", "supervise[supervised]", 0),
+    }
+
+
+def test_what_is_trained_from_scratch_is_so_once(configs: Path) -> None:
+    path = recipe(configs, ("finetune", "evaluate", "knn"), ("mae", "supervised"))
+    found = cells(path)
+    assert found["finetune[supervised]"] == ("supervised", None, 0)
+    assert found["evaluate[supervised]"][1] == "finetune[supervised]"
+    both = cells(path, "encoders=['mae', 'random', 'supervised']")
+    assert {name for name in both if "supervised" in name} == {
+        "supervise[supervised]",
+        "knn[supervised]",
     }
 
 

@@ -77,7 +77,7 @@ def test_a_plan_knows_what_is_done_and_what_is_half_done(
 def test_a_plan_tries_from_scratch_apart_and_no_classifier_that_is_not_there(
     configs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = write_recipe(configs, ("evaluate", "finetune", "knn"), ("random", "supervised"))
+    path = write_recipe(configs, ("evaluate", "finetune", "knn"), ("mae", "random", "supervised"))
     added = f"supervised = '{configs / 'supervise.py'}'\nrepeats = dict(knn=2)\n"
     path.write_text(path.read_text() + added)
     tried: list[tuple[str, str]] = []
@@ -89,12 +89,13 @@ def test_a_plan_tries_from_scratch_apart_and_no_classifier_that_is_not_there(
     monkeypatch.setattr(planning, "try_stage", try_stage)
     items, text = show(str(path), tmp_path)
     assert tried == [
+        ("pretrain", "random"),
         ("supervise", "random"),
-        ("finetune", "random"),
+        ("finetune", "random"),  # in place of the encoder that is not there yet
         ("knn", "random"),
-        ("finetune", "supervised"),
+        ("finetune", "random"),  # from scratch
     ]
-    unknown = ["evaluate[random]", "evaluate[supervised]"]
+    unknown = ["evaluate[mae]", "evaluate[random]"]
     assert [item.cell.name for item in items if item.hours is None] == unknown
     assert f"unknown, and not counted: {', '.join(unknown)}" in text
     assert "random #1" in text

@@ -7,8 +7,9 @@ from PIL import Image
 
 from downstream.classification import evaluate
 from downstream.classification.classifier import pool_tokens
-from downstream.classification.finetune import check, fit, from_scratch, open_images, run
+from downstream.classification.finetune import check, fit, open_images, run
 from downstream.classification.load import load_classifier
+from downstream.scratch import recipe_for
 from downstream.statistics import share
 from mae_core import UserError, create_encoder
 from mae_core.checkpoints import build_encoder, load_whole, read_metadata, read_state, save_weights
@@ -94,6 +95,7 @@ def test_the_papers_recipe_trains_resumes_and_is_evaluated_with_the_average(
     """Mixed and augmented, as one run and as one that was stopped after the first epoch."""
     paper = load_config("finetune/vit-base-p16_8xb128-amp-coslr-100e_in1k")
     config.mixing, config.ema = paper.mixing, 0.9
+    del config.scratch
     config.train_dataloader.dataset.transform.update(
         auto_augment="rand-m9-mstd0.5-inc1", re_prob=0.25
     )
@@ -113,11 +115,13 @@ def test_the_papers_recipe_trains_resumes_and_is_evaluated_with_the_average(
 
 def test_supervised_takes_the_section_for_training_from_scratch(config: Config) -> None:
     config.scratch = {"train_cfg": {"max_epochs": 7}, "optim_wrapper": {"optimizer": {"lr": 0.5}}}
-    merged, source = from_scratch(config, "supervised")
-    assert source == "random" and merged.train_cfg.max_epochs == 7
-    assert merged.optim_wrapper.optimizer.lr == 0.5
+    merged = recipe_for(config, "supervised")
+    assert merged.train_cfg.max_epochs == 7 and merged.optim_wrapper.optimizer.lr == 0.5
     assert merged.optim_wrapper.optimizer.type == "AdamW" and config.train_cfg.max_epochs == 20
-    assert from_scratch(config, "random") == (config, "random")
+    assert recipe_for(config, "random").to_dict() == merged.to_dict()
+    assert recipe_for(config, "an/encoder.safetensors").train_cfg.max_epochs == 20
+    config.stage = "partial-finetune"  # random weights are a control there, within its own recipe
+    assert recipe_for(config, "random").train_cfg.max_epochs == 20
 
 
 def test_a_checkpoint_of_another_width_is_told_before_anything_runs(

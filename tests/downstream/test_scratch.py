@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from mmengine.config import Config
 
-from downstream.dense.scratch import recipe_for, recipes
 from downstream.detection import check as detection
+from downstream.scratch import recipe_for, recipes
 from downstream.segmentation import check as segmentation
 from mae_core.checkpoints import save_weights
 from mae_core.engine.config import load_config

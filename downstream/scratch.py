@@ -1,0 +1,45 @@
+"""The recipe for an encoder that begins with random weights."""
+
+import copy
+
+from mmengine.config import Config
+
+from mae_core.errors import UserError
+
+RANDOM = "random"
+SUPERVISED = "supervised"  # in an encoder's place: random weights, and a recipe for them
+WHOLE = ("finetune", "low-shot", "detect", "segment")  # stages that train all weights
+
+
+def recipe_for(config: Config, encoder: str) -> Config:
+    """A stage's config as it counts for an encoder, without the section `scratch`.
+
+    For 'supervised', and for 'random' in a stage that trains all weights, that section is merged if
+    there is one: what suits pretrained weights, such as lower rates for lower layers and few
+    epochs, holds random ones back. `config` stays as it is.
+
+    Raises:
+        UserError: if the encoder is 'supervised' and there is no such section.
+    """
+    resolved = copy.deepcopy(config)
+    scratch = resolved.pop("scratch", None)
+    if encoder == SUPERVISED and scratch is None:
+        raise UserError(
+            f"encoder 'supervised' trains from scratch, for which {config.filename} has no section "
+            "`scratch` with the rate, epochs and augmentation to use"
+        )
+    from_scratch = encoder == SUPERVISED or (encoder == RANDOM and config.stage in WHOLE)
+    if from_scratch and scratch is not None:
+        resolved.merge_from_dict(scratch.to_dict())
+    return resolved
+
+
+def weights_of(encoder: str) -> str:
+    """What an encoder is built from: 'random', or a checkpoint's path."""
+    return RANDOM if encoder == SUPERVISED else encoder
+
+
+def recipes(config: Config, encoder: str) -> list[Config]:
+    """Those that a check has to try: for 'random', which may stand in for another encoder, both."""
+    own, other = recipe_for(config, encoder), recipe_for(config, "")
+    return [other, own] if encoder == RANDOM and own.to_dict() != other.to_dict() else [own]
