@@ -27,7 +27,8 @@ def training_pipeline(
             | {"keep_ratio": True},
             {"type": "RandomCrop", "crop_type": "absolute", "crop_size": (crop, crop)}
             | {"recompute_bbox": True, "allow_negative_crop": True},
-            {"type": "FilterAnnotations", "min_gt_bbox_wh": (1e-2, 1e-2), "by_mask": True},
+            {"type": "FilterAnnotations", "min_gt_bbox_wh": (1e-2, 1e-2), "by_mask": True}
+            | {"keep_empty": False},  # which in mmdet means that crops without objects stay
         ]
     mirror = {"type": "RandomFlip", "prob": flip}
     return [*_load(), *scale, mirror, {"type": "PackDetInputs"}]

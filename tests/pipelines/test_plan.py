@@ -14,6 +14,7 @@ from pipelines.plan import Item, plan
 from pipelines.recipe import load_recipe
 from pipelines.tracking import Tracker
 from pipelines.trial import Trial, _Watch, resident
+from tests.downstream.conftest import scenes  # noqa: F401  a fixture
 from tests.faults import arm
 from tests.tiny import CONFIGS, ENCODER, write_recipe
 
@@ -102,12 +103,16 @@ def test_a_plan_tries_from_scratch_apart_and_no_classifier_that_is_not_there(
 
 
 def test_a_plan_tries_random_weights_in_their_own_recipe(
-    configs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    configs: Path,
+    scenes: Path,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """And not the weights that only stand in for others."""
     (base,) = (CONFIGS / "segment").glob("*_demo.py")
     (configs / "segment.py").write_text(
-        f"_base_ = [{str(base)!r}]\nencoder = {ENCODER}\ndata_root = {str(configs)!r}\n"
+        f"_base_ = [{str(base)!r}]\nencoder = {ENCODER}\ndata_root = {str(scenes)!r}\n"
+        "model = dict(backbone=dict(layers=[0]))\n"
+        "val_data = dict(images='val', masks='val_masks')\n"
     )
     recipe = str(write_recipe(configs, ("segment",), ("mae", "random")))
     tried: list[tuple[str, bool]] = []
@@ -117,7 +122,7 @@ def test_a_plan_tries_random_weights_in_their_own_recipe(
         return Trial("step", 10, 0.1, 1, 1)
 
     monkeypatch.setattr(planning, "try_stage", try_stage)
-    show(recipe, tmp_path)
+    show(recipe, scenes / "work")
     assert tried == [
         ("pretrain[mae]", False),
         ("segment[mae]", False),

@@ -67,6 +67,17 @@ def test_all_boxes_go_on_to_the_next_stage_with_the_annotated_ones(
     assert later == [(first, 0)] * 2
 
 
+def test_a_crop_without_objects_is_learnt_from(cascade: tuple[nn.Module, dict[str, Any]]) -> None:
+    model, data = cascade
+    (sample,) = data["data_samples"]
+    sample.gt_instances = sample.gt_instances[:0]
+    losses = model(**data, mode="loss")
+    flat = [v for value in losses.values() for v in (value if isinstance(value, list) else [value])]
+    assert all(value.isfinite() for value in flat)
+    sum(flat).backward()
+    assert all(p.grad is not None for p in model.roi_head.parameters())
+
+
 def test_box_heads_send_back_a_third_of_their_gradient(
     cascade: tuple[nn.Module, dict[str, Any]],
 ) -> None:
