@@ -72,7 +72,7 @@ def test_a_plan_knows_what_is_done_and_what_is_half_done(
     tried.clear()
     items, _ = show(recipe, setting.work_dir)
     assert [item.status for item in items] == ["reuse", "run", "reuse", "run", "run"]
-    assert tried == ["finetune", "knn"]
+    assert tried == ["finetune", "finetune", "knn"]  # from an encoder, and from scratch
 
 
 def test_a_plan_tries_from_scratch_apart_and_no_classifier_that_is_not_there(

@@ -95,7 +95,7 @@ def test_the_papers_recipe_trains_resumes_and_is_evaluated_with_the_average(
     """Mixed and augmented, as one run and as one that was stopped after the first epoch."""
     paper = load_config("finetune/vit-base-p16_8xb128-amp-coslr-100e_in1k")
     config.mixing, config.ema = paper.mixing, 0.9
-    del config.scratch
+    config.pop("scratch")
     config.train_dataloader.dataset.transform.update(
         auto_augment="rand-m9-mstd0.5-inc1", re_prob=0.25
     )
