@@ -126,6 +126,17 @@ class Outcome:
     result: StageResult
 
 
+def on_machine(cell: Cell, machine: Resources) -> Cell:
+    """The cell with the number of devices that share it in its config, as `devices`."""
+    used = usable(cell.stage, machine)
+    devices = used.devices * used.nodes
+    if devices == cell.config.get("devices", 1):
+        return cell
+    config = cell.config.copy()
+    config.devices = devices
+    return replace(cell, config=config)
+
+
 def fed(cell: Cell, upstream: Outcome) -> Cell:
     """The cell with the checkpoint of another one as its encoder.
 

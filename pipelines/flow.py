@@ -221,7 +221,7 @@ def run_matrix(
 ) -> dict[str, tuple[Future, str]]:
     """Run all cells; by name the future, which is done, and the cell that made its encoder."""
     cells: dict[str, tuple[Future, str]] = {}
-    planned = list(planned_cells(plan))
+    planned = list(planned_cells(plan, setting.resources))
     slots = None if ray else slots_for(plan, planned, setting)
     with ray_runner(ray) if ray else ThreadPoolTaskRunner() as runner, stopping_on_error():
         try:

@@ -11,7 +11,7 @@ from mae_core.data.roots import path_digest
 from mae_core.data.sources import data_digest
 from mae_core.files import digest
 from mae_core.source_code import PACKAGES, all_modules, code_digest
-from pipelines.stages import NO_FILE, STAGES
+from pipelines.stages import BATCH_NORM, NO_FILE, STAGES
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 DATA_KEYS = ("data", "data_root", "names_in")
 REFERENCE = "reference"  # key of an encoder to compare with
 LOADER_SPEED = {"num_workers", "persistent_workers", "pin_memory", "prefetch_factor"}
+MACHINE = ("devices",)  # what of a machine decides a result, see machine_of
 # Keys of a config, from the top, that change what is shown or kept, or when, but no result.
 SHOWN = (
     "sharded",
@@ -50,6 +51,7 @@ def fingerprint_of(config: "Config", digests: Mapping[str, str]) -> str:
     """As :func:`fingerprint`, from what :func:`inputs` has found."""
     content = {
         "config": _by_content(decisive(config.to_dict()), digests),
+        "machine": machine_of(config),
         "encoder": digests["encoder"],
         "code": digests["code"],
     }
@@ -86,7 +88,7 @@ def settings(config: "Config") -> str:
     """Hash of a config alone, wherever its data lies and whatever that holds."""
     content = decisive(config.to_dict())
     places = [place for place, _, _ in read_by(content)]
-    return short_hash([_without_data(content), places])
+    return short_hash([_without_data(content), places, machine_of(config)])
 
 
 def short_hash(content: Any) -> str:
@@ -104,10 +106,10 @@ def look_again() -> None:
 def decisive(config: Mapping[str, Any]) -> dict[str, Any]:
     """A config's content without what changes no result: speed, memory, and what is shown.
 
-    Seeded draws make batches independent of the loader's processes, and with `effective_batch` an
-    update is independent of what a device handles at once.
+    Seeded draws make batches independent of the loader's processes. What of a machine may count is
+    left out too, see :func:`machine_of`.
     """
-    content = dict(config)
+    content = {key: value for key, value in config.items() if key not in MACHINE}
     for key in SHOWN:
         content = _dropped(content, key.split("."))
     hook = content.get("default_hooks", {}).get("checkpoint", {})
@@ -115,10 +117,30 @@ def decisive(config: Mapping[str, Any]) -> dict[str, Any]:
         content = _dropped(content, ["default_hooks", "checkpoint", "interval"])
     loader = content.get("train_dataloader", {})
     if loader.get("sampler", {}).get("type") == "DrawSampler":
-        free = {*LOADER_SPEED, "batch_size"} if content.get("effective_batch") else LOADER_SPEED
+        free = {*LOADER_SPEED, "batch_size"} if fixed_update(content) else LOADER_SPEED
         kept = {key: value for key, value in loader.items() if key not in free}
         content["train_dataloader"] = kept
     return content
+
+
+def fixed_update(config: Mapping[str, Any]) -> bool:
+    """Whether an update is the same however its images are spread over steps and devices.
+
+    It has `effective_batch` images, all that is drawn for one follows from its seed, and the model
+    looks at each image alone.
+    """
+    loader, scratch = config.get("train_dataloader", {}), config.get("scratch") or {}
+    whole = loader.get("drop_last") and loader.get("sampler", {}).get("type") == "DrawSampler"
+    images = config.get("effective_batch") and scratch.get("effective_batch", True)
+    return bool(whole and images) and config.get("stage") not in BATCH_NORM
+
+
+def machine_of(config: Mapping[str, Any]) -> dict[str, int]:
+    """What of a machine decides a result.
+
+    `devices` that share a training, unless the update is the same for any number of them.
+    """
+    return {"devices": 1 if fixed_update(config) else config.get("devices", 1)}
 
 
 def content_of(encoder: str) -> str:

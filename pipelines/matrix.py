@@ -4,17 +4,30 @@ from collections.abc import Iterator, Sequence
 
 from mmengine.config import Config
 
-from pipelines.cell import Cell, cell_name
+from pipelines.cell import Cell, cell_name, on_machine
 from pipelines.encoders import resolve_encoder, run_of
+from pipelines.launch import Resources
 from pipelines.recipe import Recipe
 from pipelines.stages import FROM_SCRATCH, SAME_AS_RANDOM
 
 
-def planned_cells(recipe: Recipe) -> Iterator[tuple[Cell, str | None]]:
+def planned_cells(
+    recipe: Recipe, machine: Resources | None = None
+) -> Iterator[tuple[Cell, str | None]]:
     """All cells, each with the name of the cell before it whose checkpoint it takes, if one.
 
     The source of those is 'random' until that checkpoint is there.
+
+    Args:
+        recipe: whose cells.
+        machine: what each of them may use; one device without it.
     """
+    for cell, upstream in cells_of(recipe):
+        yield on_machine(cell, machine or Resources()), upstream
+
+
+def cells_of(recipe: Recipe) -> Iterator[tuple[Cell, str | None]]:
+    """As :func:`planned_cells`, for no machine yet."""
     for stage, row in (("pretrain", "mae"), ("supervise", "supervised")):
         for repeat in range(recipe.runs_of(stage) if stage in recipe.configs else 0):
             yield Cell(stage, row, "random", with_seed(recipe.configs[stage], repeat), repeat), None

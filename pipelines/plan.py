@@ -71,7 +71,7 @@ def plan_cells(
     What stands in for an encoder is no classifier: `evaluate` is not tried before there is one.
     """
     trials: dict[tuple[str, bool], Trial | None] = {}
-    for cell, known in cells(recipe, folder):
+    for cell, known in cells(recipe, folder, resources):
         status, done = progress(cell, folder) if known else ("run", 0)
         if status == "reuse" or (cell.stage == "evaluate" and not known):
             yield Item(cell, status, float(status != "reuse"), None)
@@ -85,13 +85,13 @@ def plan_cells(
         yield Item(cell, status, share, trial)
 
 
-def cells(recipe: Recipe, folder: Path) -> Iterator[tuple[Cell, bool]]:
+def cells(recipe: Recipe, folder: Path, machine: Resources) -> Iterator[tuple[Cell, bool]]:
     """Each cell, and whether its encoder is already known.
 
     If not, a random one stands in, in the recipe for that other one: without `scratch`.
     """
     checkpoint: dict[str, str | None] = {}
-    for planned, upstream in planned_cells(recipe):
+    for planned, upstream in planned_cells(recipe, machine):
         known = checkpoint.get(upstream) if upstream else planned.source
         cell = replace(planned, source=known) if known else standing_in(planned)
         result = finished_result(cell_folder(cell, folder)) if known else None

@@ -9,7 +9,7 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from pipelines.folder import CONFIG
-from pipelines.identity import LOADER_SPEED, decisive
+from pipelines.identity import LOADER_SPEED, decisive, machine_of
 from pipelines.report.collect import download
 from pipelines.tracking import Tracker
 
@@ -54,6 +54,7 @@ def protocol(config: Mapping[str, Any], digests: Mapping[str, str]) -> dict[str,
         digests: of the data that the config names, by path.
     """
     kept = {key: value for key, value in decisive(config).items() if key not in OWN}
+    kept["devices"] = machine_of(config)["devices"]  # more of them make larger updates
     return by_digest(without(kept, LOADER_SPEED), digests)
 
 

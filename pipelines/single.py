@@ -8,7 +8,15 @@ from joblib import cpu_count
 
 from mae_core.data.sources import opened_once
 from mae_core.errors import UserError, check_name
-from pipelines.cell import Cell, Outcome, Setting, cell_folder, join_cell, run_cell
+from pipelines.cell import (
+    Cell,
+    Outcome,
+    Setting,
+    cell_folder,
+    join_cell,
+    on_machine,
+    run_cell,
+)
 from pipelines.checks import check_encoder
 from pipelines.commands import command_line
 from pipelines.display import Display
@@ -39,9 +47,8 @@ def run_single(
         UserError: before anything is tracked, if config, encoder, data or machine are wrong.
     """
     look_again()
-    cell, folder = prepare(stage, config, encoder, work_dir, overrides)
     machine = machine or Resources(cpu_count())
-    check_machine(stage, machine)
+    cell, folder = prepare(stage, config, encoder, work_dir, overrides, machine)
     check_writable(folder)
     with Display() as display, stopping_on_error():
         setting = Setting(
@@ -79,8 +86,7 @@ def join_single(
     Raises:
         UserError: as :func:`run_single`.
     """
-    cell, folder = prepare(stage, config, encoder, work_dir, overrides)
-    check_machine(stage, machine)
+    cell, folder = prepare(stage, config, encoder, work_dir, overrides, machine)
     if fresh:
         raise UserError("--fresh goes with the command that runs the stage, not with --join")
     if machine.nodes == 1:
@@ -90,9 +96,14 @@ def join_single(
 
 
 def prepare(
-    stage: str, config: str, encoder: str, work_dir: Path | None, overrides: Sequence[str]
+    stage: str,
+    config: str,
+    encoder: str,
+    work_dir: Path | None,
+    overrides: Sequence[str],
+    machine: Resources,
 ) -> tuple[Cell, Path]:
-    """The cell, checked, and the folder for everything."""
+    """The cell on this machine, both checked, and the folder for everything."""
     if stage in MAKE_ENCODERS and encoder != "random":
         raise UserError(
             f"{stage} begins with random weights, so --encoder {encoder} would mean nothing: leave "
@@ -105,8 +116,9 @@ def prepare(
     source = resolve_encoder(encoder)
     with opened_once():
         check_stage(stage, settings, source)
+    check_machine(stage, machine)
     cell = Cell(stage, encoder, source, settings, encoder_run=run_of(encoder))
-    return cell, folder
+    return on_machine(cell, machine), folder
 
 
 def names_for(stage: str) -> tuple[str, ...]:

@@ -35,6 +35,7 @@ CHECKS = {  # where the stage's own module imports more than a check needs
     "segment": "downstream.segmentation.check",
 }
 PARALLEL = ("pretrain", "supervise", "finetune", "detect", "segment")  # several devices share them
+BATCH_NORM = ("linear-probe",)  # normalises over the images that a device handles at once
 FROM_SCRATCH = ("finetune", "partial-finetune", "low-shot", "detect", "segment")  # 'supervised'
 SAME_AS_RANDOM = ("finetune", "evaluate", "detect", "segment")  # 'supervised' is 'random' there
 NO_FILE = ("random", "supervised")  # encoders that begin with random weights

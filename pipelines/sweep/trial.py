@@ -89,7 +89,7 @@ def evaluate(job: Job, run_id: str) -> float | None:
     watch = Watch(job.trial, job.sweep, tracker, run_id) if job.sweep.pruning else None
     done: dict[str, Outcome] = {}
     try:
-        for cell, takes in planned_cells(recipe):
+        for cell, takes in planned_cells(recipe, setting.resources):
             cell = fed(cell, done[takes]) if takes else cell
             done[cell.name] = run_cell(cell, replace(setting, watch=None if done else watch))
     except Pruned as pruned:

@@ -1,6 +1,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -171,6 +172,35 @@ def test_what_only_changes_the_speed_does_not_count(configs: Path) -> None:
     assert key() != key("train_dataloader.batch_size=2")
     whole = ("effective_batch=8", "train_dataloader.batch_size=2")
     assert key("effective_batch=8") == key(*whole) != key("effective_batch=16")
+
+
+def test_steps_and_devices_count_unless_the_update_is_the_same_with_others(configs: Path) -> None:
+    def key(stage: str, size: int, devices: int, **fields: Any) -> str:
+        config = load_config(str(configs / f"{stage}.py"))
+        config.train_dataloader.batch_size, config.devices = size, devices
+        for name, value in fields.items():
+            (config.train_dataloader if name == "drop_last" else config)[name] = value
+        return fingerprint(config, "random")
+
+    paper = {"mixing": {"mixup_alpha": 0.8}, "ema": 0.9, "effective_batch": 8, "drop_last": True}
+    for stage in ("pretrain", "finetune", "supervise"):
+        ways = [(8, 1), (4, 2), (2, 1), (1, 8)]
+        assert len({key(stage, *way) for way in ways}) == 4
+        assert len({key(stage, *way, **paper) for way in ways}) == 1
+        rest = {**paper, "drop_last": False}  # what is left over of an epoch is spread, too
+        assert key(stage, 8, 1, **rest) != key(stage, 4, 2, **rest)
+        scratch = {**paper, "scratch": {"effective_batch": None}}
+        assert key(stage, 8, 1, **scratch) != key(stage, 4, 1, **scratch)
+
+
+def test_the_batch_counts_where_a_batch_norm_sees_it(configs: Path) -> None:
+    config = load_config("linear_probe/vit-base-p16_8xb2048-amp-coslr-90e_in1k")
+    assert config.effective_batch and config.train_dataloader.drop_last
+    other = Config(config.to_dict())
+    other.train_dataloader.batch_size = 64
+    assert settings(config) != settings(other)
+    other.train_dataloader.batch_size = config.train_dataloader.batch_size
+    assert settings(config) == settings(other)
 
 
 def test_a_missing_data_folder_is_named(config: Config) -> None:

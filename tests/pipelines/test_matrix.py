@@ -4,6 +4,7 @@ import pytest
 
 from mae_core import UserError, create_encoder
 from mae_core.checkpoints import save_weights
+from pipelines.launch import Resources
 from pipelines.matrix import planned_cells
 from pipelines.recipe import load_recipe
 from tests.tiny import write_recipe
@@ -112,3 +113,18 @@ def test_encoders_of_other_sizes_are_told_before_anything_runs(
 def test_more_neighbours_than_images_are_told_before_anything_runs(configs: Path) -> None:
     with pytest.raises(UserError, match=r"k=99 .* found 35"):
         load_recipe(str(recipe(configs, ("knn",))), ["knn.k=99"])
+
+
+def test_cells_of_more_devices_are_other_work_where_these_decide_the_result(configs: Path) -> None:
+    """An update of theirs has twice the images, unless `effective_batch` says how many."""
+
+    def keys(devices: int, *overrides: str) -> dict[str, str]:
+        plan = load_recipe(str(recipe(configs, ("knn",), ("mae",))), overrides)
+        planned = planned_cells(plan, Resources(devices=devices))
+        return {cell.name: cell.key for cell, _ in planned}
+
+    one, two = keys(1), keys(2)
+    assert one["pretrain[mae]"] != two["pretrain[mae]"]
+    assert one["knn[mae]"] == two["knn[mae]"]  # which uses one of them
+    fixed = "pretrain.effective_batch=8"
+    assert keys(1, fixed) == keys(2, fixed)
