@@ -27,7 +27,9 @@ LayerNorm: Any = partial(
 
 
 class ViTEncoder(nn.Module):
-    """Vision Transformer (Dosovitskiy et al. 2020) with a class token and fixed positions.
+    """Vision Transformer (Dosovitskiy et al. 2020) with a class token.
+
+    Positions begin as sines and cosines and stay fixed, unless who trains it makes them learnt.
 
     Args:
         img_size: pixels, one number or (H, W).

@@ -13,7 +13,7 @@ from mae_core.encoder import ViTEncoder
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class LayerDecayConstructor(DefaultOptimWrapperConstructor):
-    """One parameter group for each layer, and no weight decay on vectors.
+    """One parameter group for each layer; no weight decay on vectors, class token and positions.
 
     `paramwise_cfg.layer_decay` is the factor between neighbouring layers, 0 to 1. The embedding is
     layer 0, block i is layer i + 1, everything outside the encoder is the last layer.
@@ -32,7 +32,7 @@ class LayerDecayConstructor(DefaultOptimWrapperConstructor):
                 continue
             inside = name.startswith(f"{prefix}.")
             layer = layer_id(name.removeprefix(f"{prefix}."), last) if inside else last
-            decays = parameter.ndim > 1 and not name.endswith("cls_token")
+            decays = parameter.ndim > 1 and not name.endswith(("cls_token", "pos_embed"))
             group = groups.setdefault((layer, decays), {"params": []})
             group["params"].append(parameter)
             group["lr"] = self.base_lr * self.paramwise_cfg["layer_decay"] ** (last - layer)
