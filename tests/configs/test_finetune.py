@@ -16,7 +16,7 @@ OFFICIAL = {
     "vit-large-p16_8xb128-amp-coslr-50e_in1k": (1e-3, 0.75, 0.2, 0.25, 50, 224),
     "vit-huge-p14_8xb128-amp-coslr-50e_in1k": (1e-3, 0.75, 0.3, 0.25, 50, 224),
 }
-# The same: paper, Table 9, and 4.1 for the size of 448.
+# The same: paper, Table 9, and 4.2 for the size of 448.
 TABLE_9 = {
     "vit-base-p16_8xb128-amp-coslr-100e_in1k-table9": (1e-3, 0.75, 0.1, 0.0, 100, 224),
     "vit-large-p16_8xb128-amp-coslr-50e_in1k-table9": (1e-3, 0.75, 0.1, 0.0, 50, 224),
