@@ -28,7 +28,9 @@ LayerNorm: Any = partial(
 
 
 class ViTEncoder(nn.Module):
-    """Vision Transformer (Dosovitskiy et al. 2020) with a class token and fixed positions.
+    """Vision Transformer (Dosovitskiy et al. 2020) with a class token.
+
+    Positions begin as sines and cosines and stay fixed, unless who trains it makes them learnt.
 
     Positions of a grid of another size are resampled, or with `tile_positions` repeated.
 

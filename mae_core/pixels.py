@@ -88,7 +88,7 @@ def pixels_beside(path: str | os.PathLike[str]) -> dict[str, Any] | None:
     transformers = read_object(path.with_name("preprocessor_config.json"))
     timm = read_object(path.with_name("config.json")).get("pretrained_cfg")
     for fields, names in ((transformers, ("image_mean", "image_std")), (timm, ("mean", "std"))):
-        values = [fields.get(name) for name in names] if isinstance(fields, dict) else []
+        values: list[Any] = [fields.get(n) for n in names] if isinstance(fields, dict) else []
         if values and all(are_numbers(value) for value in values):
             return dict(zip(("mean", "std"), ([255 * n for n in v] for v in values), strict=True))
     return None

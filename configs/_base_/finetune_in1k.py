@@ -1,5 +1,6 @@
-# Fine-tuning on ImageNet-1k as in the paper's appendix (arXiv 2111.06377, A.1, Table 9): a global
-# average over the patches in place of the class token, as in facebookresearch/mae. What differs:
+# Fine-tuning on ImageNet-1k as FINETUNE.md of facebookresearch/mae does it (at efb2a80): a global
+# average over the patches in place of the class token, learnt positions, erasing. The paper has
+# other numbers (arXiv 2111.06377, A.1, Table 9): finetune/*_in1k-table9. What differs from both:
 # bfloat16 in place of float16 with a loss scale; the cosine ends at 0, not at 1e-6; what is erased
 # or mixed follows from the images' seeds.
 _base_ = "labelled_in1k.py"

@@ -43,6 +43,9 @@ class Classifier(BaseModel):
     ) -> None:
         super().__init__(data_preprocessor=preprocessor)
         self.encoder = encoder
+        encoder.pos_embed.requires_grad_(
+            True
+        )  # learnt, as in models_vit.py of facebookresearch/mae
         self.pool = pool
         self.norm_first = norm_first
         self.label_smoothing = label_smoothing
@@ -83,7 +86,7 @@ class Classifier(BaseModel):
         return logits.argmax(dim=1) == label if mode == "predict" else logits
 
     def freeze(self, blocks: float) -> None:
-        """Train only the last `blocks` blocks, the norm and the head (paper, 4.4 and Fig. 9).
+        """Train only the last `blocks` blocks, the norm and the head (paper, 4.3 and Fig. 9).
 
         Half a block is the MLP of the last one. The others' weights stay, without stochastic depth.
 

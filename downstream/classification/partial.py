@@ -1,4 +1,8 @@
-"""Partial fine-tuning: the last 0, 1/2, 1, 2, 4, ... blocks (paper, 4.4 and Fig. 9)."""
+"""Partial fine-tuning: the last 0, 1/2, 1, 2, 4, ... blocks (paper, 4.3, A.1 and Fig. 9).
+
+With 0 blocks the norm after the pooling and the head are trained, as fine-tuning trains them. This
+is not linear probing, which the paper shows in this place.
+"""
 
 from pathlib import Path
 

@@ -15,7 +15,7 @@ NORMS = (nn.LayerNorm, nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm, nn.Grou
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class LayerDecayConstructor(DefaultOptimWrapperConstructor):
-    """One parameter group for each layer, and no weight decay on vectors and positions.
+    """One parameter group for each layer; no weight decay on vectors, class token and positions.
 
     `paramwise_cfg.layer_decay` is the factor between neighbouring layers, 0 to 1. The embedding is
     layer 0, block i is layer i + 1, everything outside the encoder is the last layer.

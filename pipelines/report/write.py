@@ -4,11 +4,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from mlflow.entities import Run
-
 from mae_core.files import write_bytes, write_json
 from pipelines.display import duration
-from pipelines.protocol import stored_config
 from pipelines.report.collect import Benchmark, Row, collect
 from pipelines.report.differences import Difference, baselines, differences, summaries, text
 from pipelines.report.names import is_headline, is_share, lower_is_better, number, order, title
@@ -25,7 +22,8 @@ LONGEST = 32  # characters of an encoder over a column
 class Line:
     """A line of a table: a metric, a number for each encoder, the first one's differences.
 
-    `published` is the figure of others for the same protocol, with the number of its source.
+    `published` has the figures of others for the same pretraining and protocol, each with the
+    number of its source and the row that it stands beside.
     """
 
     name: str
@@ -100,17 +98,15 @@ def metric_names(benchmark: Benchmark) -> list[str]:
 
 
 def published_figures(benchmark: Benchmark, tracker: Tracker) -> list[Published]:
-    """Those of the benchmark's stages, for metrics that it has."""
-    firsts: dict[str, Run] = {}
-    for run in benchmark.runs.values():
-        firsts.setdefault(run.data.tags["stage"], run)
+    """Those of the benchmark's tasks and rows, for metrics that it has."""
     names = metric_names(benchmark)
-    return [
+    found = [
         figure
-        for stage, run in firsts.items()
-        for figure in published(stage, stored_config(run, tracker))
+        for run in benchmark.runs.values()
+        for figure in published(run, tracker)
         if figure.metric in names
     ]
+    return list(dict.fromkeys(found))  # once for a task of several seeds
 
 
 def table(
@@ -131,6 +127,7 @@ def table(
         )
         figures = [
             f"{number(name, figure.value, None)} [{sources.index(figure.source) + 1}]"
+            f" beside {shortened(figure.encoder)}"
             for figure in others
             if figure.metric == name
         ]

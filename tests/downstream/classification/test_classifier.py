@@ -94,7 +94,6 @@ def test_layer_decay_is_timms_for_every_parameter() -> None:
         num_classes=3,
         global_pool="avg",
     )
-    theirs.pos_embed.requires_grad = False
     names = {id(p): n for n, p in theirs.named_parameters()}
     groups = param_groups_layer_decay(theirs, 0.05, theirs.no_weight_decay(), layer_decay=0.65)
     expected = {
@@ -105,6 +104,19 @@ def test_layer_decay_is_timms_for_every_parameter() -> None:
     assert found.keys() == expected.keys()
     for name, (rate, decay) in expected.items():
         assert found[name] == (pytest.approx(rate), decay), name
+
+
+def test_fine_tuning_moves_every_weight_and_the_positions() -> None:
+    """As models_vit.py of facebookresearch/mae, where positions are learnt."""
+    model = classifier()
+    before = {name: value.clone() for name, value in model.named_parameters()}
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    for _ in range(2):
+        optimizer.zero_grad()
+        model(torch.randn(4, 3, 12, 12), torch.tensor([0, 1, 2, 0]), mode="loss")["loss"].backward()
+        optimizer.step()
+    still = {name for name, value in model.named_parameters() if torch.equal(value, before[name])}
+    assert "encoder.pos_embed" in before and still == set()
 
 
 @pytest.mark.parametrize(

@@ -39,8 +39,11 @@ def groups(model: nn.Module, decay: float, **paramwise: bool) -> dict[str, tuple
 
 
 def test_rates_and_decays_are_those_computed_by_hand() -> None:
-    found = groups(Model(depth=2), 0.5)
-    assert found["encoder.cls_token"] == (0.125, 0)
+    model = Model(depth=2)
+    assert "encoder.pos_embed" not in groups(model, 0.5)  # fixed, unless a task learns them
+    model.encoder.pos_embed.requires_grad_(True)
+    found = groups(model, 0.5)
+    assert found["encoder.cls_token"] == found["encoder.pos_embed"] == (0.125, 0)
     assert found["encoder.patch_embed.proj.weight"] == (0.125, 0.1)
     assert found["encoder.patch_embed.proj.bias"] == (0.125, 0)
     assert found["encoder.blocks.0.attn.qkv.weight"] == (0.25, 0.1)
