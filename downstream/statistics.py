@@ -11,7 +11,8 @@ import numpy as np
 import scipy  # which imports its parts when they are first used
 from numpy.typing import ArrayLike, NDArray
 
-from downstream.outcomes import Outcomes, Resampled
+from downstream.crossed import layout_of
+from downstream.outcomes import Episodes, Outcomes, Resampled
 from mae_core.stage import Metric
 
 if TYPE_CHECKING:
@@ -101,24 +102,36 @@ def over_resamples(resampled: Resampled) -> Metric:
     return Metric(value, float(max(high - value, value - low, 0.0)))
 
 
+def over_episodes(episodes: Episodes) -> Metric:
+    """Mean accuracy of few-shot episodes; its 95 % interval covers other episodes of other images.
+
+    Where the classes are a sample, it covers other classes, too. See :mod:`downstream.crossed`.
+    """
+    layout = layout_of(episodes.correct.astype(np.float64), episodes)
+    return Metric(layout.value, t_quantile(1 - LEVEL, layout.freedom) * layout.error)
+
+
 def compare(first: Outcomes, second: Outcomes, seed: int = 0) -> Comparison:
     """Two encoders' outcomes of the same cases.
 
     Args:
         first, second: bool (N,): McNemar's exact test (1947) on the cases where they differ. Float
             (N,): paired bootstrap. (S, N): the interval of :func:`over_trainings`. Resampled:
-            percentiles of the difference on the same resamples.
+            percentiles of the difference on the same resamples. Episodes: the interval of
+            :func:`over_episodes` of the difference.
         seed: of the bootstrap.
 
     Raises:
-        ValueError: if the kinds or shapes differ.
+        ValueError: if the kinds, the shapes or the draws of episodes differ.
     """
     if first.shape != second.shape:
         raise ValueError(f"outcomes of {first.shape} and {second.shape} cases cannot be paired")
     if isinstance(first, Resampled) and isinstance(second, Resampled):
         return _of_resamples(first.values - second.values)
-    if isinstance(first, Resampled) or isinstance(second, Resampled):
-        raise ValueError("a resampled metric and cases cannot be paired")
+    if isinstance(first, Episodes) and isinstance(second, Episodes):
+        return _of_episodes(first, second)
+    if isinstance(first, Resampled | Episodes) or isinstance(second, Resampled | Episodes):
+        raise ValueError("outcomes of two kinds cannot be paired")
     difference = first.astype(np.float64) - second.astype(np.float64)
     if difference.ndim == 2:
         return _of_trainings(difference)
@@ -157,6 +170,18 @@ def _of_resamples(difference: Values) -> Comparison:
     below, above = (drawn <= 0).sum() + 1, (drawn >= 0).sum() + 1
     p = min(2 * int(min(below, above)) / (len(drawn) + 1), 1.0)
     return Comparison(value, float(low), float(high), p)
+
+
+def _of_episodes(first: Episodes, second: Episodes) -> Comparison:
+    if not first.same_draw(second):
+        raise ValueError("other episodes cannot be paired")
+    layout = layout_of(first.correct.astype(np.float64) - second.correct, first)
+    arm = t_quantile(1 - LEVEL, layout.freedom) * layout.error
+    p = 1.0
+    if layout.error:
+        ratio = abs(layout.value) / layout.error
+        p = max(2 * float(scipy.special.stdtr(layout.freedom, -ratio)), SMALLEST)
+    return Comparison(layout.value, layout.value - arm, layout.value + arm, p)
 
 
 def _of_trainings(difference: Values) -> Comparison:

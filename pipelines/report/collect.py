@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from mlflow.entities import Run
 
-from downstream.outcomes import FILE, Outcomes, Resampled, load_outcomes
+from downstream.outcomes import FILE, Outcomes, load_outcomes
 from downstream.statistics import mean, over_trainings
 from mae_core.errors import UserError
 from pipelines.report.names import metrics_of, order
@@ -144,7 +144,7 @@ def joined(
     if len(runs) == 1:
         ci95 = first.data.metrics.get(f"{name}_ci95")
         return Row(encoder, task, metric, values[0], ci95, first.info.run_id), outcomes[0]
-    known = [one for one in outcomes if one is not None and not isinstance(one, Resampled)]
+    known = [one for one in outcomes if isinstance(one, np.ndarray)]
     cases = np.concatenate([np.atleast_2d(one) for one in known]) if known else None
     seeds = tuple(
         {"seed": int(run.data.tags["seed"]), "value": value, "mlflow_run_id": run.info.run_id}
