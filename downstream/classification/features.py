@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from downstream.classification.classifier import pool_tokens
 from downstream.classification.labels import check_labels
 from mae_core.checkpoints import build_encoder, check_sizes
-from mae_core.data.images import ImageDataset
+from mae_core.data.images import ImageDataset, drawn_by
 from mae_core.data.roots import path_digest
 from mae_core.data.shared_memory import workers_for
 from mae_core.data.sources import data_digest
@@ -90,8 +90,13 @@ def feature_files(config: Config, encoder: str, work_dir: Path) -> list[Path]:
     """Entries of the cache for the train and the val images."""
     return [
         work_dir.parent / "features" / f"{feature_key(config, encoder, data)}.npz"
-        for data in (config.train_data, config.val_data)
+        for data in splits_of(config)
     ]
+
+
+def splits_of(config: Config) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Arguments of the data sets of train and val images."""
+    return drawn_by(config.seed, config.train_data), dict(config.val_data)
 
 
 def check_features(config: Config, encoder: str) -> tuple[ImageDataset, ImageDataset]:
@@ -102,7 +107,7 @@ def check_features(config: Config, encoder: str) -> tuple[ImageDataset, ImageDat
             the encoder's file has other sizes than the config.
     """
     check_sizes(config.encoder, encoder)
-    train, val = ImageDataset(**config.train_data), ImageDataset(**config.val_data)
+    train, val = (ImageDataset(**data) for data in splits_of(config))
     check_labels(train, val)
     return train, val
 

@@ -14,7 +14,7 @@ from downstream.classification.mixing import MixingNormalize
 from downstream.outcomes import save_outcomes
 from downstream.statistics import share
 from mae_core.checkpoints import build_encoder, check_sizes, save_weights
-from mae_core.data.images import ImageDataset
+from mae_core.data.images import ImageDataset, drawn_by
 from mae_core.engine.fit import resolve_batch_size
 from mae_core.engine.preprocess import Normalize
 from mae_core.engine.train import build_runner, train, use_average
@@ -66,8 +66,11 @@ def from_scratch(config: Config, encoder: str) -> tuple[Config, str]:
 
 
 def open_images(config: Config) -> tuple[ImageDataset, ImageDataset]:
-    """Train and val images, checked to be labelled alike. Raises UserError as `check_labels`."""
-    train_data = ImageDataset(**config.train_dataloader.dataset)
+    """Train and val images, checked to be labelled alike. Raises UserError as `check_labels`.
+
+    Few train images of each class (`per_class`) are drawn with the run's seed.
+    """
+    train_data = ImageDataset(**drawn_by(config.seed, config.train_dataloader.dataset))
     val_data = ImageDataset(**config.val_dataloader.dataset)
     check_labels(train_data, val_data)
     return train_data, val_data

@@ -16,7 +16,7 @@ from downstream.curves import Point, draw_curves
 from downstream.outcomes import save_outcomes
 from downstream.parts import PartReporter, kept
 from downstream.statistics import over_trainings
-from mae_core.data.images import ImageDataset
+from mae_core.data.images import ImageDataset, drawn_by
 from mae_core.data.sources.select import balanced, stratified
 from mae_core.errors import UserError
 from mae_core.plots import drawn
@@ -97,7 +97,7 @@ def check(config: Config, encoder: str) -> None:
     for _ in draw_splits(config, images):
         pass
     if "probe" in config.methods:
-        frozen = ImageDataset(**config.train_data)
+        frozen = ImageDataset(**drawn_by(config.seed, config.train_data))
         if not np.array_equal(frozen.labels, images.labels):
             raise UserError("train_data and train_dataloader.dataset are not the same images")
 

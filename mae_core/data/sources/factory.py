@@ -28,6 +28,7 @@ def open_source(
     part: Sequence[float] | None = None,
     per_class: int | None = None,
     seed: int = 0,
+    per_class_seed: int | None = None,
 ) -> Source:
     """The images that `data` means, or a selection of them; docs/data.md has examples.
 
@@ -43,6 +44,7 @@ def open_source(
             for validation.
         per_class: then keep only so many images of each class, in a seeded choice.
         seed: of the order and the choice.
+        per_class_seed: of the choice, if it differs: an order must be the same for train and val.
 
     Raises:
         UserError: if there is no such thing, it holds no images, or it cannot be read.
@@ -53,7 +55,8 @@ def open_source(
     if part is not None:
         source = Selection(source, share(len(source), part, seed))
     if per_class is not None:
-        source = Selection(source, balanced(source.labels, source.classes, per_class, seed))
+        chosen = seed if per_class_seed is None else per_class_seed
+        source = Selection(source, balanced(source.labels, source.classes, per_class, chosen))
     return source
 
 

@@ -103,6 +103,20 @@ def test_whatever_changes_the_features_misses_the_cache(
     assert not torch.equal(first.x, second.x)
 
 
+def test_few_train_images_of_each_class_are_the_runs(
+    features_config: Config, work_dir: Path
+) -> None:
+    features_config.train_data.per_class = 5
+    found = []
+    for seed in (0, 1):
+        features_config.seed = seed
+        images, _ = check_features(features_config, "random")
+        found.append([images.source.name(i) for i in range(len(images))])
+        train_and_val_features(features_config, "random", work_dir, SilentReporter())
+    assert found[0] != found[1] and len(found[0]) == len(found[1]) == 20
+    assert stored(work_dir) == 4
+
+
 def test_a_damaged_cache_is_computed_anew(features_config: Config, work_dir: Path) -> None:
     first, _ = train_and_val_features(features_config, "random", work_dir, SilentReporter())
     for file in (work_dir.parent / "features").glob("*.npz"):

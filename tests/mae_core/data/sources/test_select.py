@@ -102,6 +102,17 @@ def test_a_subset_follows_its_seed(folder: str) -> None:
     assert first != other
 
 
+def test_the_choice_of_each_class_has_a_seed_beside_that_of_the_order(folder: str) -> None:
+    parts = [names(open_source(folder, part=(0, 0.8)))]
+    subsets = [
+        names(open_source(folder, part=(0, 0.8), per_class=2, per_class_seed=seed))
+        for seed in range(6)
+    ]
+    assert len({tuple(subset) for subset in subsets}) > 1
+    assert all(set(subset) <= set(parts[0]) for subset in subsets)
+    assert subsets[0] == names(open_source(folder, part=(0, 0.8), per_class=2))
+
+
 def test_the_subset_is_taken_from_the_part_and_the_part_from_the_list(
     tmp_path: Path, folder: str
 ) -> None:
