@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks.measure import machine
-from downstream.few_shot.episodes import accuracies, draw
+from downstream.few_shot.episodes import classified, draw
 from downstream.few_shot.heads import HEADS
 
 CLASSES, EACH = 20, 600  # of mini-ImageNet's test set
@@ -68,10 +68,10 @@ def main() -> None:
     for ways, shots in ((5, 1), (5, 5), (10, 5)):
         for head in HEADS:
             begun = time.perf_counter()
-            found = accuracies(x, y, ways, shots, QUERIES, arguments.episodes, [head], 0)[head]
+            found = classified(x, y, ways, shots, QUERIES, arguments.episodes, [head], 0)[head]
             seconds = time.perf_counter() - begun
             single = arguments.episodes * one_by_one(head, x, y, ways, shots)
-            row = f"{ways}-way {shots}-shot | {head} | {found.mean():.4f} | {seconds:.1f}"
+            row = f"{ways}-way {shots}-shot | {head} | {found.correct.mean():.4f} | {seconds:.1f}"
             print(f"| {row} | {single:.0f} |", flush=True)
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:  # reports read outcomes without torch
 
 FILE = "outcomes.npz"
 RESAMPLED = "resampled:"  # before the name of a metric that is no mean of cases
+DRAWN = "drawn:"  # before the number of a draw of episodes, and what is stored of it
+EPISODES = "episodes:"  # before the number of its draw and the name of a metric over episodes
 
 
 @dataclass(frozen=True)
@@ -39,28 +41,94 @@ class Resampled:
         return self.values.shape
 
 
-Outcomes = NDArray[np.generic] | Resampled
+@dataclass(frozen=True)
+class Episodes:
+    """What became of the queries of few-shot episodes, which use the same images over and over.
+
+    Attributes:
+        correct: (E, ways, queries) bool, the queries of each class.
+        images: (E, ways, shots + queries) int, the numbers of the images, the shots first.
+        classes: (E, ways) int, the numbers of the classes.
+        new_classes: whether the classes are a sample of others, as where they were held out.
+    """
+
+    correct: NDArray[np.bool_]
+    images: NDArray[np.int64]
+    classes: NDArray[np.int64]
+    new_classes: bool = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the queries."""
+        return self.correct.shape
+
+    def same_draw(self, other: "Episodes") -> bool:
+        """Whether both have the same images in the same episodes."""
+        return np.array_equal(self.images, other.images) and self.new_classes == other.new_classes
 
 
-def save_outcomes(work_dir: Path, outcomes: "Mapping[str, Tensor | Resampled]") -> dict[str, str]:
+@dataclass(frozen=True)
+class Repeated:
+    """Few-shot episodes of several trainings, each with episodes of its own, of the same images."""
+
+    runs: tuple[Episodes, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Runs, and the queries of each."""
+        return (len(self.runs), *self.runs[0].shape)
+
+    def same_draw(self, other: "Repeated") -> bool:
+        """Whether both have the same images in the same episodes, run by run."""
+        pairs = zip(self.runs, other.runs, strict=False)
+        return len(self.runs) == len(other.runs) and all(a.same_draw(b) for a, b in pairs)
+
+
+Outcomes = NDArray[np.generic] | Resampled | Episodes | Repeated
+
+
+def save_outcomes(
+    work_dir: Path, outcomes: "Mapping[str, Tensor | Resampled | Episodes]"
+) -> dict[str, str]:
     """Write the cases' outcomes beside a stage's result; the entry for its `artifacts`.
 
     Args:
         work_dir: of the stage.
         outcomes: by metric, such as `knn/top1`: bool or float, of shape (N,) for N cases,
-            or (S, N) for S trainings tested on the same cases, where the metric is their mean; or
-            the metric resampled.
+            or (S, N) for S trainings tested on the same cases, where the metric is their mean; the
+            metric resampled; or episodes.
     """
     path = work_dir / FILE
     arrays: dict[str, Any] = {}
+    draws: list[Episodes] = []
     for name, value in outcomes.items():
         if isinstance(value, Resampled):
             arrays[f"{RESAMPLED}{name}"] = value.values
+        elif isinstance(value, Episodes):
+            arrays[f"{EPISODES}{number_of(value, draws)}:{name}"] = value.correct
         else:
             arrays[name] = value.cpu().numpy()
+    for number, draw in enumerate(draws):
+        arrays[f"{DRAWN}{number}:images"] = small(draw.images)
+        arrays[f"{DRAWN}{number}:classes"] = small(draw.classes)
+        arrays[f"{DRAWN}{number}:new_classes"] = np.array(draw.new_classes)
     with replacing(path) as part, part.open("wb") as content:
         np.savez_compressed(content, **arrays)
     return {"outcomes": str(path)}
+
+
+def number_of(episodes: Episodes, draws: list[Episodes]) -> int:
+    """The place of the draw in `draws`, where it is added if no metric had it: heads share one."""
+    for number, known in enumerate(draws):
+        if known.same_draw(episodes):
+            return number
+    draws.append(episodes)
+    return len(draws) - 1
+
+
+def small(numbers: NDArray[np.int64]) -> NDArray[np.generic]:
+    """Numbers from 0 on, in the smallest type that holds them."""
+    return numbers.astype(np.min_scalar_type(int(numbers.max())))
 
 
 def load_outcomes(path: Path | BytesIO) -> dict[str, Outcomes]:
@@ -68,6 +136,16 @@ def load_outcomes(path: Path | BytesIO) -> dict[str, Outcomes]:
     found: dict[str, Outcomes] = {}
     with np.load(path, allow_pickle=False) as stored:
         for name in stored.files:
-            metric, values = name.removeprefix(RESAMPLED), stored[name]
-            found[metric] = values if metric == name else Resampled(values)
+            if name.startswith(RESAMPLED):
+                found[name.removeprefix(RESAMPLED)] = Resampled(stored[name])
+            elif name.startswith(EPISODES):
+                number, _, metric = name.removeprefix(EPISODES).partition(":")
+                found[metric] = Episodes(
+                    stored[name],
+                    stored[f"{DRAWN}{number}:images"].astype(np.int64),
+                    stored[f"{DRAWN}{number}:classes"].astype(np.int64),
+                    bool(stored[f"{DRAWN}{number}:new_classes"]),
+                )
+            elif not name.startswith(DRAWN):
+                found[name] = stored[name]
     return found

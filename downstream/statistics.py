@@ -12,7 +12,8 @@ import numpy as np
 import scipy  # which imports its parts when they are first used
 from numpy.typing import ArrayLike, NDArray
 
-from downstream.outcomes import Outcomes, Resampled
+from downstream.crossed import Layout, layout_of
+from downstream.outcomes import Episodes, Outcomes, Repeated, Resampled
 from mae_core.stage import Metric
 
 if TYPE_CHECKING:
@@ -108,6 +109,21 @@ def over_resamples(resampled: Resampled) -> Metric:
     return Metric(value, float(max(high - value, value - low, 0.0)))
 
 
+def over_episodes(episodes: Episodes) -> Metric:
+    """Mean accuracy of few-shot episodes; its 95 % interval covers other episodes of other images.
+
+    Where the classes are a sample, it covers other classes, too. See :mod:`downstream.crossed`.
+    """
+    layout = layout_of(episodes.correct.astype(np.float64), episodes)
+    return Metric(layout.value, t_quantile(1 - LEVEL, layout.freedom) * layout.error)
+
+
+def over_repeated(repeated: Repeated) -> Metric:
+    """Mean of few-shot runs; the interval covers other trainings, episodes and images."""
+    found = _of_repeated([layout_of(run.correct.astype(np.float64), run) for run in repeated.runs])
+    return Metric(found.difference, found.high - found.difference)
+
+
 def compare(first: Outcomes, second: Outcomes, seed: int = 0) -> Comparison:
     """Two encoders' outcomes of the same cases.
 
@@ -115,19 +131,25 @@ def compare(first: Outcomes, second: Outcomes, seed: int = 0) -> Comparison:
         first, second: bool (N,): McNemar's exact test (1947) on the cases where they differ. Float
             (N,): paired bootstrap. (S, N): the interval of :func:`over_trainings`. Resampled:
             percentiles of the difference on the same resamples; of several trainings the variance
-            of those and of the resampled mean.
+            of those and of the resampled mean. Episodes: the interval of :func:`over_episodes` of
+            the difference. Repeated: that of :func:`over_repeated`.
         seed: of the bootstrap.
 
     Raises:
-        ValueError: if the kinds or shapes differ.
+        ValueError: if the kinds, the shapes or the draws of episodes differ.
     """
     if first.shape != second.shape:
         raise ValueError(f"outcomes of {first.shape} and {second.shape} cases cannot be paired")
     if isinstance(first, Resampled) and isinstance(second, Resampled):
         apart = first.values - second.values
         return _of_resampled_trainings(apart) if apart.ndim == 2 else _of_resamples(apart)
-    if isinstance(first, Resampled) or isinstance(second, Resampled):
-        raise ValueError("a resampled metric and cases cannot be paired")
+    if isinstance(first, Episodes) and isinstance(second, Episodes):
+        return _of_episodes(first, second)
+    if isinstance(first, Repeated) and isinstance(second, Repeated):
+        pairs = zip(first.runs, second.runs, strict=True)
+        return _of_repeated([_layout_of_pair(*pair) for pair in pairs])
+    if not (isinstance(first, np.ndarray) and isinstance(second, np.ndarray)):
+        raise ValueError("outcomes of two kinds cannot be paired")
     difference = first.astype(np.float64) - second.astype(np.float64)
     if difference.ndim == 2:
         return _of_trainings(difference)
@@ -196,6 +218,34 @@ def _of_resamples(difference: Values) -> Comparison:
     below, above = (drawn <= 0).sum() + 1, (drawn >= 0).sum() + 1
     p = min(2 * int(min(below, above)) / (len(drawn) + 1), 1.0)
     return Comparison(value, float(low), float(high), p)
+
+
+def _layout_of_pair(first: Episodes, second: Episodes) -> Layout:
+    if not first.same_draw(second):
+        raise ValueError("other episodes cannot be paired")
+    return layout_of(first.correct.astype(np.float64) - second.correct, first)
+
+
+def _of_repeated(layouts: Sequence[Layout]) -> Comparison:
+    """Of several trainings, each with its own episodes, drawn from the same images.
+
+    The spread of the trainings is also that of their episodes; as all use the same images, the mean
+    is no surer of those than each of them is.
+    """
+    values = np.array([layout.value for layout in layouts])
+    trainings = float(values.var(ddof=1)) / len(values)
+    images = float(np.mean([layout.error**2 for layout in layouts]))
+    return _of_layout(float(values.mean()), _Layout(len(values), trainings, images))
+
+
+def _of_episodes(first: Episodes, second: Episodes) -> Comparison:
+    layout = _layout_of_pair(first, second)
+    arm = t_quantile(1 - LEVEL, layout.freedom) * layout.error
+    p = 1.0
+    if layout.error:
+        ratio = abs(layout.value) / layout.error
+        p = max(2 * float(scipy.special.stdtr(layout.freedom, -ratio)), SMALLEST)
+    return Comparison(layout.value, layout.value - arm, layout.value + arm, p)
 
 
 def _of_trainings(difference: Values) -> Comparison:

@@ -1,4 +1,9 @@
-"""A suite of data sets, each learnt from few examples, as VTAB-1k (Zhai et al. 2019)."""
+"""A suite of data sets, each learnt from few examples: the sets of VTAB-1k (Zhai et al. 2019).
+
+VTAB's sets, our draw, frozen: the examples are a seeded draw that has every class, where VTAB's are
+fixed (the first 800 of train, the first 200 of val), and the encoder stays as it is, where the
+paper fine-tunes it.
+"""
 
 import json
 import warnings
@@ -37,7 +42,7 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
 
     `config.examples`, such as (800, 200), are drawn from train: the second part chooses C, then
     all of them are learnt. Metrics: `suite/<data set>`, `suite/mean_<group>`, `suite/mean` over
-    data sets as in VTAB (2.1). What is finished stays after an interruption.
+    data sets, as VTAB's score is (2.1). What is finished stays after an interruption.
     """
     config = with_pixels(config, encoder, reporter)
     model = frozen_encoder(config, encoder)

@@ -41,7 +41,7 @@ HELP = {
     "linear-probe": "Train a linear classifier on the frozen encoder.",
     "knn": "Classify by the nearest neighbours of frozen features.",
     "few-shot": "Classify in N-way K-shot episodes on frozen features.",
-    "suite": "Probe many data sets with 1000 labels each (VTAB-1k's protocol).",
+    "suite": "Probe many data sets with 1000 labels each (VTAB's sets, our draw, frozen).",
     "evaluate": "Test a fine-tuned classifier on other sets of images (ImageNet-A, -C, ...).",
     "analyze": "Draw attention, patch features, class features and CKA between layers.",
     "detect": "Train and test detection and instance segmentation.",

@@ -18,7 +18,7 @@ OWN = ("encoder", "reference", "seed", "default_hooks", "env_cfg", "default_scop
 CASES = ("data_root", "val_data", "val_dataloader", "sets", "datasets")
 NO_CASES = {*LOADER_SPEED, "batch_size", "collate_fn", "sampler", "train_data", "transform"}
 DRAWN = ("few-shot", "detect", "segment")  # whose cases are drawn: episodes, resamples of images
-OF_DRAW = ("seed", "episodes", "queries")
+OF_DRAW = ("seed", "episodes", "queries", "novel_classes")
 
 
 def stored_config(run: Run, tracker: Tracker) -> dict[str, Any]:

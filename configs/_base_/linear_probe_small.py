@@ -1,9 +1,10 @@
-# Linear classifiers on few small images: a tenth of them chooses the rate and the weight decay,
-# then the winner is trained on all.
+# Linear classifiers on few small images: a tenth of them chooses the rate and, with pool="last4",
+# the input, then the winner is trained on all. The grid is DINOv2's: 13 rates for the class tokens
+# of the last block and of the last four, each with and without the mean of the patches.
 _base_ = "runtime.py"
 stage = "linear-probe"
-rates = (0.1, 0.3, 1.0, 3.0)  # factors of the optimizer's rate
-decays = (0.0, 1e-4)
+rates = (1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1)
+decays = (0.0,)
 held_out = 0.1
 train_dataloader = dict(
     batch_size=500,
@@ -12,7 +13,7 @@ train_dataloader = dict(
     collate_fn=dict(type="default_collate"),
 )
 optim_wrapper = dict(
-    type="FiniteOptimWrapper", optimizer=dict(type="SGD", lr=0.5, momentum=0.9, weight_decay=0.0)
+    type="FiniteOptimWrapper", optimizer=dict(type="SGD", lr=10.0, momentum=0.9, weight_decay=0.0)
 )
 auto_scale_lr = dict(base_batch_size=256, enable=True)
 train_cfg = dict(by_epoch=True, max_epochs=60)

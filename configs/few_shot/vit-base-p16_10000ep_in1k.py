@@ -1,5 +1,6 @@
-# 10,000 episodes of ImageNet-1k's val images for each setting; 10,000 train images give the
-# features' mean and deviation. Any other images with labels will do in their place.
+# 10,000 episodes of ImageNet-1k's val images for each setting, of classes that a pretraining on it
+# has seen. Any other images with labels will do in their place, best of classes held out from the
+# pretraining: `novel_classes`. Train images only serve `standardize`.
 #   mae-bench few-shot few_shot/vit-base-p16_10000ep_in1k --encoder ENCODER
 stage = "few-shot"
 seed = 0
@@ -22,3 +23,5 @@ episodes = 10_000
 queries = 15
 settings = [(5, 1), (5, 5), (10, 1), (10, 5)]
 heads = ("centroid", "logistic", "ridge")  # the first is the headline
+standardize = False  # features of length 1 alone, as published
+novel_classes = None  # names of val classes that the pretraining has not seen, to draw from

@@ -4,3 +4,4 @@ stage = "knn"
 k = 20
 more_k = (10, 100)
 temperature = 0.07
+standardize = False  # features of length 1 alone, as published

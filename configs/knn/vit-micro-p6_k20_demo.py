@@ -4,3 +4,4 @@ stage = "knn"
 k = 20  # of the headline; the vote of the others is shown beside
 more_k = (10, 100)
 temperature = 0.07
+standardize = False  # features of length 1 alone, as published

@@ -1,6 +1,7 @@
-# Few labels of ImageNet-1k: 1, 2, 5 and 13 images a class (Assran et al. 2022, arXiv 2204.07141),
-# 1 % and 10 % of all (Chen et al. 2020, arXiv 2002.05709). The fine-tuning is that of all labels,
-# with more epochs where there are fewer images.
+# Few labels of ImageNet-1k: 1, 2, 5 and 13 images a class, as many as in Assran et al. 2022 (arXiv
+# 2204.07141), 1 % and 10 % of all, as many as in Chen et al. 2020 (arXiv 2002.05709). The splits
+# are our own, seeded, with as much of each class; vit-base-p16_in1k-lists has Chen et al.'s. The
+# fine-tuning is that of all labels, with more epochs where there are fewer images.
 #   mae-bench low-shot low_shot/vit-base-p16_in1k --encoder ENCODER
 _base_ = "../finetune/vit-base-p16_8xb128-amp-coslr-100e_in1k.py"
 stage = "low-shot"

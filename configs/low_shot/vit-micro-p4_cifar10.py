@@ -1,4 +1,4 @@
-# 1 % and 10 % of the labels of CIFAR-10, or of any images of 32×32 pixels.
+# 1 % and 10 % of the labels of CIFAR-10, or of any images of 32×32 pixels, in splits of our own.
 _base_ = "../finetune/vit-micro-p4_1xb64_cifar10.py"
 stage = "low-shot"
 methods = ("probe", "finetune")

@@ -1,5 +1,8 @@
-# VTAB-1k (Zhai et al. 2019, arXiv 1910.04867): 19 data sets in three groups, 1,000 examples each.
-# What differs: the encoder is frozen, where the paper fine-tunes it; images are cropped square.
+# The data sets of VTAB-1k (Zhai et al. 2019, arXiv 1910.04867): 19 in three groups, 1,000 examples
+# each; VTAB's sets, our draw, frozen. So its numbers are not VTAB-1k's: the examples are a seeded
+# draw, where VTAB's are the first 800 of train and 200 of val, and the encoder is frozen, where the
+# paper fine-tunes it. Images are resized to a square as by its code (`preprocess_fn` of
+# task_adaptation: bilinear, whatever the sides).
 # Each data set lies in data/vtab/<name>/{train,test}, class folders or any other source.
 #   mae-bench suite suite/vit-base-p16_vtab1k --encoder ENCODER
 stage = "suite"
@@ -25,7 +28,7 @@ _groups = dict(
         "smallnorb_elevation",
     ),
 )
-_transform = dict(input_size=224, crop_pct=1.0, interpolation="bicubic")
+_transform = dict(input_size=224, crop_mode="squash", crop_pct=1.0, interpolation="bilinear")
 datasets = [
     dict(
         name=_name,

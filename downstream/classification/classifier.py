@@ -126,3 +126,41 @@ def any_trained(module: nn.Module) -> bool:
 def pool_tokens(tokens: torch.Tensor, pool: str) -> torch.Tensor:
     """(N, 1 + L, D) -> (N, D): 'avg' over patches, or the 'cls' token."""
     return tokens[:, 1:].mean(dim=1) if pool == "avg" else tokens[:, 0]
+
+
+def last_blocks(pool: str) -> int:
+    """How many blocks `pool` takes: 4 for 'last4', 0 for 'avg' and 'cls'.
+
+    Raises:
+        UserError: if it is none of these.
+    """
+    number = pool.removeprefix("last")
+    if pool in ("avg", "cls"):
+        return 0
+    if number == pool or not number.isdecimal() or int(number) < 1:
+        raise UserError(f"pool='{pool}': expected 'avg', 'cls', or 'last' and a number of blocks")
+    return int(number)
+
+
+def pooled(encoder: ViTEncoder, images: torch.Tensor, pool: str) -> torch.Tensor:
+    """Frozen features of normalised images (N, C, H, W).
+
+    Args:
+        encoder: as it is.
+        images: normalised.
+        pool: 'avg' or 'cls', see :func:`pool_tokens`; or such as 'last4': the class tokens of the
+            last four blocks, the last one at the end, then the mean of the last one's patches, all
+            after the final norm (DINOv2's `create_linear_input`).
+
+    Returns:
+        (N, width), or (N, (n + 1) * width) for 'last<n>'.
+    """
+    blocks = last_blocks(pool)
+    if not blocks:
+        return pool_tokens(encoder(images), pool)
+    tokens, parts = encoder.embed(images), []
+    for number, block in enumerate(encoder.blocks, start=1):
+        tokens = block(tokens)
+        if number > encoder.depth - blocks:
+            parts.append(encoder.norm(tokens[:, 0]))
+    return torch.cat([*parts, pool_tokens(encoder.norm(tokens), "avg")], dim=1)

@@ -14,16 +14,18 @@ from mmengine.device import get_device
 from mmengine.runner import set_random_seed
 from torch.utils.data import DataLoader
 
-from downstream.classification.classifier import pool_tokens
+from downstream.classification.classifier import last_blocks, pooled
 from downstream.classification.labels import check_labels
+from mae_core.agreement import sizes_of
 from mae_core.checkpoints import build_encoder, check_sizes
-from mae_core.data.images import ImageDataset
+from mae_core.data.images import ImageDataset, drawn_by
 from mae_core.data.roots import path_digest
 from mae_core.data.shared_memory import workers_for
 from mae_core.data.sources import data_digest
 from mae_core.data.state import data_state
 from mae_core.encoder import ViTEncoder
 from mae_core.engine.preprocess import Normalize
+from mae_core.errors import UserError
 from mae_core.files import digest, replacing
 from mae_core.locks import lock
 from mae_core.pixels import with_pixels
@@ -38,7 +40,7 @@ class Features:
     """Features of one split.
 
     Attributes:
-        x: (N, width) float32.
+        x: (N, D) float32, see :func:`downstream.classification.classifier.pooled`.
         y: (N,) int64, labels.
         classes: names of the labels.
     """
@@ -93,21 +95,34 @@ def feature_files(config: Config, encoder: str, work_dir: Path) -> list[Path]:
     """Entries of the cache for the train and the val images."""
     return [
         work_dir.parent / "features" / f"{feature_key(config, encoder, data)}.npz"
-        for data in (config.train_data, config.val_data)
+        for data in splits_of(config)
     ]
+
+
+def splits_of(config: Config) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Arguments of the data sets of train and val images."""
+    return drawn_by(config.seed, config.train_data), dict(config.val_data)
 
 
 def check_features(config: Config, encoder: str) -> tuple[ImageDataset, ImageDataset]:
     """The train and val images, checked without reading any.
 
     Raises:
-        UserError: if train and val have different classes, a class has no image in one of them, or
-            the encoder's file has other sizes than the config.
+        UserError: if train and val have different classes, a class has no image in one of them,
+            the encoder's file has other sizes than the config, or `pool` takes more blocks.
     """
     check_sizes(config.encoder, encoder)
-    train, val = ImageDataset(**config.train_data), ImageDataset(**config.val_data)
+    check_pool(config)
+    train, val = (ImageDataset(**data) for data in splits_of(config))
     check_labels(train, val)
     return train, val
+
+
+def check_pool(config: Config) -> None:
+    """Raise UserError if `config.pool` is none, or takes more blocks than the encoder has."""
+    blocks, depth = last_blocks(config.pool), sizes_of(config.encoder)["depth"]
+    if blocks > depth:
+        raise UserError(f"pool='{config.pool}': the encoder has {depth} blocks")
 
 
 def frozen_encoder(config: Config, encoder: str) -> ViTEncoder:
@@ -144,7 +159,7 @@ def inputs_state(config: Config, encoder: str) -> str:
 def extract(
     model: ViTEncoder, dataset: ImageDataset, config: Config, reporter: Reporter
 ) -> torch.Tensor:
-    """(N, width) float32 on the CPU: the pooled features of all images, in their order."""
+    """(N, D) float32 on the CPU: the pooled features of all images, in their order."""
     device = next(model.parameters()).device
     normalize = Normalize(**config.pixels).to(device)
     loader = DataLoader(
@@ -154,12 +169,13 @@ def extract(
         pin_memory=device.type == "cuda",
         worker_init_fn=one_thread,
     )
-    x = torch.empty(len(dataset), model.width)
+    x = torch.empty(len(dataset), (last_blocks(config.pool) + 1) * model.width)
     done, behind = 0, None  # a batch is fetched when the next one is under way
     for batch in loader:
-        tokens = model(normalize.images(batch["inputs"].to(device, non_blocking=True)))
+        images = normalize.images(batch["inputs"].to(device, non_blocking=True))
+        rows = pooled(model, images, config.pool)
         done = fetch(behind, x, done)
-        behind = pool_tokens(tokens, config.pool)
+        behind = rows
         reporter.progress(done, len(dataset), "image")
     reporter.progress(fetch(behind, x, done), len(dataset), "image")
     return x

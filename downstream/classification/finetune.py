@@ -15,7 +15,7 @@ from downstream.outcomes import save_outcomes
 from downstream.scratch import recipe_for, recipes, weights_of
 from downstream.statistics import share
 from mae_core.checkpoints import build_encoder, check_sizes, save_state
-from mae_core.data.images import ImageDataset
+from mae_core.data.images import ImageDataset, drawn_by
 from mae_core.engine.batch import check_batch
 from mae_core.engine.fit import resolve_batch_size
 from mae_core.engine.preprocess import Normalize
@@ -69,8 +69,11 @@ def check(config: Config, encoder: str) -> None:
 
 
 def open_images(config: Config) -> tuple[ImageDataset, ImageDataset]:
-    """Train and val images, checked to be labelled alike. Raises UserError as `check_labels`."""
-    train_data = ImageDataset(**config.train_dataloader.dataset)
+    """Train and val images, checked to be labelled alike. Raises UserError as `check_labels`.
+
+    Few train images of each class (`per_class`) are drawn with the run's seed.
+    """
+    train_data = ImageDataset(**drawn_by(config.seed, config.train_dataloader.dataset))
     val_data = ImageDataset(**config.val_dataloader.dataset)
     check_labels(train_data, val_data)
     return train_data, val_data

@@ -1,13 +1,16 @@
-"""A linear probe for every rate and weight decay at once, on features extracted once.
+"""A linear probe for every rate, weight decay and input at once, on features extracted once.
 
-As DINOv2's linear evaluation (Oquab et al. 2023, B.3) trains its grid; but the setting is chosen
-on a part of the train images, not on those that the result is reported for.
+The grid is that of DINOv2's linear evaluation (Oquab et al. 2023, B.3; `eval/linear.py` of its
+code): 13 rates, the class tokens of the last block or of the last four, with and without the mean
+of the last one's patches. The setting is chosen on a part of the train images, not on those that
+the result is reported for. Images are not augmented, and a batch norm without parameters goes
+before.
 """
 
 from collections.abc import Sequence
-from itertools import product
+from itertools import groupby, product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,6 +23,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
+from downstream.classification.classifier import last_blocks
 from downstream.classification.features import Features, train_and_val_features
 from downstream.outcomes import save_outcomes
 from downstream.parts import PartReporter
@@ -31,7 +35,29 @@ from mae_core.engine.train import build_runner, train
 from mae_core.files import write_json
 from mae_core.stage import Reporter, StageResult
 
-Setting = tuple[float, float]  # rate, as a factor of the optimizer's, and weight decay
+
+class Setting(NamedTuple):
+    """Of one head.
+
+    Attributes:
+        rate: a factor of the optimizer's.
+        decay: of the weights.
+        blocks: whose class tokens it sees, the last ones; 0 for features of another `pool`.
+        avgpool: whether it sees the mean of the patches, too.
+    """
+
+    rate: float
+    decay: float
+    blocks: int = 0
+    avgpool: bool = False
+
+    def columns(self, width: int, pool: str) -> tuple[int, int]:
+        """The first of the features' `width` columns that it sees, and the one behind the last."""
+        if not self.blocks:
+            return 0, width
+        step = width // (last_blocks(pool) + 1)
+        end = width if self.avgpool else width - step
+        return width - step - self.blocks * step, end
 
 
 class ProbeNorm(nn.BatchNorm1d):
@@ -54,21 +80,33 @@ class ProbeNorm(nn.BatchNorm1d):
 
 
 class GridProbe(BaseModel):
-    """Batch norm without affine parameters, and a linear layer for each setting."""
+    """Batch norm without affine parameters, and a linear layer for each setting.
 
-    def __init__(self, width: int, classes: int, settings: int) -> None:
+    Args:
+        width: of the features.
+        classes: number of classes.
+        columns: for each setting the first column that it sees, and the one behind the last.
+    """
+
+    def __init__(self, width: int, classes: int, columns: Sequence[tuple[int, int]]) -> None:
         super().__init__()
         self.norm = ProbeNorm(width)
-        self.heads = nn.ModuleList(linear_head(width, classes) for _ in range(settings))
+        self.columns = list(columns)
+        self.heads = nn.ModuleList(linear_head(end - first, classes) for first, end in columns)
 
     def forward(self, inputs: torch.Tensor, label: torch.Tensor, mode: str = "tensor") -> Any:
         """Features (N, D): 'loss' gives the heads' summed cross entropies in a dict.
 
         'tensor' gives logits (N, settings, classes). No head's gradient depends on another head.
         """
-        weight = torch.cat([head.weight for head in self.heads])
-        bias = torch.cat([head.bias for head in self.heads])
-        logits = F.linear(self.norm(inputs), weight, bias).unflatten(1, (len(self.heads), -1))
+        x, parts = self.norm(inputs), []
+        together = groupby(zip(self.columns, self.heads, strict=True), key=lambda pair: pair[0])
+        for (first, end), pairs in together:
+            heads = [head for _, head in pairs]
+            weight = torch.cat([head.weight for head in heads])
+            bias = torch.cat([head.bias for head in heads])
+            parts.append(F.linear(x[:, first:end], weight, bias))
+        logits = torch.cat(parts, dim=1).unflatten(1, (len(self.heads), -1))
         if mode != "loss":
             return logits
         repeated = label[:, None].expand(-1, len(self.heads))
@@ -112,11 +150,11 @@ class FeatureDataset(Dataset[dict[str, torch.Tensor]]):
 def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> StageResult:
     """Choose a setting, train it on all train features; metric `linear-probe/top1` on val.
 
-    `config.rates` times `config.decays` are the settings; `config.held_out` is the share of the
-    train images that chooses. The grid's accuracies are the artifact `grid`.
+    `config.held_out` is the share of the train images that chooses among :func:`settings_of` the
+    config. The grid's accuracies are the artifact `grid`.
     """
     train_features, val = train_and_val_features(config, encoder, work_dir, reporter)
-    settings = list(product(config.rates, config.decays))
+    settings = settings_of(config)
     chooses = held_out(train_features, config)
     learns = torch.ones(len(train_features.y), dtype=torch.bool)
     learns[chooses] = False
@@ -126,22 +164,47 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     found = (predict(grid, x[chooses]) == y[chooses, None]).float().mean(dim=0)
     best = int(found.argmax())
     reporter.note(
-        f"rate {settings[best][0]:g} and weight decay {settings[best][1]:g} won with "
+        f"{described(settings[best])} won with "
         f"{float(found[best]):.1%} on the held-out {config.held_out:.0%} of train"
     )
     part = PartReporter(reporter, "winner", 1, 2)
     probe = fit(config, settings[best : best + 1], train_features, work_dir, part)
     correct = predict(probe, val.x)[:, 0] == val.y
     checkpoint, table = work_dir / "probe.safetensors", work_dir / "grid.json"
-    save_weights(checkpoint, probe, classes=val.classes)
+    save_weights(checkpoint, probe, classes=val.classes, setting=settings[best]._asdict())
     rows = [
-        {"rate": rate, "weight_decay": decay, "held_out_top1": float(value)}
-        for (rate, decay), value in zip(settings, found, strict=True)
+        {**setting._asdict(), "held_out_top1": float(value)}
+        for setting, value in zip(settings, found, strict=True)
     ]
     write_json(table, {"won": rows[best], "settings": rows}, indent=2)
     artifacts = {"grid": str(table), **save_outcomes(work_dir, {"linear-probe/top1": correct})}
     metrics = {"linear-probe/top1": share(correct)}
     return StageResult(metrics, str(checkpoint), artifacts, labels=len(y))
+
+
+def settings_of(config: Config) -> list[Setting]:
+    """`config.rates` times `config.decays`, for each input that `config.pool` has.
+
+    'last4' has the class tokens of the last block and of the last four, each with and without the
+    mean of the patches; other pools are one input.
+    """
+    most = last_blocks(config.pool)
+    inputs = product(sorted({1, most}), (False, True)) if most else [(0, False)]
+    return [
+        Setting(rate, decay, blocks, avgpool)
+        for blocks, avgpool in inputs
+        for rate, decay in product(config.rates, config.decays)
+    ]
+
+
+def described(setting: Setting) -> str:
+    """Such as 'rate 1 and weight decay 0 on the last 4 blocks and the mean of the patches'."""
+    text = f"rate {setting.rate:g} and weight decay {setting.decay:g}"
+    if setting.blocks:
+        text += (
+            " on the last block" if setting.blocks == 1 else f" on the last {setting.blocks} blocks"
+        )
+    return f"{text} and the mean of the patches" if setting.avgpool else text
 
 
 def check_split(config: Config, images: ImageDataset) -> None:
@@ -167,8 +230,10 @@ def fit(
     set_random_seed(config.seed)
     own = Config(config.to_dict())
     own.optim_wrapper.constructor = "GridConstructor"
-    own.optim_wrapper.paramwise_cfg = {"settings": [tuple(setting) for setting in settings]}
-    probe = GridProbe(features.x.shape[1], len(features.classes), len(settings))
+    own.optim_wrapper.paramwise_cfg = {"settings": [(s.rate, s.decay) for s in settings]}
+    width = features.x.shape[1]
+    columns = [setting.columns(width, config.pool) for setting in settings]
+    probe = GridProbe(width, len(features.classes), columns)
     datasets = {"train_dataloader": FeatureDataset(features.x, features.y)}
     train(build_runner(own, probe, work_dir / reporter.name, reporter, datasets))
     return probe.cpu().eval()

@@ -9,6 +9,7 @@ from mmengine.device import get_device
 from torch.nn import functional as F
 
 from downstream.classification.features import check_features, train_and_val_features
+from downstream.classification.scaling import standardized
 from downstream.outcomes import save_outcomes
 from downstream.statistics import share
 from mae_core.data.images import ImageDataset
@@ -22,10 +23,14 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     """Classify val images by their nearest train images.
 
     Metrics: `knn/top1` with `config.k` neighbours, and `knn/top1_k<n>` for each in `config.more_k`.
+    With `config.standardize` each dimension has mean 0 and deviation 1 on the train images.
     """
     train, val = train_and_val_features(config, encoder, work_dir, reporter)
     ks = [config.k, *config.more_k]
-    labels = knn_predict(train.x, train.y, val.x, ks, config.temperature)
+    x, queries = train.x, val.x
+    if config.get("standardize"):
+        x, queries = standardized(x, queries)
+    labels = knn_predict(x, train.y, queries, ks, config.temperature)
     names = ["knn/top1", *(f"knn/top1_k{k}" for k in config.more_k)]
     outcomes = {name: row == val.y for name, row in zip(names, labels, strict=True)}
     metrics = {name: share(correct) for name, correct in outcomes.items()}
@@ -57,9 +62,9 @@ def knn_predict(
     """Weighted vote of the k nearest by cosine (Wu et al. 2018, 3.4), exact for any number.
 
     Args:
-        x: (N, D) features, centred and scaled by their own mean and deviation here.
+        x: (N, D) features; they are scaled to length 1 here.
         y: (N,) int64 labels.
-        queries: (M, D), scaled as `x` is.
+        queries: (M, D), as `x`.
         ks: numbers of neighbours, each at most N.
         temperature: a neighbour's weight is exp(cosine / temperature).
         block: queries compared at once.
@@ -73,11 +78,10 @@ def knn_predict(
     """
     check_k(max(ks), x)
     device, classes = get_device(), int(y.max()) + 1
-    mean, std = x.mean(0), x.std(0).clamp(min=1e-6)
-    asked = F.normalize((queries - mean) / std).to(device)
+    asked = F.normalize(queries).to(device)
     best = [nothing(len(part), device) for part in asked.split(block)]
     for start in range(0, len(x), bank_block):
-        rows = F.normalize((x[start : start + bank_block] - mean) / std).to(device)
+        rows = F.normalize(x[start : start + bank_block]).to(device)
         for place, part in enumerate(asked.split(block)):
             best[place] = nearest(best[place], part @ rows.T, start, max(ks))
     cosine, index = (torch.cat(parts) for parts in zip(*best, strict=True))

@@ -1,6 +1,6 @@
 """Few labels: the encoder probed and fine-tuned on small parts of the train labels."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +17,8 @@ from downstream.outcomes import save_outcomes
 from downstream.parts import PartReporter, kept
 from downstream.scratch import SUPERVISED, recipe_for, weights_of
 from downstream.statistics import over_trainings
-from mae_core.data.images import ImageDataset
+from mae_core.data.images import ImageDataset, drawn_by
+from mae_core.data.sources import listed_in
 from mae_core.data.sources.select import balanced, stratified
 from mae_core.errors import UserError
 from mae_core.pixels import with_pixels
@@ -41,8 +42,9 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     A metric is the mean over the set's splits on all val images. All encoders get the same splits;
     'supervised' is only trained from scratch. The config is one for fine-tuning, with
 
-    - `sets`: dicts of `name`, `splits`, either `per_class` (images) or `share` (0 to 1), and, if it
-      differs, `epochs` of the fine-tuning;
+    - `sets`: dicts of `name`, and of `splits` and either `per_class` (images) or `share` (0 to 1),
+      for seeded splits of our own with as much of each class, or of `names_in`, a text file that
+      names the images, for a published split; and, if it differs, `epochs` of the fine-tuning;
     - `methods`: 'probe' (logistic regression on frozen features), 'finetune', or both;
     - what :func:`train_and_val_features` needs, for the probe.
     """
@@ -99,7 +101,7 @@ def check(config: Config, encoder: str) -> None:
     for _ in draw_splits(config, images):
         pass
     if "probe" in config.methods:
-        frozen = ImageDataset(**config.train_data)
+        frozen = ImageDataset(**drawn_by(config.seed, config.train_data))
         if not np.array_equal(frozen.labels, images.labels):
             raise UserError("train_data and train_dataloader.dataset are not the same images")
 
@@ -111,20 +113,46 @@ def draw_splits(config: Config, images: ImageDataset) -> Iterator[Split]:
         UserError: if a class has too few images, or a set is not well described.
     """
     for entry in config.sets:
-        known = {"name", "splits", "per_class", "share", "epochs"}
-        if not {"name", "splits"} <= set(entry) <= known or ("share" in entry) == (
-            "per_class" in entry
-        ):
-            raise UserError(
-                f"sets has {dict(entry)}: expected name, splits, and per_class or share"
-            )
-        for number in range(entry["splits"]):
+        check_entry(entry)
+        if "names_in" in entry:
+            yield Split(entry["name"], 0, published(config, images, entry["names_in"]))
+        for number in range(entry.get("splits", 0)):
             seed = 1000 * config.seed + number
             if "share" in entry:
                 chosen = stratified(images.labels, images.classes, entry["share"], seed)
             else:
                 chosen = balanced(images.labels, images.classes, entry["per_class"], seed)
             yield Split(entry["name"], number, chosen)
+
+
+def check_entry(entry: Mapping[str, Any]) -> None:
+    """Raise UserError unless the keys of one of `sets` say which images, once."""
+    how = {"per_class", "share", "names_in"} & set(entry)
+    known = {"name", "epochs", *how} | (set() if "names_in" in entry else {"splits"})
+    if len(how) != 1 or not known - {"epochs"} <= set(entry) <= known:
+        raise UserError(
+            f"sets has {dict(entry)}: expected name, and splits with per_class or share, or "
+            "names_in alone"
+        )
+
+
+def published(config: Config, images: ImageDataset, names_in: str) -> NDArray[np.int64]:
+    """The images that the text file `names_in` names, of every class.
+
+    Such as the 1 % and 10 % of ImageNet of SimCLR (Chen et al. 2020), whose lists are
+    `imagenet_subsets/*percent.txt` of google-research/simclr: one file name in a line.
+
+    Raises:
+        UserError: as :func:`mae_core.data.sources.listed_in`, or if it lacks a class.
+    """
+    chosen = listed_in(images.source, config.train_dataloader.dataset.data, names_in)
+    missing = np.setdiff1d(images.labels, images.labels[chosen])
+    if len(missing):
+        raise UserError(
+            f"{names_in} names no image of {len(missing)} classes, such as "
+            f"'{images.classes[int(missing[0])]}'"
+        )
+    return chosen
 
 
 def for_set(config: Config, name: str) -> Config:

@@ -15,6 +15,7 @@ from mmengine.runner import Runner
 from downstream.classification.features import extract
 from downstream.classification.knn import check_k, knn_predict
 from downstream.classification.labels import check_labels
+from downstream.classification.scaling import standardized
 from mae_core.data.images import ImageDataset
 from mae_core.engine.hooks import ReportHook, random_state, set_random_state
 from mae_core.engine.sharded import ShardedRunner
@@ -37,6 +38,7 @@ class KNNMonitor(Hook):
         pool: of the features, see :func:`downstream.classification.classifier.pool_tokens`.
         batch_size: images encoded at once.
         num_workers: processes that read images.
+        standardize: as in :mod:`downstream.classification.scaling`.
     """
 
     priority = "LOW"  # before a checkpoint is written: what it has behind it was reported
@@ -51,7 +53,9 @@ class KNNMonitor(Hook):
         pool: str = "avg",
         batch_size: int = 256,
         num_workers: int = 0,
+        standardize: bool = False,
     ) -> None:
+        self.standardize = standardize
         self.every, self.k, self.temperature = every, k, temperature
         self.splits = [ImageDataset(**train_data), ImageDataset(**val_data)]
         self.reading = {"pool": pool, "batch_size": batch_size, "num_workers": num_workers}
@@ -80,6 +84,8 @@ class KNNMonitor(Hook):
         train, val = (extract(encoder, part, config, SilentReporter()) for part in self.splits)
         model.train(training)
         set_random_state(state)
+        if self.standardize:
+            train, val = standardized(train, val)
         y, wanted = (torch.from_numpy(part.labels) for part in self.splits)
         (found,) = knn_predict(train, y, val, [self.k], self.temperature)
         return float((found == wanted).float().mean())

@@ -8,13 +8,14 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from downstream.few_shot.heads import HEADS
+from downstream.outcomes import Episodes
 from mae_core.errors import UserError
 
 Indices = NDArray[np.int64]
 NUMBERS = 1 << 22  # floats that a batch of episodes may take
 
 
-def accuracies(
+def classified(
     x: torch.Tensor,
     y: torch.Tensor,
     ways: int,
@@ -23,8 +24,9 @@ def accuracies(
     episodes: int,
     heads: Sequence[str],
     seed: int,
-) -> dict[str, torch.Tensor]:
-    """Accuracy of each head in each episode, (episodes,) float32 by head.
+    new_classes: bool = False,
+) -> dict[str, Episodes]:
+    """What each head makes of the same episodes, by head.
 
     Args:
         x: (N, D) features; they are scaled to length 1 here.
@@ -35,6 +37,7 @@ def accuracies(
         episodes: how many.
         heads: names of :data:`HEADS`.
         seed: of the draw.
+        new_classes: see :class:`downstream.outcomes.Episodes`.
 
     Raises:
         UserError: if there are too few classes, or images in one.
@@ -43,16 +46,22 @@ def accuracies(
     named = {f"class {label}": count for label, count in enumerate(counts) if count}
     check_classes(named, ways, shots, queries)
     unit, rng = F.normalize(x), np.random.default_rng(seed)
-    drawn = torch.from_numpy(draw(y.numpy(), ways, shots + queries, episodes, rng))
+    images = draw(y.numpy(), ways, shots + queries, episodes, rng)
     truth = torch.arange(ways).repeat_interleave(queries)
     size = max(NUMBERS // (ways * (shots + queries) * x.shape[1]), 1)
     found: dict[str, list[torch.Tensor]] = {head: [] for head in heads}
-    for part in drawn.split(size):
+    for part in torch.from_numpy(images).split(size):
         support = F.embedding(part[..., :shots], unit)
         query = F.embedding(part[..., shots:].flatten(1), unit)
         for head, rows in found.items():
-            rows.append((HEADS[head](support, query) == truth).float().mean(dim=1))
-    return {head: torch.cat(rows) for head, rows in found.items()}
+            rows.append(HEADS[head](support, query) == truth)
+    classes = y.numpy()[images[..., 0]]
+    return {
+        head: Episodes(
+            torch.cat(rows).unflatten(1, (ways, queries)).numpy(), images, classes, new_classes
+        )
+        for head, rows in found.items()
+    }
 
 
 def draw(labels: Indices, ways: int, each: int, episodes: int, rng: np.random.Generator) -> Indices:

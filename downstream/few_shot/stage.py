@@ -3,39 +3,58 @@
 from pathlib import Path
 
 import numpy as np
-import torch
 from mmengine.config import Config
 
 from downstream.classification.features import check_features, train_and_val_features
-from downstream.few_shot.episodes import accuracies, check_classes
+from downstream.classification.scaling import standardized
+from downstream.few_shot.episodes import check_classes, classified
 from downstream.few_shot.heads import HEADS
-from downstream.outcomes import save_outcomes
-from downstream.statistics import mean
+from downstream.outcomes import Episodes, save_outcomes
+from downstream.statistics import over_episodes
+from mae_core.data.images import ImageDataset
 from mae_core.errors import UserError, suggest
 from mae_core.stage import Reporter, StageResult
 
 HEADLINE = "centroid"
+KNOWN = (
+    "episodes are drawn from all classes of val_data, which a pretraining on such images has seen "
+    "without their labels: novel_classes names those that it has not"
+)
 
 
 def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> StageResult:
     """Mean accuracy over episodes; metrics `few-shot/{n}way{k}shot` of the nearest centroid.
 
     Those of the other heads have their name behind, such as `few-shot/5way1shot_logistic`. Episodes
-    are drawn from val images; train images only give the features' mean and deviation. Every
-    encoder gets the same episodes.
+    are drawn with the config's seed from the val images, of `config.novel_classes` where it names
+    classes; every encoder gets the same. Features are scaled to length 1 (Wang et al. 2019, arXiv
+    1911.04623, "L2N"; Chen et al. 2019, arXiv 1904.04232, by the cosine); with `config.standardize`
+    train images give their mean and deviation first.
     """
     train, val = train_and_val_features(config, encoder, work_dir, reporter)
-    x = (val.x - train.x.mean(0)) / train.x.std(0).clamp(min=1e-6)
-    outcomes: dict[str, torch.Tensor] = {}
+    x = standardized(train.x, val.x)[1] if config.get("standardize") else val.x
+    novel = config.get("novel_classes")
+    if novel is None:
+        reporter.note(KNOWN)
+    chosen = np.isin(val.y.numpy(), [val.classes.index(name) for name in novel or val.classes])
+    outcomes: dict[str, Episodes] = {}
     for done, (ways, shots) in enumerate(config.settings, start=1):
-        found = accuracies(
-            x, val.y, ways, shots, config.queries, config.episodes, config.heads, config.seed
+        found = classified(
+            x[chosen],
+            val.y[chosen],
+            ways,
+            shots,
+            config.queries,
+            config.episodes,
+            config.heads,
+            config.seed,
+            novel is not None,
         )
-        for head, accuracy in found.items():
+        for head, episodes in found.items():
             suffix = "" if head == HEADLINE else f"_{head}"
-            outcomes[f"few-shot/{ways}way{shots}shot{suffix}"] = accuracy
+            outcomes[f"few-shot/{ways}way{shots}shot{suffix}"] = episodes
         reporter.progress(done, len(config.settings), "setting")
-    metrics = {name: mean(accuracy) for name, accuracy in outcomes.items()}
+    metrics = {name: over_episodes(episodes) for name, episodes in outcomes.items()}
     return StageResult(metrics, artifacts=save_outcomes(work_dir, outcomes))
 
 
@@ -48,5 +67,21 @@ def check(config: Config, encoder: str) -> None:
         raise UserError(f"episodes={config.episodes}: an interval needs at least 2")
     _, val = check_features(config, encoder)
     counts = np.bincount(val.labels, minlength=len(val.classes)).tolist()
+    images = dict(zip(val.classes, counts, strict=True))
+    novel = config.get("novel_classes")
+    if novel is not None:
+        images = {name: images[name] for name in held_out(novel, val)}
     for ways, shots in config.settings:
-        check_classes(dict(zip(val.classes, counts, strict=True)), ways, shots, config.queries)
+        check_classes(images, ways, shots, config.queries)
+
+
+def held_out(novel: object, val: ImageDataset) -> list[str]:
+    """The names in `novel_classes`. Raises UserError unless they are classes of the val images."""
+    if not isinstance(novel, list | tuple) or len(set(novel)) < 2:
+        raise UserError(f"novel_classes={novel!r}: expected two or more names of classes, or None")
+    for name in novel:
+        if name not in val.classes:
+            raise UserError(
+                f"novel_classes: val_data has no class '{name}'{suggest(str(name), val.classes)}"
+            )
+    return list(novel)

@@ -153,6 +153,28 @@ class CentralCrop:
         return round(height / ratio), round(width / ratio)
 
 
+class Squash:
+    """The whole image at another ratio of its sides, as timm's `crop_mode="squash"`.
+
+    Args:
+        output: height and width.
+        crop_pct: the share of both sides that is kept, above 0, at most 1.
+        interpolation: 'bilinear' or 'bicubic'.
+    """
+
+    def __init__(
+        self, output: Size, crop_pct: float = CROP_PCT, interpolation: str = "bilinear"
+    ) -> None:
+        height, width = (math.floor(side / crop_pct) for side in output)
+        top, left = round((height - output[0]) / 2), round((width - output[1]) / 2)
+        self.resized, self.window = (height, width), Box(top, left, *output)
+        self.interpolation = interpolation
+
+    def __call__(self, size: Size, seed: int) -> Crop:
+        """See :class:`Cropper`; draws nothing."""
+        return Crop(Box(0, 0, *size), self.resized, self.window, False, self.interpolation)
+
+
 def between(bounds: Sequence[float], rng: Random) -> float:
     """A uniform draw."""
     return bounds[0] + (bounds[1] - bounds[0]) * rng.random()

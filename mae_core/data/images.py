@@ -1,6 +1,6 @@
 """Images as a data set: from a source, through a transform, to items of a batch."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from random import Random
 from typing import Any
@@ -43,7 +43,7 @@ class ImageDataset(Dataset[Any]):
     Args:
         data: see :func:`open_source`.
         transform: see :class:`Transform`.
-        names_in, part, per_class, seed: which images, see :func:`open_source`.
+        names_in, part, per_class, seed, per_class_seed: which images, see :func:`open_source`.
         in_chans: 1 reads as grey, 3 as RGB; other numbers take images that have so many channels.
         in_memory: keep every image after its first reading, decoded; for sets of small images.
         repeats: views of each decoded image (Hoffer et al. 2020, arXiv 1901.09335).
@@ -68,13 +68,14 @@ class ImageDataset(Dataset[Any]):
         repeats: int = 1,
         skip_unreadable: bool = False,
         bits: int | None = None,
+        per_class_seed: int | None = None,
     ) -> None:
         for name, value in (("in_chans", in_chans), ("repeats", repeats)):
             if value < 1:
                 raise UserError(f"{name}={value}: expected at least 1")
         if bits not in (None, *BITS):
             raise UserError(f"bits={bits}: expected one of {', '.join(map(str, BITS))}")
-        self.source: Source = open_source(data, names_in, part, per_class, seed)
+        self.source: Source = open_source(data, names_in, part, per_class, seed, per_class_seed)
         self.classes, self.labels = self.source.classes, self.source.labels
         self.transform = Transform(transform, in_chans)
         self.in_chans = in_chans
@@ -142,6 +143,16 @@ class ImageDataset(Dataset[Any]):
         """The image `index` as it is stored."""
         stored = read_stored(self.source, index)
         return open_image(stored, self.in_chans, self.source.name(index), self.bits)
+
+
+def drawn_by(seed: int, data: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments `data` of :class:`ImageDataset`, its `per_class` drawn with the seed of the run.
+
+    For images that are learnt from: another run learns from others, too. Those of a test stay, and
+    so does `part`, which must be the same order for both.
+    """
+    own = {} if data.get("per_class") is None else {"per_class_seed": seed}
+    return {**own, **data}
 
 
 def tell_depth(data: str, bits: int) -> None:

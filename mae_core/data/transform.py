@@ -14,6 +14,7 @@ from mae_core.data.crops import (
     CentralCrop,
     Cropper,
     RandomResizedCrop,
+    Squash,
     check_interpolation,
     cut,
     reduction,
@@ -21,7 +22,7 @@ from mae_core.data.crops import (
 from mae_core.data.decode import Opened, Size
 from mae_core.errors import UserError, check_fields
 
-KEYS = ("crop_pct", "hflip", "input_size", "is_training", "ratio", "scale")
+KEYS = ("crop_mode", "crop_pct", "hflip", "input_size", "is_training", "ratio", "scale")
 
 
 class View(NamedTuple):
@@ -35,7 +36,7 @@ class Transform:
     """What is done to an image, from the arguments of timm's `create_transform`.
 
     With `is_training` a random resized crop, a flip, and what :class:`Augment` adds; else timm's
-    central crop.
+    central crop, or with `crop_mode="squash"` the whole image, its sides resized each by itself.
 
     Args:
         config: `input_size` (a side, or height and width) and other arguments of timm's
@@ -80,7 +81,7 @@ def build(config: dict[str, Any], channels: int) -> tuple[Cropper, augment.Augme
         crop_pct = config.get("crop_pct") or CROP_PCT
         if not 0 < crop_pct <= 1:
             raise UserError(f"transform.crop_pct={crop_pct}: expected above 0, at most 1")
-        return CentralCrop(output, crop_pct, interpolation), None
+        return evaluated(config.get("crop_mode"))(output, crop_pct, interpolation), None
     scale, ratio = range_of(config, "scale", SCALE, most=1), range_of(config, "ratio", RATIO)
     hflip = config.get("hflip", 0.5)
     if not 0 <= hflip <= 1:
@@ -90,6 +91,14 @@ def build(config: dict[str, Any], channels: int) -> tuple[Cropper, augment.Augme
         RandomResizedCrop(output, scale, ratio, hflip, interpolation),
         augment.Augment(output, channels, rest),
     )
+
+
+def evaluated(mode: str | None) -> type[CentralCrop | Squash]:
+    """What `crop_mode` means: the 'center', timm's default, or 'squash'."""
+    modes = {None: CentralCrop, "center": CentralCrop, "squash": Squash}
+    if mode not in modes:
+        raise UserError(f"transform.crop_mode='{mode}': expected 'center' or 'squash'")
+    return modes[mode]
 
 
 def output_size(config: dict[str, Any]) -> Size:

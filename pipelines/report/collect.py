@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from mlflow.entities import Run
 
-from downstream.outcomes import FILE, Outcomes, Resampled, load_outcomes
-from downstream.statistics import mean, over_resamples, over_trainings
+from downstream.outcomes import FILE, Episodes, Outcomes, Repeated, Resampled, load_outcomes
+from downstream.statistics import mean, over_repeated, over_resamples, over_trainings
 from mae_core.errors import UserError
 from pipelines.report.names import metrics_of, order
 from pipelines.report.stages import StageRun, stage_run
@@ -171,6 +171,8 @@ def joined(
         interval = mean(values).ci95
     elif isinstance(cases, Resampled):
         interval = over_resamples(cases).ci95
+    elif isinstance(cases, Repeated):
+        interval = over_repeated(cases).ci95
     else:
         interval = over_trainings(cases).ci95
     value = float(np.mean(values))
@@ -182,6 +184,9 @@ def of_all(outcomes: Sequence[Outcomes | None]) -> Outcomes | None:
 
     (S, N) of runs with N cases each, or with (T, N) of T trainings each; resampled (S, 1 + B).
     """
+    episodes = tuple(one for one in outcomes if isinstance(one, Episodes))
+    if len(episodes) == len(outcomes):
+        return Repeated(episodes)
     resampled = [one.values for one in outcomes if isinstance(one, Resampled)]
     if len(resampled) == len(outcomes):
         return Resampled(np.stack(resampled))

@@ -13,6 +13,7 @@ from downstream import suite
 from downstream.outcomes import load_outcomes
 from downstream.suite import STRENGTHS, check, choose, fit, mean_of, run
 from mae_core import UserError
+from mae_core.data.transform import Transform
 from mae_core.engine.config import load_config
 from mae_core.stage import Metric, SilentReporter
 from tests.downstream.classification.conftest import on
@@ -150,3 +151,12 @@ def test_vtab_has_19_data_sets_in_three_groups() -> None:
         "structured": 8,
     }
     assert len({entry.train_data.data for entry in datasets}) == 19
+
+
+def test_vtabs_images_are_resized_to_a_square_whatever_their_sides() -> None:
+    """As by `preprocess_fn` of task_adaptation: bilinear, to 224 by 224."""
+    for entry in load_config("suite/vit-base-p16_vtab1k").datasets:
+        for data in (entry.train_data, entry.val_data):
+            crop = Transform(data.transform.to_dict(), 3).cropper((100, 300), 0)
+            assert crop.box == (0, 0, 100, 300) and crop.resized == (224, 224)
+            assert crop.window == (0, 0, 224, 224) and crop.interpolation == "bilinear"

@@ -45,6 +45,8 @@ def test_encoder_seed_and_speed_are_no_part_of_the_protocol(override: str) -> No
 def test_what_decides_a_number_is_part_of_the_protocol() -> None:
     assert protocol(config(KNN, "k=5"), DATA) != protocol(config(KNN), DATA)
     assert protocol(config(KNN, "pool=cls"), DATA) != protocol(config(KNN), DATA)
+    for name in (KNN, FEW_SHOT):
+        assert protocol(config(name, "standardize=True"), DATA) != protocol(config(name), DATA)
 
 
 def test_data_are_their_content_wherever_they_lie() -> None:
@@ -61,5 +63,5 @@ def test_cases_are_the_val_data_and_where_they_are_drawn_also_the_draw() -> None
     assert cases_of(config(KNN), {**DATA, "demo/classification/test": "cccc"}) != known
     assert cases_of(config(KNN), {}) is None
     drawn = cases_of(config(FEW_SHOT), DATA)
-    for override in ("seed=1", "queries=5", "episodes=10"):
+    for override in ("seed=1", "queries=5", "episodes=10", "novel_classes=['a', 'b']"):
         assert cases_of(config(FEW_SHOT, override), DATA) != drawn

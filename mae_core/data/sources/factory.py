@@ -7,6 +7,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mae_core.data.roots import meant, path_digest, resolve_path
 from mae_core.data.sources.arrays import ArraySource
 from mae_core.data.sources.base import Source, is_image, left_out, natural, tell_left_out
@@ -28,6 +31,7 @@ def open_source(
     part: Sequence[float] | None = None,
     per_class: int | None = None,
     seed: int = 0,
+    per_class_seed: int | None = None,
 ) -> Source:
     """The images that `data` means, or a selection of them; docs/data.md has examples.
 
@@ -38,11 +42,13 @@ def open_source(
         data: a folder of images, with or without class folders; a .tar, or a folder of them; a
             .parquet, or a folder of them; an .npz with `images` and perhaps `labels`;
             `hf:<name or folder>[:<split>]`, a data set of Hugging Face; or 'demo/...'.
-        names_in: text file with the names of the images to take, relative to `data`.
+        names_in: text file with the names of the images to take, relative to `data` or of their
+            files alone.
         part: take this range of a seeded order, such as (0.0, 0.9) for training and (0.9, 1.0)
             for validation.
         per_class: then keep only so many images of each class, in a seeded choice.
         seed: of the order and the choice.
+        per_class_seed: of the choice, if it differs: an order must be the same for train and val.
 
     Raises:
         UserError: if there is no such thing, it holds no images, or it cannot be read.
@@ -53,8 +59,19 @@ def open_source(
     if part is not None:
         source = Selection(source, share(len(source), part, seed))
     if per_class is not None:
-        source = Selection(source, balanced(source.labels, source.classes, per_class, seed))
+        chosen = seed if per_class_seed is None else per_class_seed
+        source = Selection(source, balanced(source.labels, source.classes, per_class, chosen))
     return source
+
+
+def listed_in(source: Source, data: str, names_in: str) -> NDArray[np.int64]:
+    """The numbers of the images of `source`, which `data` means, that a text file names.
+
+    Raises:
+        UserError: as :func:`mae_core.data.sources.select.listed`.
+    """
+    place = data if data.startswith(HUGGING_FACE) else str(resolve_path(data))
+    return listed(source, place, meant(names_in))
 
 
 @contextmanager

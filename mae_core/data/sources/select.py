@@ -1,6 +1,6 @@
 """A part of a source: images by list file, a seeded share, or so many of each class."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -39,31 +39,60 @@ def listed(source: Source, data: str, list_file: Path) -> Indices:
     Args:
         source: where they are.
         data: the source's own path, which its names begin with.
-        list_file: text, a name in a line, with or without `data` before it; blank lines and
-            lines that begin with '#' say nothing.
+        list_file: text, a name in a line, with or without `data` before it, or the file's name
+            alone where only one image has it, as in the published parts of ImageNet (SimCLR's and
+            MSN's `imagenet_subsets`); blank lines and lines that begin with '#' say nothing.
 
     Raises:
-        UserError: if the file is missing or names no image, or one that is not there.
+        UserError: if the file is missing or no text, or names no image, one that is not there, or
+            one of several.
     """
-    try:
-        lines = list_file.read_text(encoding="utf-8", errors="surrogateescape").split("\n")
-    except OSError as error:
-        raise UserError(f"the list {list_file} cannot be read: {error.strerror}") from error
+    lines = lines_of(list_file)
     number = {source.name(i).removeprefix(f"{data}/"): i for i in range(len(source))}
+    files: dict[str, int | None] | None = None
     chosen = set()
     for place, line in enumerate(map(str.strip, lines), start=1):
         if not line or line.startswith("#"):
             continue
         name = line.removeprefix(f"{data}/")
-        if name not in number:
+        found = number.get(name)
+        if found is None and "/" not in name:
+            files = by_file(number) if files is None else files
+            found = files.get(name)
+            if name in files and found is None:
+                raise UserError(
+                    f"{list_file}, line {place}: several images of {data} are called '{name}': "
+                    "name their folder, too"
+                )
+        if found is None:
             raise UserError(
                 f"{list_file}, line {place}: {data} has no image '{name}'; "
                 f"its names look like '{next(iter(number))}'"
             )
-        chosen.add(number[name])
+        chosen.add(found)
     if not chosen:
         raise UserError(f"the list {list_file} names no images")
     return np.array(sorted(chosen), dtype=np.int64)
+
+
+def lines_of(list_file: Path) -> list[str]:
+    """The lines of a list. Raises UserError if it cannot be read, or is no text."""
+    try:
+        text = list_file.read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError as error:
+        raise UserError(f"the list {list_file} cannot be read: {error.strerror}") from error
+    if "\0" in text:
+        raise UserError(f"the list {list_file} is no text: expected the name of an image in a line")
+    return text.split("\n")
+
+
+def by_file(number: Mapping[str, int]) -> dict[str, int | None]:
+    """Numbers of images by the names of their files; None where several have the same."""
+    found: dict[str, int | None] = {}
+    for name, index in number.items():
+        file = name.rpartition("/")[2]
+        found[file] = None if file in found else index
+    return found
 
 
 def share(count: int, part: Sequence[float], seed: int) -> Indices:

@@ -9,9 +9,9 @@ from mmengine.config import Config
 from PIL import Image
 
 from downstream.classification import features
+from downstream.classification.classifier import pool_tokens, pooled
 from downstream.classification.features import (
     check_features,
-    pool_tokens,
     train_and_val_features,
 )
 from mae_core import UserError, create_encoder
@@ -53,7 +53,7 @@ def test_other_code_computes_features_anew(
 ) -> None:
     train_and_val_features(features_config, "random", work_dir, SilentReporter())
     monkeypatch.setattr(features, "CODE", "other")
-    monkeypatch.setattr(features, "pool_tokens", lambda tokens, pool: 0 * tokens[:, 0])
+    monkeypatch.setattr(features, "pooled", lambda model, images, pool: 0 * model(images)[:, 0])
     train, _ = train_and_val_features(features_config, "random", work_dir, SilentReporter())
     assert not train.x.any() and stored(work_dir) == 4
 
@@ -113,6 +113,20 @@ def test_whatever_changes_the_features_misses_the_cache(
     assert not torch.equal(first.x, second.x)
 
 
+def test_few_train_images_of_each_class_are_the_runs(
+    features_config: Config, work_dir: Path
+) -> None:
+    features_config.train_data.per_class = 5
+    found = []
+    for seed in (0, 1):
+        features_config.seed = seed
+        images, _ = check_features(features_config, "random")
+        found.append([images.source.name(i) for i in range(len(images))])
+        train_and_val_features(features_config, "random", work_dir, SilentReporter())
+    assert found[0] != found[1] and len(found[0]) == len(found[1]) == 20
+    assert stored(work_dir) == 4
+
+
 def test_a_damaged_cache_is_computed_anew(features_config: Config, work_dir: Path) -> None:
     first, _ = train_and_val_features(features_config, "random", work_dir, SilentReporter())
     for file in (work_dir.parent / "features").glob("*.npz"):
@@ -155,3 +169,35 @@ def test_pooling_takes_the_patches_or_the_class_token() -> None:
     tokens = torch.randn(2, 5, 3)
     torch.testing.assert_close(pool_tokens(tokens, "avg"), tokens[:, 1:].sum(1) / 4)
     assert torch.equal(pool_tokens(tokens, "cls"), tokens[:, 0])
+
+
+def test_the_last_blocks_are_dinov2s_linear_input() -> None:
+    """By hooks on the blocks: their class tokens, then the mean of the last one's patches."""
+    encoder = create_encoder(**{**TINY, "depth": 4}, img_size=12).eval()
+    seen: list[torch.Tensor] = []
+    for block in encoder.blocks:
+        block.register_forward_hook(lambda module, given, out: seen.append(out))
+    images = torch.randn(3, 3, 12, 12)
+    with torch.inference_mode():
+        found = pooled(encoder, images, "last3")
+        normed = [encoder.norm(tokens) for tokens in seen]
+        expected = [*(tokens[:, 0] for tokens in normed[-3:]), normed[-1][:, 1:].mean(dim=1)]
+        torch.testing.assert_close(found, torch.cat(expected, dim=1))
+        torch.testing.assert_close(pooled(encoder, images, "avg"), expected[-1])
+        torch.testing.assert_close(pooled(encoder, images, "cls"), expected[-2])
+
+
+@pytest.mark.parametrize(
+    ("pool", "message"),
+    [
+        ("mean", "expected 'avg', 'cls', or 'last'"),
+        ("last0", "expected 'avg', 'cls', or 'last'"),
+        ("last3", "the encoder has 2 blocks"),
+    ],
+)
+def test_a_pool_that_cannot_be_is_told_before_anything_runs(
+    features_config: Config, pool: str, message: str
+) -> None:
+    features_config.pool = pool
+    with pytest.raises(UserError, match=message):
+        check_features(features_config, "random")

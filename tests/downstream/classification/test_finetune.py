@@ -89,6 +89,21 @@ def test_too_few_images_of_a_class_are_the_users_mistake(config: Config, tmp_pat
         run(config, "random", tmp_path / "work", SilentReporter())
 
 
+def test_the_few_train_images_are_drawn_with_the_runs_seed_and_the_test_stays(
+    config: Config,
+) -> None:
+    config.val_dataloader.dataset.per_class = 10
+    chosen = []
+    for seed in (0, 0, 1):
+        config.seed = seed
+        images = open_images(config)
+        chosen.append([[part.source.name(i) for i in range(len(part))] for part in images])
+    assert chosen[0] == chosen[1]
+    assert chosen[0][0] != chosen[2][0] and chosen[0][1] == chosen[2][1]
+    config.train_dataloader.dataset.per_class_seed = 0
+    assert open_images(config)[0].source.name(0) == chosen[0][0][0]
+
+
 def test_the_papers_recipe_trains_resumes_and_is_evaluated_with_the_average(
     config: Config, tmp_path: Path
 ) -> None:

@@ -101,6 +101,9 @@ def test_training_is_timms_lars_on_the_matrix_and_plain_on_the_bias(
 
 def test_a_held_out_part_without_a_class_is_told_before_anything_runs(garments: Path) -> None:
     config = on(load_config("linear_probe/vit-micro-p6_1xb500-60e_demo"), garments)
+    with pytest.raises(UserError, match="pool='last4': the encoder has 2 blocks"):
+        check(config, "random")
+    config.pool = "last2"
     check(config, "random")
     config.held_out = 0.01
     with pytest.raises(UserError, match=r"1\.0% of the 30 images of class-0 is none"):

@@ -94,6 +94,8 @@ def test_splits_are_balanced_differ_and_are_the_same_for_all(config: Config) -> 
         ([{"name": "a", "splits": 1}], "per_class or share"),
         ([{"name": "a", "splits": 1, "share": 0.5, "per_class": 2}], "per_class or share"),
         ([{"name": "a", "splits": 1, "sahre": 0.5}], "per_class or share"),
+        ([{"name": "a", "splits": 1, "names_in": "list.txt"}], "names_in alone"),
+        ([{"name": "a", "names_in": "list.txt", "share": 0.5}], "names_in alone"),
     ],
 )
 def test_what_cannot_be_drawn_is_told_before_anything_runs(
@@ -102,6 +104,49 @@ def test_what_cannot_be_drawn_is_told_before_anything_runs(
     config.sets = sets
     with pytest.raises(UserError, match=message):
         check(config, "random")
+
+
+def listing(garments: Path, classes: int = 4) -> str:
+    """A list of two files of each class, named as in ImageNet, by file alone."""
+    for label in range(4):
+        for i in (3, 8):
+            image = garments / "train" / f"class-{label}" / f"{i}.png"
+            image.rename(image.with_name(f"class-{label}_{i}.png"))
+    lines = [f"class-{label}_{i}.png" for i in (8, 3) for label in range(classes)]
+    (garments / "2percent.txt").write_text("\n".join(lines) + "\n")
+    return str(garments / "2percent.txt")
+
+
+def test_a_published_list_is_one_split(config: Config, garments: Path, work_dir: Path) -> None:
+    config.sets = [{"name": "list", "names_in": listing(garments)}]
+    config.methods = ("probe",)
+    check(config, "random")
+    images = ImageDataset(**config.train_dataloader.dataset)
+    (split,) = draw_splits(config, images)
+    found = {Path(images.source.name(int(i))).name for i in split.indices}
+    assert found == {f"class-{label}_{i}.png" for label in range(4) for i in (3, 8)}
+    result = run(config, "random", work_dir, SilentReporter())
+    assert list(result.metrics) == ["low-shot/list_probe"]
+
+
+def test_a_list_that_lacks_a_class_or_an_image_is_the_users_mistake(
+    config: Config, garments: Path
+) -> None:
+    path = listing(garments, classes=3)
+    config.sets = [{"name": "list", "names_in": path}]
+    with pytest.raises(UserError, match="no image of 1 classes, such as 'class-3'"):
+        check(config, "random")
+    Path(path).write_text("class-0_8.png\nclass-0_77.png\n")
+    with pytest.raises(UserError, match=r"2percent\.txt, line 2: .* no image 'class-0_77\.png'"):
+        check(config, "random")
+    config.sets = [{"name": "list", "names_in": str(garments / "none.txt")}]
+    with pytest.raises(UserError, match=r"none\.txt cannot be read"):
+        check(config, "random")
+
+
+def test_the_config_of_simclrs_lists_has_both() -> None:
+    sets = load_config("low_shot/vit-base-p16_in1k-lists").sets
+    assert [Path(entry.names_in).name for entry in sets] == ["1percent.txt", "10percent.txt"]
 
 
 def test_supervised_without_a_recipe_is_the_users_mistake(config: Config) -> None:

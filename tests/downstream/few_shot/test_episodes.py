@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from downstream.few_shot.episodes import accuracies, distinct, draw
+from downstream.few_shot.episodes import classified, distinct, draw
 from mae_core import UserError
 
 
@@ -18,17 +18,17 @@ def blobs(
 
 def centroid(*args: int, spread: float = 1.0, episodes: int = 100) -> torch.Tensor:
     ways, shots, queries, seed = args
-    found = accuracies(*blobs(spread), ways, shots, queries, episodes, ["centroid"], seed)
-    return found["centroid"]
+    found = classified(*blobs(spread), ways, shots, queries, episodes, ["centroid"], seed)
+    return torch.from_numpy(found["centroid"].correct).float().mean(dim=(1, 2))
 
 
 def test_separated_classes_are_always_right_and_noise_is_at_chance() -> None:
     assert (centroid(5, 1, 15, 0, spread=0.01) == 1).all()
     y = blobs(1.0)[1]
     noise = torch.randn(len(y), 16, generator=torch.Generator().manual_seed(0))
-    found = accuracies(noise, y, 5, 5, 15, 300, ["centroid", "logistic", "ridge"], 0)
-    for accuracy in found.values():
-        assert abs(accuracy.mean() - 0.2) < 0.03
+    found = classified(noise, y, 5, 5, 15, 300, ["centroid", "logistic", "ridge"], 0)
+    for episodes in found.values():
+        assert abs(episodes.correct.mean() - 0.2) < 0.03
 
 
 @settings(max_examples=25, deadline=None)
@@ -75,8 +75,20 @@ def test_any_numbers_come_in_any_order() -> None:
 def test_the_episodes_do_not_depend_on_the_width() -> None:
     x, y = blobs(1.0)
     wide = torch.nn.functional.pad(x, (0, 20_000))
-    one, other = (accuracies(f, y, 3, 1, 9, 30, ["centroid"], 0)["centroid"] for f in (x, wide))
-    torch.testing.assert_close(one, other)
+    one, other = (classified(f, y, 3, 1, 9, 30, ["centroid"], 0)["centroid"] for f in (x, wide))
+    assert np.array_equal(one.correct, other.correct) and one.same_draw(other)
+
+
+def test_what_is_told_of_a_query_is_of_its_image() -> None:
+    """One episode, classified here by hand."""
+    x, y = blobs(0.8)
+    found = classified(x, y, 4, 2, 5, 3, ["centroid"], 0)["centroid"]
+    unit = torch.nn.functional.normalize(x)
+    for correct, images, classes in zip(found.correct, found.images, found.classes, strict=True):
+        assert (y.numpy()[images] == classes[:, None]).all()
+        centroids = unit[images[:, :2]].mean(dim=1)
+        cosine = torch.cosine_similarity(unit[images[:, 2:]][:, :, None], centroids, dim=-1)
+        assert np.array_equal(classes[cosine.argmax(-1)] == classes[:, None], correct)
 
 
 def test_too_few_classes_or_images_are_the_users_mistake() -> None:

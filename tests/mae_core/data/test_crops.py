@@ -17,6 +17,7 @@ from mae_core.data.crops import (
     CentralCrop,
     Crop,
     RandomResizedCrop,
+    Squash,
     check_interpolation,
     cut,
     reduction,
@@ -106,6 +107,28 @@ def test_the_central_crop_is_timms(
     )
     ours = whole(image, CentralCrop(output, crop_pct, interpolation)(size, 0))
     assert np.abs(ours.astype(int) - timms(image).numpy().transpose(1, 2, 0)).max() <= 2
+
+
+@given(size=st.tuples(st.integers(20, 90), st.integers(20, 90)), crop_pct=st.floats(0.5, 1))
+@pytest.mark.parametrize("output", [(30, 30), (24, 40)])
+def test_the_squashed_image_is_timms(
+    output: tuple[int, int], size: tuple[int, int], crop_pct: float
+) -> None:
+    image = photo(*size)
+    timms = create_transform(
+        output, crop_pct=crop_pct, crop_mode="squash", interpolation="bilinear", normalize=False
+    )
+    ours = whole(image, Squash(output, crop_pct)(size, 0))
+    assert np.abs(ours.astype(int) - timms(image).numpy().transpose(1, 2, 0)).max() <= 2
+
+
+def test_all_of_an_image_is_squashed_into_a_square() -> None:
+    """As by VTAB's code: both ends of a long image are seen, and the middle is where it was."""
+    image = Image.new("RGB", (300, 100))
+    image.paste((255, 255, 255), (0, 0, 150, 100))
+    found = whole(image, Squash((20, 20), 1.0)((100, 300), 0))
+    assert found.shape == (20, 20, 3)
+    assert (found[:, :9] == 255).all() and (found[:, 11:] == 0).all()
 
 
 def test_a_pixel_and_a_strip_have_a_centre() -> None:

@@ -123,6 +123,7 @@ def test_states_are_restored_after_an_error() -> None:
         ({"interpolation": "nearest"}, "interpolation='nearest': expected bilinear or bicubic"),
         ({"auto_augment": "odd"}, "timm refuses transform="),
         ({"re_prob": 0.1, "re_mode": "odd"}, "timm refuses transform="),
+        ({"is_training": False, "crop_mode": "border"}, "crop_mode='border': expected 'center' or"),
         ({"is_training": False, "crop_pct": 1.5}, "crop_pct=1.5: expected above 0, at most 1"),
     ],
 )

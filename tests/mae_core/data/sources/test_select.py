@@ -46,9 +46,23 @@ def test_what_a_source_calls_its_images_is_what_a_list_takes(tmp_path: Path) -> 
         assert [source.name(i) for i in range(3)] == wanted
 
 
+def test_a_list_of_files_alone_is_taken_as_simclrs_is(tmp_path: Path) -> None:
+    """In any order, as google-research/simclr's imagenet_subsets/1percent.txt begins."""
+    lines = ["n04235860_14959.JPEG", "n04239074_7724.JPEG", "n02096294_8485.JPEG"]
+    content = {f"{line.partition('_')[0]}/{line}": b"" for line in lines}
+    others = {"n02096294/n02096294_1.JPEG": b"", "n04239074/n04239074_77.JPEG": b""}
+    folder = str(write_folder(tmp_path / "images", {**content, **others}))
+    source = open_source(folder, names_in=listing(tmp_path, "\n".join(lines) + "\n"))
+    assert sorted(names(source)) == sorted(content)
+    assert np.bincount(source.labels).tolist() == [1, 1, 1]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("0.jpg\n", r"line 1: several images of .*images are called '0\.jpg': name their folder"),
+        ("c8/0.jpg\n77.jpg\n", r"line 2: .*no image '77\.jpg'"),
+        ("PK\0\1", r"list\.txt is no text"),
         ("c8/0.jpg\n#\nc8/1.jpg\n", r"list\.txt, line 3: .*images has no image 'c8/1\.jpg'.*c8/0"),
         ("# nothing\n\n", r"list\.txt names no images"),
         (None, r"nolist\.txt cannot be read: No such file"),
@@ -100,6 +114,17 @@ def test_a_subset_follows_its_seed(folder: str) -> None:
     first, again, other = (names(open_source(folder, per_class=2, seed=s)) for s in (0, 0, 1))
     assert first == again
     assert first != other
+
+
+def test_the_choice_of_each_class_has_a_seed_beside_that_of_the_order(folder: str) -> None:
+    parts = [names(open_source(folder, part=(0, 0.8)))]
+    subsets = [
+        names(open_source(folder, part=(0, 0.8), per_class=2, per_class_seed=seed))
+        for seed in range(6)
+    ]
+    assert len({tuple(subset) for subset in subsets}) > 1
+    assert all(set(subset) <= set(parts[0]) for subset in subsets)
+    assert subsets[0] == names(open_source(folder, part=(0, 0.8), per_class=2))
 
 
 def test_the_subset_is_taken_from_the_part_and_the_part_from_the_list(
