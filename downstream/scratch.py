@@ -1,6 +1,7 @@
 """The recipe for an encoder that begins with random weights."""
 
 import copy
+from typing import Any
 
 from mmengine.config import Config
 
@@ -8,6 +9,7 @@ from mae_core.errors import UserError
 
 RANDOM = "random"
 SUPERVISED = "supervised"  # in an encoder's place: random weights, and a recipe for them
+TRAINING = ("optim_wrapper", "train_cfg", "param_scheduler", "schedule", "updates")
 WHOLE = ("finetune", "low-shot", "detect", "segment")  # stages that train all weights
 
 
@@ -40,6 +42,17 @@ def weights_of(encoder: str) -> str:
 
 
 def recipes(config: Config, encoder: str) -> list[Config]:
-    """Those that a check has to try: for 'random', which may stand in for another encoder, both."""
+    """Those that a check has to try without training: the encoder's own, and before it the other.
+
+    'random' may stand in for an encoder that is not there yet. Where the recipes differ only in how
+    they train, one is enough.
+    """
     own, other = recipe_for(config, encoder), recipe_for(config, "")
-    return [other, own] if encoder == RANDOM and own.to_dict() != other.to_dict() else [own]
+    if encoder != RANDOM or untrained(own) == untrained(other):
+        return [own]
+    return [other, own]
+
+
+def untrained(recipe: Config) -> dict[str, Any]:
+    """A config without what says how to train."""
+    return {key: value for key, value in recipe.to_dict().items() if key not in TRAINING}

@@ -62,7 +62,10 @@ model = dict(
             loss_mask=dict(type="CrossEntropyLoss", use_mask=True),
         ),
     ),
-    train_cfg=dict(rcnn=dict(assigner=dict(match_low_quality=False))),
+    train_cfg=dict(
+        rpn=dict(assigner=dict(min_pos_iou=0.0)),  # the best anchor of a box is always its own
+        rcnn=dict(assigner=dict(match_low_quality=False)),
+    ),
 )
 train_dataloader = dict(
     batch_size=8,

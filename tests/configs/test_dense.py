@@ -87,6 +87,7 @@ def test_vitdet_is_what_detectron2_trains(kind: str, size: str) -> None:
     assert config.optim_wrapper.paramwise_cfg.decay_vectors  # weight_decay_norm=0 and no other
     backbone = config.model.backbone
     assert backbone.train_positions and backbone.pad_windows and not backbone.final_norm
+    assert config.model.train_cfg.rpn.assigner.min_pos_iou == 0
     stages = detection.as_list(config.model.train_cfg.rcnn)
     thresholds = [0.5, 0.6, 0.7] if kind.startswith("cascade") else [0.5]
     assert [stage.assigner.pos_iou_thr for stage in stages] == thresholds

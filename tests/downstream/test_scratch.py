@@ -38,8 +38,13 @@ def test_the_section_counts_for_random_weights_alone(config: Config) -> None:
     assert recipe_for(own, "random").to_dict() == own.to_dict()
 
 
-def test_without_the_section_there_is_one_recipe(config: Config) -> None:
-    assert len(recipes(config, "random")) == 2 and len(recipes(config, "some.file")) == 1
+def test_two_recipes_are_tried_where_the_models_differ(config: Config) -> None:
+    (own,) = recipes(config, "random")
+    assert own.train_cfg.max_epochs == 7
+    config.scratch.encoder = {"drop_path": 0.3}
+    plain = config.encoder.get("drop_path")
+    assert [r.encoder.get("drop_path") for r in recipes(config, "random")] == [plain, 0.3]
+    assert [r.encoder.get("drop_path") for r in recipes(config, "some.file")] == [plain]
     config.pop("scratch")
     assert len(recipes(config, "random")) == 1
 
@@ -59,8 +64,11 @@ def test_a_check_tries_the_recipe_that_will_be_trained(
     plain = config.train_cfg.max_epochs
     stage.check(config, encoder)
     assert tried == [plain]
-    stage.check(config, "random")  # or what stands in for an encoder that is not there yet
-    assert tried == [plain, plain, 7]
+    stage.check(config, "random")
+    assert tried == [plain, 7]
+    config.scratch.encoder = {"drop_path": 0.3}  # it may stand in for an encoder to come
+    stage.check(config, "random")
+    assert tried == [plain, 7, plain, 7]
 
 
 def test_a_stage_trains_the_recipe_of_its_encoder(
