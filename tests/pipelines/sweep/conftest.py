@@ -20,6 +20,7 @@ def write(configs: Path) -> Write:
             "tasks": "['knn']",
             "goal": "'knn/top1'",
             "parameters": parameters,
+            "select_on": "{}",
             **keys,
         }
         path.write_text("\n".join(f"{key} = {value}" for key, value in content.items()))
