@@ -11,19 +11,13 @@ from mae_core.engine.config import load_config
 from pipelines.sweep.held_out import evaluated_images, evaluated_sets, goal_stage
 from pipelines.sweep.space import load_sweep
 from tests.downstream.conftest import scenes  # noqa: F401  a fixture
-from tests.pipelines.sweep.conftest import Write
+from tests.pipelines.sweep.conftest import Write, halves
 
 RATIOS = "{'pretrain.mae.mask_ratio': [0.5, 0.75]}"
 
 
-def part(data: Path, first: float, last: float) -> str:
-    fields = {"data": f"{data}/val", "part": (first, last), "transform": {"input_size": 12}}
-    return repr(fields)
-
-
 def test_trials_are_tested_on_other_images_than_the_winner(write: Write, images: Path) -> None:
-    reported = f'["knn.val_data={part(images, 0.5, 1.0)}"]'
-    keys = {"overrides": reported, "select_on": f"{{'knn.val_data': {part(images, 0.0, 0.5)}}}"}
+    keys = halves(images)
     sweep = load_sweep(write(RATIOS, **keys))
     values = sweep.grid()[1]
     chooses, reports = sweep.recipe_of(values), sweep.reported_recipe_of(values)
@@ -31,14 +25,14 @@ def test_trials_are_tested_on_other_images_than_the_winner(write: Write, images:
     assert [len(one) for one in names] == [15, 15] and not names[0] & names[1]
     pretrained = [one.configs["pretrain"].to_dict() for one in (chooses, reports)]
     assert pretrained[0] == pretrained[1] and pretrained[0]["mae"]["mask_ratio"] == 0.75
-    plain = load_sweep(write(RATIOS, overrides=reported))
+    plain = load_sweep(write(RATIOS, overrides=keys["overrides"]))
     assert plain.selecting == () and plain.key != sweep.key
 
 
 def test_an_image_in_both_is_refused_also_through_a_link(
     write: Write, images: Path, tmp_path: Path
 ) -> None:
-    half = f"{{'knn.val_data': {part(images, 0.0, 0.5)}}}"
+    half = halves(images)["select_on"]
     with pytest.raises(UserError, match=r"15 of the 30 images .* choose it too"):
         load_sweep(write(RATIOS, select_on=half))
     (tmp_path / "other").symlink_to(images / "val")

@@ -52,7 +52,7 @@ def test_the_best_values_are_those_of_the_best_mean_and_the_ratio_explains_most(
     content = json.loads((tmp_path / "report" / "sweep.json").read_text())
     assert content["best"]["values"] == {"mask_ratio": 0.5, "masking": "random"}
     assert content["best"]["value"] == pytest.approx(0.911)
-    assert "**mask_ratio=0.5, masking=random: 91.1, mean of 2 seeds** (kNN, top-1)" in markdown
+    assert "**mask_ratio=0.5, masking=random: 91.1** (kNN, top-1), on the very images" in markdown
     weights = content["importance"]
     assert max(weights, key=weights.get) == "mask_ratio" and weights["mask_ratio"] > 0.8
     assert sum(weights.values()) == pytest.approx(1)
