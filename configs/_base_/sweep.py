@@ -4,6 +4,3 @@ tasks = None  # of the recipe; all of them without it
 sampler = "grid"  # every combination of the values, or "tpe": next to what was best so far
 trials = None  # how many, for "tpe"
 pruning = dict()  # or dict(metric="val/knn/top1", first=0.25, keep=0.5), see docs/sweeps.md
-# What trials are tested on instead of the recipe's images, by key, such as
-# {"knn.val_data.data": "data/val"}; {} for the recipe's own, on which the winner is reported.
-select_on = None  # to be said, but for goal = "pretrain/loss"

@@ -9,6 +9,7 @@ from mlflow.entities import Run
 from downstream.statistics import over_trainings, share
 from pipelines.launch import BenchmarkFailed
 from pipelines.report.collect import outcomes_of
+from pipelines.report.names import number
 from pipelines.sweep.best import stretch
 from pipelines.sweep.flow import mae_sweep
 from pipelines.tracking import Tracker
@@ -115,6 +116,11 @@ def test_the_winner_is_reported_on_images_that_no_trial_was_tested_on(
     assert reported["value"] == correct.mean() == stages["knn[mae]"].data.metrics["knn/top1"]
     assert reported["ci95"] == share(correct).ci95  # a plain one: these images chose nothing
     assert (reported["held_out"], reported["settings"], reported["seeds"]) == (True, 2, [])
+    said = (Path("work") / "report" / "sweep.md").read_text()
+    shown = number("knn/top1", reported["value"], reported["ci95"])
+    assert (
+        f": {shown}** (kNN, top-1), on images that no trial was tested on; chosen among 2" in said
+    )
     again = content_of(mae_sweep(write(f"{{'{key}': [0.25, 0.5]}}", **keys), "work"))
     assert again == content
     assert len(below_stage(tracker, parent.info.run_id, "winner")) == 1

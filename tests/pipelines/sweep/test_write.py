@@ -63,6 +63,29 @@ def test_the_best_values_are_those_of_the_best_mean_and_the_ratio_explains_most(
         assert picture.width > picture.height  # a panel for each parameter but the seed
 
 
+def test_a_winner_that_was_not_yet_tested_on_other_images_has_no_interval(
+    sweep: str, tracker: Tracker, tmp_path: Path
+) -> None:
+    tracker.tag(sweep, selection="other")
+    markdown = write_sweep(sweep, tracker, tmp_path)
+    assert "masking=random: 91.1** (kNN, top-1) on the images that chose it, which is" in markdown
+    assert "All of these are of the images that choose" in markdown
+    assert json.loads((tmp_path / "sweep.json").read_text())["reported"] is None
+    outdated = tracker.start(
+        "winner", {"stage": "winner", "settings": '{"mask_ratio": 0.25}'}, sweep
+    )
+    tracker.tag(sweep, winner=outdated)
+    assert write_sweep(sweep, tracker, tmp_path) == markdown
+
+
+def test_the_loss_that_decides_is_told_as_that_of_the_training(
+    sweep: str, tracker: Tracker, tmp_path: Path
+) -> None:
+    tracker.tag(sweep, goal="pretrain/loss")
+    markdown = write_sweep(sweep, tracker, tmp_path)
+    assert "0.2500** (Pretraining loss), the loss of the training itself." in markdown
+
+
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 @pytest.mark.parametrize("width", [DESKTOP, PHONE])
 def test_the_page_opens_without_complaint_or_overflow(
