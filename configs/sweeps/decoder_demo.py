@@ -5,6 +5,7 @@ recipe = "demo"
 overrides = ["pretrain=pretrain/vit-micro-p6_1xb128-24e_demo_knn"]
 tasks = ["knn"]
 goal = "knn/top1"
+select_on = {"knn.val_data.data": "demo/classification/val"}  # which the pretraining looks at too
 parameters = {
     "pretrain.mae.mask_ratio": dict(low=0.3, high=0.9),
     "pretrain.mae.decoder_depth": [1, 2, 4],

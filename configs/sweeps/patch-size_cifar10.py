@@ -8,4 +8,6 @@ overrides = [  # 10,000 images, 780 updates
     "pretrain.train_cfg.max_epochs=10",
 ]
 goal = "linear-probe/top1"
+_other = dict(data="data/train", part=(0.8, 1.0), transform=dict(input_size=32, crop_pct=1.0))
+select_on = {"linear-probe.val_data": _other, "knn.val_data": _other}  # reported on data/val
 parameters = {"*.encoder.patch_size": [2, 4, 8, 16]}

@@ -9,8 +9,10 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from pipelines.tracking import Tracker
 
-SWEEP, TRIAL = "sweep", "trial"  # the runs' tag `stage`
-VALUES, PRUNED = "values", "pruned"  # tags of a trial's run
+SWEEP, TRIAL, WINNER = "sweep", "trial", "winner"  # the runs' tag `stage`
+VALUES, PRUNED, CELLS = "values", "pruned", "cells"  # tags of a trial's run
+SELECTION = "selection"  # tag of a sweep's run: on which images its trials are compared
+OTHER, SAME = "other", "same"  # its values: than those that are reported, or those
 STATES = {"FINISHED": "complete", "FAILED": "failed", "KILLED": "stopped"}
 
 

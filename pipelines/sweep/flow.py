@@ -1,6 +1,7 @@
-"""The Prefect flow of a sweep: trials side by side, as many as there are slots, then the report."""
+"""The Prefect flow of a sweep: trials side by side, as many as there are slots; winner; report."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from threading import Semaphore
@@ -28,10 +29,12 @@ from pipelines.patience import patiently
 from pipelines.progress import StageProgress
 from pipelines.server import SWEEP_FLOW, end_with_worker
 from pipelines.slots import Slots
+from pipelines.sweep.collect import WINNER
 from pipelines.sweep.record import past_trials, start_sweep
 from pipelines.sweep.space import Sweep, load_sweep
 from pipelines.sweep.study import Past, new_study
 from pipelines.sweep.trial import Job, run_trial
+from pipelines.sweep.winner import run_winner
 from pipelines.sweep.write import write_sweep
 from pipelines.tracking import Tracker, check_parameter
 
@@ -81,7 +84,9 @@ def check_task(sweep: str, overrides: list[str]) -> Sweep:
 
 
 def run_sweep(sweep: Sweep, place: Place) -> str:
-    """Run the trials that are left and write the report; its folder.
+    """Run the trials that are left, then the winner on other images; write the report; its folder.
+
+    A winner is reported once no trial is left, as another may win yet.
 
     Raises:
         BenchmarkFailed: after all, if a trial failed.
@@ -101,25 +106,34 @@ def run_sweep(sweep: Sweep, place: Place) -> str:
             hints=False,  # trials that were pruned are meant to stay as they are
         )
         past = patiently(lambda: past_trials(run_id, tracker), tracker.place)
-        futures = run_trials(sweep, past, setting)
-        report = report_task(setting, wait_for=[allow_failure(one) for one in futures.values()])
+        slots = Slots(sweep.base.slots, visible_gpus(), resources.devices)
+        futures = run_trials(sweep, past, setting, slots)
+        before = [allow_failure(one) for one in futures.values()]
+        states = {label: future.state for label, future in futures.items()}
+        if sweep.selecting and all(state.is_completed() for state in states.values()):
+            with stopping_on_error():
+                states[WINNER] = winner_task(
+                    sweep, setting, slots, wait_for=before, return_state=True
+                )
+        report = report_task(setting, wait_for=before)
         failed = {
-            label: cause_of(future.state, "")
-            for label, future in futures.items()
-            if not future.state.is_completed()
+            label: cause_of(state, "")
+            for label, state in states.items()
+            if not state.is_completed()
         }
         if failed:
             raise BenchmarkFailed(said_of(failed, report))
     return str(report)
 
 
-def run_trials(sweep: Sweep, past: Sequence[Past], setting: Setting) -> dict[str, Future]:
+def run_trials(
+    sweep: Sweep, past: Sequence[Past], setting: Setting, slots: Slots
+) -> dict[str, Future]:
     """Run what is left, a trial in each slot; the futures, all done, by the trial's label.
 
     What a trial tries may depend on all that ended before: it is asked for when a slot is free.
     """
     study, left = new_study(sweep, past)
-    slots = Slots(sweep.base.slots, visible_gpus(), setting.resources.devices)
     free = Semaphore(sweep.base.slots)
     futures: dict[str, Future] = {}
     with ThreadPoolTaskRunner[Any]() as runner, stopping_on_error():
@@ -138,17 +152,33 @@ def run_trials(sweep: Sweep, past: Sequence[Past], setting: Setting) -> dict[str
 @task(persist_result=False)
 def trial_task(job: Job, slots: Slots) -> State[Any]:
     """One trial, as soon as there is a slot."""
-    display = StageProgress(job.setting.display, job.label)
     try:
-        with slots.acquire(job.label) as gpus:
-            resources = replace(job.setting.resources, gpus=gpus)
-            setting = replace(job.setting, display=display, resources=resources)
+        with in_slot(job.label, job.setting, slots) as setting:
             value = run_trial(replace(job, setting=setting))
     except StageInterrupted as error:
         return Cancelled(message=str(error))
     if value is None:
         return Completed(name="Pruned", message="others were better after as much training")
     return Completed(message=f"{job.sweep.goal} {value:.4g}", data=value)
+
+
+@task(name=WINNER, task_run_name=WINNER, persist_result=False)
+def winner_task(sweep: Sweep, setting: Setting, slots: Slots) -> State[Any]:
+    """The winner of all trials on the images that none of them was tested on."""
+    try:
+        with in_slot(WINNER, setting, slots) as own:
+            value = run_winner(sweep, own)
+    except StageInterrupted as error:
+        return Cancelled(message=str(error))
+    return Completed(message=f"{sweep.goal} {value:.4g}", data=value)
+
+
+@contextmanager
+def in_slot(label: str, setting: Setting, slots: Slots) -> Iterator[Setting]:
+    """The setting within a slot, as soon as one is free."""
+    display = StageProgress(setting.display, label)
+    with slots.acquire(label) as gpus:
+        yield replace(setting, display=display, resources=replace(setting.resources, gpus=gpus))
 
 
 @task(name="report", task_run_name="report", persist_result=False)

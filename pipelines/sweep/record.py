@@ -1,15 +1,27 @@
 """A sweep in MLflow: its own run, under that a run for each trial, under those the stages'."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mlflow.entities import Run
 from prefect.runtime import flow_run
 
 from mae_core.files import write_json
+from pipelines.cell import ERROR_LIMIT
 from pipelines.folder import read_record
-from pipelines.patience import patiently
-from pipelines.sweep.collect import PRUNED, SWEEP, TRIAL, VALUES, trial_runs
+from pipelines.patience import AWAY, patiently
+from pipelines.sweep.collect import (
+    OTHER,
+    PRUNED,
+    SAME,
+    SELECTION,
+    SWEEP,
+    TRIAL,
+    VALUES,
+    trial_runs,
+)
 from pipelines.sweep.space import Sweep, Values, short_names
 from pipelines.sweep.study import Past
 from pipelines.tracking import Tracker
@@ -28,6 +40,7 @@ def start_sweep(sweep: Sweep, folder: Path, tracker: Tracker) -> str:
         "recipe": sweep.name,
         "benchmark": sweep.base.name,
         "goal": sweep.goal,
+        SELECTION: OTHER if sweep.selecting else SAME,
         "names": json.dumps(short_names(list(sweep.space))),
         "prefect_flow_run": flow_run.ui_url or flow_run.name or "",
     }
@@ -49,6 +62,18 @@ def start_trial(values: Values, sweep: Sweep, parent: str, tracker: Tracker, ear
     shown = {names[key]: value for key, value in values.items()}
     patiently(lambda: tracker.params(run_id, shown), tracker.place)
     return run_id
+
+
+@contextmanager
+def told_run(run_id: str, tracker: Tracker) -> Iterator[None]:
+    """As the block ends, close the run; after an error with what that says."""
+    try:
+        with tracker.closing(run_id):
+            yield
+    except BaseException as error:
+        with suppress(*AWAY):
+            tracker.tag(run_id, error=str(error)[-ERROR_LIMIT:])
+        raise
 
 
 def past_trials(sweep_run: str, tracker: Tracker) -> list[Past]:

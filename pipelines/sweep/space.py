@@ -29,6 +29,7 @@ OPTIONAL: dict[str, tuple[type, ...]] = {
     "sampler": (str,),
     "trials": (int,),
     "pruning": (dict,),
+    "select_on": (dict,),
 }
 SAMPLERS = ("grid", "tpe")
 RANGE = ("low", "high", "step", "log")
@@ -64,17 +65,20 @@ class Sweep:
         name: as in `configs/sweeps/<name>.py`.
         recipe: name or path of the benchmark's recipe.
         overrides: of the recipe, the same in all trials.
+        selecting: overrides that have trials tested on other images than those of the recipe, on
+            which the winner is reported; empty if they are the same.
         goal: the metric that decides, of the recipe's first encoder.
         space: what each parameter may be, by the key that it overrides.
         sampler: one of :data:`SAMPLERS`.
         trials: how many there are to be.
         pruning: when trials end early, None for never.
-        base: the recipe with all parameters as its configs have them.
+        base: the recipe of trials with all parameters as its configs have them.
     """
 
     name: str
     recipe: str
     overrides: tuple[str, ...]
+    selecting: tuple[str, ...]
     goal: str
     space: dict[str, BaseDistribution]
     sampler: str
@@ -107,6 +111,10 @@ class Sweep:
 
     def recipe_of(self, values: Values) -> Recipe:
         """The recipe of a trial. Raises UserError if it cannot be run so."""
+        return load_recipe(self.recipe, [*self.overrides, *self.selecting, *overrides_of(values)])
+
+    def reported_recipe_of(self, values: Values) -> Recipe:
+        """The same, tested on the recipe's own images. Raises UserError as :meth:`recipe_of`."""
         return load_recipe(self.recipe, [*self.overrides, *overrides_of(values)])
 
     def label(self, values: Values) -> str:
@@ -140,18 +148,27 @@ def load_sweep(name: str, overrides: Iterable[str] = ()) -> Sweep:
     first = load_config(content.recipe, "benchmarks", only_encoders(of_recipe)).encoders[0]
     chosen = choices(content.recipe, [first], content.get("tasks"), None)
     fixed = (*of_recipe, *chosen)
-    base = load_recipe(content.recipe, fixed)
-    check_goal(content.goal, base)
+    reported = load_recipe(content.recipe, fixed)
+    check_goal(content.goal, reported)
+    check_choice(content)
+    selecting = tuple(overrides_of(content.to_dict().get("select_on") or {}))
+    base = load_recipe(content.recipe, [*fixed, *selecting]) if selecting else reported
+    pruning = pruning_of(content.get("pruning"))
+    if selecting:
+        from pipelines.sweep.held_out import check_held_out  # torch
+
+        check_held_out(content.goal, base, reported, pruned=pruning is not None)
     space = {key: distribution(key, value) for key, value in content.parameters.items()}
     sweep = Sweep(
         name=find_config(name, "sweeps").stem,
         recipe=content.recipe,
         overrides=fixed,
+        selecting=selecting,
         goal=content.goal,
         space=space,
         sampler=content.get("sampler", SAMPLERS[0]),
         trials=count(content, space),
-        pruning=pruning_of(content.get("pruning")),
+        pruning=pruning,
         base=base,
     )
     for values in sweep.grid():
@@ -181,6 +198,29 @@ def check_goal(goal: str, recipe: Recipe) -> None:
     if task not in stages or "/" not in goal:
         examples = ", ".join(f"{stage}/..." for stage in sorted(stages))
         raise UserError(f"goal='{goal}' is no metric of this recipe's stages: expected {examples}")
+
+
+def check_choice(content: Config) -> None:
+    """Raise UserError unless the sweep says on which images its trials are compared.
+
+    On the images that are reported only a fixed list of trials may be: those of a search that
+    follows their results have no interval that is known to hold.
+    """
+    select_on = content.get("select_on")
+    if content.goal.startswith("pretrain/"):
+        if select_on:
+            raise UserError(f"goal='{content.goal}' is of the images trained on: no select_on here")
+    elif select_on is None:
+        raise UserError(
+            f"{content.filename} has no 'select_on': name images that choose among the trials, "
+            "such as {'knn.val_data.data': 'data/val'}, so that the winner is reported on the "
+            "recipe's own; or {} to choose on those too, with a wider interval (docs/sweeps.md)"
+        )
+    elif not select_on and content.get("sampler") == "tpe":
+        raise UserError(
+            "select_on={} with sampler=tpe: trials that follow their results on the reported "
+            "images leave no interval that holds; name other images in select_on"
+        )
 
 
 def count(content: Config, space: Mapping[str, BaseDistribution]) -> int:

@@ -1,24 +1,27 @@
 """One trial of a sweep: its recipe's stages in turn, watched where it may end early."""
 
 import json
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from statistics import fmean
 from threading import Lock
 
 from optuna.study import Study
 from optuna.trial import Trial, TrialState
 
 from mae_core.errors import UserError
-from pipelines.cell import ERROR_LIMIT, Outcome, Setting, fed, run_cell
+from pipelines.cell import Outcome, Setting, fed, run_cell
 from pipelines.display import Prefixed
 from pipelines.events import Event
 from pipelines.launch import StageInterrupted
 from pipelines.matrix import planned_cells
 from pipelines.patience import AWAY, patiently
+from pipelines.recipe import Recipe
 from pipelines.report.collect import numbers
 from pipelines.report.names import LOSS
-from pipelines.sweep.collect import PRUNED
-from pipelines.sweep.record import WATCHED, start_trial
+from pipelines.sweep.collect import CELLS, PRUNED
+from pipelines.sweep.record import WATCHED, start_trial, told_run
 from pipelines.sweep.space import Sweep
 from pipelines.sweep.study import Past
 from pipelines.tracking import Tracker
@@ -65,11 +68,9 @@ def run_trial(job: Job) -> float | None:
     earlier = next((one.run_id for one in job.past if one.values == values), "")
     run_id = start_trial(values, job.sweep, str(job.setting.parent), tracker, earlier)
     try:
-        with tracker.closing(run_id):
+        with told_run(run_id, tracker):
             reached = evaluate(job, run_id)
-    except BaseException as error:
-        with suppress(*AWAY):
-            tracker.tag(run_id, error=str(error)[-ERROR_LIMIT:])
+    except BaseException:
         job.study.tell(job.trial, state=TrialState.FAIL)
         raise
     if reached is None:
@@ -87,18 +88,37 @@ def evaluate(job: Job, run_id: str) -> float | None:
     display = Prefixed(job.setting.display, job.label)
     setting = replace(job.setting, parent=run_id, display=display)
     watch = Watch(job.trial, job.sweep, tracker, run_id) if job.sweep.pruning else None
-    done: dict[str, Outcome] = {}
     try:
-        for cell, takes in planned_cells(recipe, setting.resources):
-            cell = fed(cell, done[takes]) if takes else cell
-            done[cell.name] = run_cell(cell, replace(setting, watch=None if done else watch))
+        done = run_cells(recipe, setting, watch)
     except Pruned as pruned:
         tracker.tag(run_id, **{PRUNED: str(pruned)})
         return None
+    return note(done, goal, run_id, tracker)
+
+
+def run_cells(recipe: Recipe, setting: Setting, watch: "Watch | None" = None) -> dict[str, Outcome]:
+    """Run a recipe's cells in turn, the first one watched; the outcomes by the cell's name.
+
+    Raises:
+        Pruned, UserError, StageFailed, StageInterrupted: as :func:`pipelines.cell.run_cell`.
+    """
+    done: dict[str, Outcome] = {}
+    for cell, takes in planned_cells(recipe, setting.resources):
+        cell = fed(cell, done[takes]) if takes else cell
+        done[cell.name] = run_cell(cell, replace(setting, watch=None if done else watch))
+    return done
+
+
+def note(done: Mapping[str, Outcome], goal: str, run_id: str, tracker: Tracker) -> float:
+    """Note the cells and their metrics with the run above them; the goal.
+
+    Raises:
+        UserError: if no stage has measured that.
+    """
     values = patiently(lambda: metrics(list(done.values()), tracker), tracker.place)
     cells = json.dumps({name: one.run_id for name, one in done.items()})
     patiently(lambda: tracker.points(run_id, values, step=0), tracker.place)
-    patiently(lambda: tracker.tag(run_id, cells=cells), tracker.place)
+    patiently(lambda: tracker.tag(run_id, **{CELLS: cells}), tracker.place)
     if goal not in values:
         known = ", ".join(name for name in values if not name.endswith("_ci95"))
         raise UserError(f"no stage measured the goal '{goal}': expected one of {known}")
@@ -106,7 +126,7 @@ def evaluate(job: Job, run_id: str) -> float | None:
 
 
 def metrics(outcomes: list[Outcome], tracker: Tracker) -> dict[str, float]:
-    """The results of a trial's stages with their intervals, means over seeds."""
+    """The results of stages with their intervals, means over seeds."""
     runs = [tracker.client.get_run(outcome.run_id) for outcome in outcomes]
     values = {}
     for row, _ in numbers(runs, tracker):
@@ -114,9 +134,9 @@ def metrics(outcomes: list[Outcome], tracker: Tracker) -> dict[str, float]:
         values[name] = row.value
         if row.ci95 is not None:
             values[f"{name}_ci95"] = row.ci95
-    for outcome in outcomes:
-        if LOSS in outcome.result.metrics:
-            values[LOSS] = outcome.result.metrics[LOSS].value
+    losses = [one.result.metrics[LOSS].value for one in outcomes if LOSS in one.result.metrics]
+    if losses:
+        values[LOSS] = fmean(losses)
     return values
 
 

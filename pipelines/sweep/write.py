@@ -2,24 +2,23 @@
 
 import json
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import optuna
 from optuna.trial import create_trial
 
 from mae_core.files import write_bytes, write_json
-from pipelines.report.names import LOSS, is_headline, lower_is_better, number, order, title
+from pipelines.report.names import LOSS, is_headline, number, order, title
 from pipelines.report.render import write_pages
-from pipelines.sweep.collect import Entry, entries
+from pipelines.sweep.best import SEED, Best, Reported, best_of, complete, reported
+from pipelines.sweep.collect import OTHER, SELECTION, Entry, entries
 from pipelines.sweep.figures import curves, importance_bars, is_number
 from pipelines.sweep.space import text
 from pipelines.tracking import Tracker
 
-SEED = "seed"  # a parameter that repeats trials
 ENOUGH = 6  # trials for importances
 PANELS = 4  # metrics drawn
 
@@ -39,6 +38,7 @@ def write_sweep(run_id: str, tracker: Tracker, folder: Path) -> str:
     for file, png in figures.items():
         write_bytes(folder / file, png)
     best = best_of(trials, goal)
+    found = reported(best, trials, run, tracker) if best else None
     winners = best.trials if best else ()
     values = {
         "sweep": tags["recipe"],
@@ -50,7 +50,8 @@ def write_sweep(run_id: str, tracker: Tracker, folder: Path) -> str:
         "varied": varied,
         "metrics": [said(name) for name in metrics],
         "lines": [line(one, metrics, one in winners) for one in trials],
-        "best": best and best_said(best, goal),
+        "best": best and best_said(best, found, goal),
+        "other": tags.get(SELECTION) == OTHER,
         "weights": weights,
         "figures": {file: b64encode(png).decode() for file, png in figures.items()},
     }
@@ -60,6 +61,7 @@ def write_sweep(run_id: str, tracker: Tracker, folder: Path) -> str:
         "mlflow_run_id": run_id,
         "goal": goal,
         "best": best and asdict(best),
+        "reported": found and asdict(found),
         "importance": weights,
         "trials": [asdict(one) for one in trials],
     }
@@ -77,38 +79,6 @@ def shown_metrics(trials: Sequence[Entry], goal: str) -> list[str]:
 def is_result(name: str) -> bool:
     """Whether a trial's metric is a stage's result."""
     return not name.startswith("pruning/")
-
-
-@dataclass(frozen=True)
-class Best:
-    """The values with the best goal: the mean of their trials, which differ in the seed alone."""
-
-    values: dict[str, Any]
-    value: float
-    trials: tuple[Entry, ...]
-
-
-def best_of(trials: Sequence[Entry], goal: str) -> Best | None:
-    """The best of the complete trials, None if there is none."""
-    groups: dict[str, list[Entry]] = {}
-    for one in complete(trials, goal):
-        groups.setdefault(str(without_seed(one.values)), []).append(one)
-    found = [
-        Best(without_seed(g[0].values), float(np.mean([t.metrics[goal] for t in g])), tuple(g))
-        for g in groups.values()
-    ]
-    choose = min if lower_is_better(goal) else max
-    return choose(found, key=lambda best: best.value, default=None)
-
-
-def complete(trials: Sequence[Entry], goal: str) -> list[Entry]:
-    """The trials that came to their end and have the goal."""
-    return [one for one in trials if one.state == "complete" and goal in one.metrics]
-
-
-def without_seed(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values that are worth a choice."""
-    return {name: value for name, value in values.items() if name != SEED}
 
 
 def importances(trials: Sequence[Entry], names: Sequence[str], goal: str) -> dict[str, float]:
@@ -152,18 +122,45 @@ def shown(name: str, one: Entry) -> str:
     """A trial's number with its interval, a dash without one."""
     if name not in one.metrics:
         return "–"
-    if name == LOSS:
-        return f"{one.metrics[name]:.4f}"
-    return number(name, one.metrics[name], one.intervals.get(name))
+    return measured(name, one.metrics[name], one.intervals.get(name))
 
 
-def best_said(best: Best, goal: str) -> str:
-    """'mask_ratio=0.75: 45.7 ± 1.0', or 'mask_ratio=0.75: 45.7, mean of 3 seeds'."""
-    values = ", ".join(f"{name}={text(value)}" for name, value in best.values.items())
-    if len(best.trials) == 1:
-        return f"{values}: {shown(goal, best.trials[0])}"
-    value = f"{best.value:.4f}" if goal == LOSS else number(goal, best.value, None)
-    return f"{values}: {value}, mean of {len(best.trials)} seeds"
+def best_said(best: Best, found: Reported | None, goal: str) -> dict[str, str]:
+    """What the page says of the winner: its values, its number, and what that is of."""
+    value, ci95 = (found.value, found.ci95) if found else (best.value, None)
+    return {
+        "values_said": ", ".join(f"{name}={text(value)}" for name, value in best.values.items()),
+        "number": measured(goal, value, ci95),
+        "about": about(best, found, goal),
+    }
+
+
+def about(best: Best, found: Reported | None, goal: str) -> str:
+    """The rest of the sentence: on which images, by which trainings, and chosen how."""
+    if goal == LOSS:
+        return ", the loss of the training itself"
+    chosen = measured(goal, best.value, None)
+    if found is None:
+        return (
+            " on the images that chose it, which is too high; it is tested on others once every "
+            "trial has come to its end"
+        )
+    if not found.held_out:
+        seeds = f", mean of {len(found.seeds)} trainings" if found.seeds else ""
+        return (
+            f"{seeds}, on the very images that chose it, so the number is too high on average; "
+            f"the interval is for the best of {found.settings}, whichever it is (Bonferroni)"
+        )
+    seeds = f"mean of {len(found.seeds)} trainings with other seeds, " if found.seeds else ""
+    return (
+        f", {seeds}on images that no trial was tested on; chosen among {found.settings} by "
+        f"{chosen} on others"
+    )
+
+
+def measured(name: str, value: float, ci95: float | None) -> str:
+    """A number with its interval; a loss with four digits."""
+    return f"{value:.4f}" if name == LOSS else number(name, value, ci95)
 
 
 def said(name: str) -> str:

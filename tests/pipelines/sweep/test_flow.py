@@ -2,14 +2,19 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from mlflow.entities import Run
 
+from downstream.statistics import over_trainings, share
 from pipelines.launch import BenchmarkFailed
+from pipelines.report.collect import outcomes_of
+from pipelines.report.names import number
+from pipelines.sweep.best import stretch
 from pipelines.sweep.flow import mae_sweep
 from pipelines.tracking import Tracker
 from tests.faults import arm
-from tests.pipelines.sweep.conftest import Write
+from tests.pipelines.sweep.conftest import Write, halves
 
 pytestmark = pytest.mark.usefixtures("prefect")
 RATE = "pretrain.optim_wrapper.optimizer.lr"
@@ -22,6 +27,10 @@ def content_of(folder: str) -> dict[str, Any]:
 
 def below(tracker: Tracker, run_id: str) -> list[Run]:
     return tracker.search(f"tags.mlflow.parentRunId = '{run_id}'")
+
+
+def below_stage(tracker: Tracker, run_id: str, stage: str) -> list[Run]:
+    return [run for run in below(tracker, run_id) if run.data.tags["stage"] == stage]
 
 
 def test_a_broken_trial_is_repeated_and_a_new_value_joins_the_others(
@@ -83,3 +92,65 @@ def test_a_goal_that_nobody_measures_is_told_with_those_that_are(
     sweep = write("{'seed': [0]}", goal="'knn/top5'")
     with pytest.raises(BenchmarkFailed, match=r"no stage measured .* expected one of knn/top1"):
         mae_sweep(sweep, "work", ["encoders=['random']"])
+
+
+def test_the_winner_is_reported_on_images_that_no_trial_was_tested_on(
+    write: Write, configs: Path, images: Path, tracker: Tracker
+) -> None:
+    key, keys = "pretrain.mae.mask_ratio", halves(images)
+    arm(configs / "pretrain.fault", "raise", 20)
+    with pytest.raises(BenchmarkFailed, match="the device is gone"):
+        mae_sweep(write(f"{{'{key}': [0.25, 0.5]}}", **keys), "work")
+    (parent,) = tracker.search("tags.stage = 'sweep'")
+    assert not tracker.search("tags.stage = 'winner'")  # another may win yet
+    content = content_of(mae_sweep(write(f"{{'{key}': [0.25, 0.5]}}", **keys), "work"))
+    best, reported = content["best"], content["reported"]
+    assert best["value"] == max(one["metrics"]["knn/top1"] for one in content["trials"])
+    (winner,) = below_stage(tracker, parent.info.run_id, "winner")
+    assert reported["mlflow_run_id"] == winner.info.run_id
+    stages = {run.info.run_name: run for run in below(tracker, winner.info.run_id)}
+    made = tracker.client.get_run(stages["pretrain[mae]"].data.tags["reused_from"])  # by a trial
+    assert made.data.params["mae.mask_ratio"] == str(best["values"]["mask_ratio"])
+    correct = outcomes_of(stages["knn[mae]"], tracker)["knn/top1"]
+    assert isinstance(correct, np.ndarray) and len(correct) == 15
+    assert reported["value"] == correct.mean() == stages["knn[mae]"].data.metrics["knn/top1"]
+    assert reported["ci95"] == share(correct).ci95  # a plain one: these images chose nothing
+    assert (reported["held_out"], reported["settings"], reported["seeds"]) == (True, 2, [])
+    said = (Path("work") / "report" / "sweep.md").read_text()
+    shown = number("knn/top1", reported["value"], reported["ci95"])
+    assert (
+        f": {shown}** (kNN, top-1), on images that no trial was tested on; chosen among 2" in said
+    )
+    again = content_of(mae_sweep(write(f"{{'{key}': [0.25, 0.5]}}", **keys), "work"))
+    assert again == content
+    assert len(below_stage(tracker, parent.info.run_id, "winner")) == 1
+
+
+def test_where_seeds_vary_the_winner_is_reported_with_others(
+    write: Write, images: Path, tracker: Tracker
+) -> None:
+    values = "{'*.encoder.width': [8, 16], 'knn.seed': [0, 1]}"
+    content = content_of(
+        mae_sweep(write(values, **halves(images)), "work", ["encoders=['random']"])
+    )
+    seeds = content["reported"]["seeds"]
+    assert [one["seed"] for one in seeds] == [2, 3]
+    assert content["reported"]["value"] == pytest.approx(np.mean([one["value"] for one in seeds]))
+    assert len(content["best"]["trials"]) == 2 and content["reported"]["settings"] == 2
+    runs = [tracker.client.get_run(one["mlflow_run_id"]) for one in seeds]
+    cases = np.stack([outcomes_of(run, tracker)["knn/top1"] for run in runs])
+    assert content["reported"]["ci95"] == over_trainings(cases).ci95
+
+
+def test_on_the_same_images_the_interval_is_for_the_best_of_all(
+    write: Write, tracker: Tracker
+) -> None:
+    sweep = write("{'*.encoder.width': [4, 8, 16]}")
+    folder = mae_sweep(sweep, "work", ["encoders=['random']"])
+    content = content_of(folder)
+    (best,) = content["best"]["trials"]
+    reported = content["reported"]
+    assert not reported["held_out"] and reported["value"] == best["metrics"]["knn/top1"]
+    assert reported["ci95"] == pytest.approx(best["intervals"]["knn/top1"] * stretch(3, 1))
+    assert not tracker.search("tags.stage = 'winner'")
+    assert "on the very images that chose it" in (Path(folder) / "sweep.md").read_text()

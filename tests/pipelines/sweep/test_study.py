@@ -1,6 +1,8 @@
+from pathlib import Path
+
 from pipelines.sweep.space import Sweep, load_sweep
 from pipelines.sweep.study import Past, new_study
-from tests.pipelines.sweep.conftest import Write
+from tests.pipelines.sweep.conftest import Write, halves
 
 KEY = "pretrain.mae.mask_ratio"
 GRID = f"{{'{KEY}': [0.25, 0.5, 0.75]}}"
@@ -25,8 +27,10 @@ def test_a_grid_asks_for_what_is_missing_in_order(write: Write) -> None:
     assert asked(sweep, [*past, *(Past({KEY: v}, "", True, 0.1) for v in (0.25, 0.75))]) == []
 
 
-def test_tpe_goes_on_with_what_was_begun_and_then_looks_where_it_is_best(write: Write) -> None:
-    sweep = load_sweep(write(RANGE, sampler="'tpe'", trials="40"))
+def test_tpe_goes_on_with_what_was_begun_and_then_looks_where_it_is_best(
+    write: Write, images: Path
+) -> None:
+    sweep = load_sweep(write(RANGE, sampler="'tpe'", trials="40", **halves(images)))
     places = [0.1 + 0.02 * number for number in range(30)]
     past = [Past({KEY: v}, "", True, goal=1 - abs(v - 0.3)) for v in places]
     past.append(Past({KEY: 0.7123}, "", finished=False))

@@ -52,7 +52,7 @@ def test_the_best_values_are_those_of_the_best_mean_and_the_ratio_explains_most(
     content = json.loads((tmp_path / "report" / "sweep.json").read_text())
     assert content["best"]["values"] == {"mask_ratio": 0.5, "masking": "random"}
     assert content["best"]["value"] == pytest.approx(0.911)
-    assert "**mask_ratio=0.5, masking=random: 91.1, mean of 2 seeds** (kNN, top-1)" in markdown
+    assert "**mask_ratio=0.5, masking=random: 91.1** (kNN, top-1), on the very images" in markdown
     weights = content["importance"]
     assert max(weights, key=weights.get) == "mask_ratio" and weights["mask_ratio"] > 0.8
     assert sum(weights.values()) == pytest.approx(1)
@@ -61,6 +61,29 @@ def test_the_best_values_are_those_of_the_best_mean_and_the_ratio_explains_most(
     assert "| 0.1 | random | 0 | – | pruned: after 25 % of its training, loss 0.9 |" in markdown
     with Image.open(tmp_path / "report" / "curves.png") as picture:
         assert picture.width > picture.height  # a panel for each parameter but the seed
+
+
+def test_a_winner_that_was_not_yet_tested_on_other_images_has_no_interval(
+    sweep: str, tracker: Tracker, tmp_path: Path
+) -> None:
+    tracker.tag(sweep, selection="other")
+    markdown = write_sweep(sweep, tracker, tmp_path)
+    assert "masking=random: 91.1** (kNN, top-1) on the images that chose it, which is" in markdown
+    assert "All of these are of the images that choose" in markdown
+    assert json.loads((tmp_path / "sweep.json").read_text())["reported"] is None
+    outdated = tracker.start(
+        "winner", {"stage": "winner", "settings": '{"mask_ratio": 0.25}'}, sweep
+    )
+    tracker.tag(sweep, winner=outdated)
+    assert write_sweep(sweep, tracker, tmp_path) == markdown
+
+
+def test_the_loss_that_decides_is_told_as_that_of_the_training(
+    sweep: str, tracker: Tracker, tmp_path: Path
+) -> None:
+    tracker.tag(sweep, goal="pretrain/loss")
+    markdown = write_sweep(sweep, tracker, tmp_path)
+    assert "0.2500** (Pretraining loss), the loss of the training itself." in markdown
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
