@@ -167,14 +167,15 @@ def joined(
         for run, value in zip(runs, values, strict=True)
     )
     cases = of_all(outcomes)
-    if cases is None:
-        interval = mean(values).ci95
-    elif isinstance(cases, Resampled):
-        interval = over_resamples(cases).ci95
-    elif isinstance(cases, Repeated):
-        interval = over_repeated(cases).ci95
-    else:
-        interval = over_trainings(cases).ci95
+    match cases:
+        case Resampled():
+            interval = over_resamples(cases).ci95
+        case Repeated():
+            interval = over_repeated(cases).ci95
+        case np.ndarray():
+            interval = over_trainings(cases).ci95
+        case _:
+            interval = mean(values).ci95
     value = float(np.mean(values))
     return Row(encoder, task, metric, value, interval, first.info.run_id, seeds, labels), cases
 
