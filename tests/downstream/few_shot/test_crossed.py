@@ -6,8 +6,8 @@ import torch
 
 from downstream.crossed import class_means, layout_of
 from downstream.few_shot.episodes import classified, draw
-from downstream.outcomes import Episodes
-from downstream.statistics import compare, mean, over_episodes
+from downstream.outcomes import Episodes, Repeated
+from downstream.statistics import compare, mean, over_episodes, over_repeated
 from mae_core import create_encoder
 
 TRUTH, ROUNDS = 0.6, 500  # the standard error of a coverage of 95 % is 1 point
@@ -166,3 +166,27 @@ def test_an_encoder_does_not_differ_from_itself() -> None:
     episodes = planted(np.random.default_rng(0), 1, image=0.1)
     found = compare(episodes, episodes)
     assert (found.difference, found.p, found.verdict) == (0, 1, "no difference shown")
+
+
+def test_runs_with_other_episodes_are_joined_and_paired_run_by_run() -> None:
+    """Two rows of three trainings each, on the same images; each seed has its own episodes."""
+    rng = np.random.default_rng(3)
+    labels = np.repeat(np.arange(CLASSES), EACH)
+    covered, shown = [], []
+    for _ in range(60):
+        hard = 0.1 * rng.standard_normal(len(labels))  # images, the same for all
+        rows = []
+        for _ in range(2):
+            runs = []
+            for seed in range(3):
+                images = draw(labels, 5, 16, 100, np.random.default_rng(seed))
+                chance = TRUTH + 0.02 * rng.standard_normal() + hard[images[..., 1:]]
+                correct = rng.random(chance.shape) < chance
+                runs.append(Episodes(correct, images, labels[images[..., 0]]))
+            rows.append(Repeated(tuple(runs)))
+        found = over_repeated(rows[0])
+        covered.append(abs(found.value - TRUTH) <= found.ci95)
+        shown.append(compare(*rows).verdict != "no difference shown")
+    assert np.mean(covered) > 0.9 and np.mean(shown) < 0.12
+    with pytest.raises(ValueError, match="cannot be paired"):
+        compare(rows[0], Repeated(rows[1].runs[::-1]))

@@ -1,9 +1,11 @@
+import json
 from io import BytesIO
 
 import pytest
 from PIL import Image
 
 from mae_core import UserError
+from mae_core.stage import Metric, StageResult
 from pipelines.report.collect import Row, collect
 from pipelines.tracking import Tracker
 from tests.pipelines.report.conftest import CAUSE, FIRST, SECOND, Written
@@ -51,3 +53,42 @@ def test_only_a_benchmarks_run_can_be_reported(written: Written, tracker: Tracke
         collect("nothing", tracker)
     with pytest.raises(UserError, match="is no finished benchmark: give its parent run's id"):
         collect(written.runs["knn[mae]"], tracker)
+
+
+def run(tracker: Tracker, parent: str, name: str, metric: str, value: float, **tags: str) -> str:
+    stage, encoder = name.partition("#")[0].rstrip("]").split("[")
+    run_id = tracker.start(name, {"stage": stage, "encoder": encoder, **tags}, parent)
+    tracker.finish(run_id, StageResult({metric: Metric(value, 0.02)}))
+    return run_id
+
+
+def test_several_trainings_are_one_row_that_says_of_which_encoders(tracker: Tracker) -> None:
+    parent = tracker.start("tiny", {"recipe": "tiny", "stage": "benchmark"})
+    runs = {}
+    for number, value in enumerate((0.5, 0.6, 0.7)):
+        name = f"knn[mae]#{number}" if number else "knn[mae]"
+        made = f"made-{number % 2}"
+        runs[name] = run(
+            tracker, parent, name, "knn/top1", value, seed=str(number), encoder_run=made
+        )
+    tracker.tag(parent, encoders='["mae"]', cells=json.dumps(runs))
+    (row,) = collect(parent, tracker).rows
+    assert (row.value, row.mlflow_run_id) == (pytest.approx(0.6), runs["knn[mae]"])
+    assert row.ci95 == pytest.approx(0.1 / 3**0.5 * 4.303, rel=1e-3)  # Student's t of two freedoms
+    assert [one["encoder_run"] for one in row.seeds] == ["made-0", "made-1", "made-0"]
+
+
+def test_what_was_trained_from_scratch_stands_for_both_rows(tracker: Tracker) -> None:
+    parent = tracker.start("tiny", {"recipe": "tiny", "stage": "benchmark"})
+    runs = {
+        "finetune[mae]": run(tracker, parent, "finetune[mae]", "fine-tune/top1", 0.7),
+        "finetune[random]": run(tracker, parent, "finetune[random]", "fine-tune/top1", 0.6),
+        "knn[random]": run(tracker, parent, "knn[random]", "knn/top1", 0.5),
+    }
+    encoders = ["mae", "random", "supervised"]
+    tracker.tag(parent, encoders=json.dumps(encoders), cells=json.dumps(runs))
+    found = collect(parent, tracker)
+    both = [found.value(encoder, "fine-tune/top1") for encoder in encoders[1:]]
+    assert [one.value for one in both] == [0.6, 0.6]
+    assert {one.mlflow_run_id for one in both} == {runs["finetune[random]"]}
+    assert found.value("supervised", "knn/top1") is None
