@@ -5,6 +5,7 @@ _base_ = "runtime.py"
 stage = "segment"
 default_scope = "mmseg"
 seed = 0
+threads = 8  # of each process, see docs/training.md
 encoder = dict(img_size=224, in_chans=3)
 pixels = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])  # ImageNet's, 0 to 255
 image = dict(scale=(2048, 512), jitter=(0.5, 2.0), crop=512, flip=0.5, photometric=True)

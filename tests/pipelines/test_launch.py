@@ -273,6 +273,12 @@ def test_a_stages_threads_soon_sleep_unless_the_user_says_otherwise(
     assert Resources(2).environment()["GOMP_SPINCOUNT"] == "5"
 
 
+def test_a_process_computes_with_as_many_threads_as_told_whatever_cores_there_are() -> None:
+    environment = Resources(threads=5, devices=2).environment()
+    print_threads = [sys.executable, "-c", "import torch; print(torch.get_num_threads())"]
+    assert subprocess.check_output(print_threads, env=environment).strip() == b"5"
+
+
 def test_all_that_hang_have_one_grace_period_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipelines.launch.grace", lambda: 0.5)
     waited: list[float] = []
