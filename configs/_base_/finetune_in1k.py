@@ -1,7 +1,8 @@
 # Fine-tuning on ImageNet-1k as in the paper's appendix (arXiv 2111.06377, A.1, Table 9): a global
 # average over the patches in place of the class token, as in facebookresearch/mae. What differs:
 # bfloat16 in place of float16 with a loss scale; the cosine ends at 0, not at 1e-6; what is erased
-# or mixed follows from the images' seeds.
+# follows from the images' seeds, and images are mixed two by two with a ratio of their own, where
+# theirs is one for all that a GPU handles.
 _base_ = "labelled_in1k.py"
 stage = "finetune"
 classifier = dict(pool="avg", label_smoothing=0.1, head_std=2e-5)
