@@ -23,6 +23,7 @@ LEAST = {
     "effective_batch": 1,
     "report_interval": 1,
     "k": 1,
+    "threads": 1,
 }  # of a number under this key, wherever it stands
 
 

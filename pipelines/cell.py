@@ -14,6 +14,7 @@ from typing import Literal
 from mmengine.config import Config
 
 from mae_core.engine.checkpoint import checkpoints
+from mae_core.engine.config import THREADS
 from mae_core.errors import UserError
 from mae_core.files import checksum, write_json
 from mae_core.stage import StageResult
@@ -128,7 +129,7 @@ class Outcome:
 
 def on_machine(cell: Cell, machine: Resources) -> Cell:
     """The cell with the number of devices that share it in its config, as `devices`."""
-    used = usable(cell.stage, machine)
+    used = usable(cell, machine)
     devices = used.devices * used.nodes
     if devices == cell.config.get("devices", 1):
         return cell
@@ -305,7 +306,7 @@ def join_cell(cell: Cell, work_dir: Path, resources: Resources) -> None:
         return
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / f"log-{socket.gethostname()}.txt"
-    launch(folder / JOB, log, resources, lambda event: None)
+    launch(folder / JOB, log, usable(cell, resources), lambda event: None)
 
 
 def cell_folder(cell: Cell, work_dir: Path) -> Path:
@@ -342,7 +343,7 @@ def _train(
 
     try:
         with watched(tracker, run_id), uploading(tracker, run_id, folder):
-            launch(folder / JOB, log, usable(cell.stage, setting.resources), on_event)
+            launch(folder / JOB, log, usable(cell, setting.resources), on_event)
     finally:
         with suppress(*AWAY):
             tracker.artifact(run_id, log)
@@ -353,6 +354,9 @@ def _train(
     return result
 
 
-def usable(stage: str, resources: Resources) -> Resources:
-    """What of a machine the stage can use: one device, unless it can share several."""
-    return resources if stage in PARALLEL else replace(resources, devices=1)
+def usable(cell: Cell, resources: Resources) -> Resources:
+    """What of a machine the cell uses: the threads of its config, whatever the machine has, and
+    one device, unless its stage can share several.
+    """
+    devices = resources.devices if cell.stage in PARALLEL else 1
+    return replace(resources, threads=cell.config.get("threads", THREADS), devices=devices)

@@ -279,11 +279,9 @@ def check_config(config: str, override: list[str] | None) -> None:
 
 def machine_of(devices: int | None, nodes: int, rendezvous: str) -> "Resources":
     """What a stage may use."""
-    from joblib import cpu_count
-
     from pipelines.launch import Resources, default_devices
 
-    return Resources(cpu_count(), devices or default_devices(), nodes, rendezvous)
+    return Resources(devices=devices or default_devices(), nodes=nodes, rendezvous=rendezvous)
 
 
 def start_stage(

@@ -73,7 +73,9 @@ def needs(resources: Resources, gpu: bool) -> AbstractContextManager[Any]:
         raise UserError(
             f"devices={resources.devices}: the cluster's largest node has {gpus:.0f} GPU(s)"
         )
-    return remote_options(num_cpus=min(resources.threads, cores), num_gpus=wanted)
+    return remote_options(
+        num_cpus=min(resources.threads * resources.devices, cores), num_gpus=wanted
+    )
 
 
 def cancel(futures: Iterable[PrefectFuture[Any]]) -> None:

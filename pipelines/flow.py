@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from joblib import cpu_count
 from mmengine.config import Config
 from prefect import allow_failure, flow, task
 from prefect.artifacts import (
@@ -25,7 +24,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from downstream.classification.features import features_cached
 from mae_core.errors import UserError, check_name
 from mae_core.files import write_json
-from pipelines.cell import Cell, Outcome, Setting, cell_folder, fed, run_cell
+from pipelines.cell import Cell, Outcome, Setting, cell_folder, fed, run_cell, usable
 from pipelines.cluster import cancel, needs, ray_runner
 from pipelines.commands import command_line
 from pipelines.display import Display
@@ -129,7 +128,7 @@ class Place:
     def resources(self, slots: int) -> Resources:
         """What a stage may use."""
         devices = self.devices or (1 if self.ray else default_devices(slots))
-        return Resources(max(cpu_count() // slots, 1), devices)
+        return Resources(devices=devices)
 
 
 @task(name="data-check", task_run_name="data check", persist_result=False)
@@ -238,7 +237,7 @@ def run_matrix(
                 parameters |= {"digests": digests, "upstream": upstream}
                 parameters["followers"] = [other.name for other, of in planned if of == cell.name]
                 gpu = cell.stage not in CPU_ONLY
-                with needs(setting.resources, gpu) if ray else nullcontext():
+                with needs(usable(cell, setting.resources), gpu) if ray else nullcontext():
                     cells[cell.name] = runner.submit(named, parameters), takes or ""
             for future, _ in cells.values():
                 future.wait()

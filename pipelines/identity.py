@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mae_core.data.roots import path_digest
 from mae_core.data.sources import data_digest
+from mae_core.engine.config import THREADS
 from mae_core.files import digest
 from mae_core.source_code import PACKAGES, all_modules, code_digest
 from pipelines.stages import BATCH_NORM, NO_FILE, STAGES
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 DATA_KEYS = ("data", "data_root", "names_in")
 REFERENCE = "reference"  # key of an encoder to compare with
 LOADER_SPEED = {"num_workers", "persistent_workers", "pin_memory", "prefetch_factor"}
-MACHINE = ("devices",)  # what of a machine decides a result, see machine_of
+MACHINE = ("devices", "threads")  # what of a machine decides a result, see machine_of
 # Keys of a config, from the top, that change what is shown or kept, or when, but no result.
 SHOWN = (
     "sharded",
@@ -138,9 +139,11 @@ def fixed_update(config: Mapping[str, Any]) -> bool:
 def machine_of(config: Mapping[str, Any]) -> dict[str, int]:
     """What of a machine decides a result.
 
-    `devices` that share a training, unless the update is the same for any number of them.
+    `threads` that a process computes with, as sums of floats depend on their order; and `devices`
+    that share a training, unless the update is the same for any number of them.
     """
-    return {"devices": 1 if fixed_update(config) else config.get("devices", 1)}
+    devices = 1 if fixed_update(config) else config.get("devices", 1)
+    return {"devices": devices, "threads": config.get("threads", THREADS)}
 
 
 def content_of(encoder: str) -> str:

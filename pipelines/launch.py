@@ -47,7 +47,7 @@ class Resources:
     """What a stage may use.
 
     Attributes:
-        threads: CPU threads on this machine.
+        threads: that each process computes with; they decide the result's last digits.
         devices: processes on this machine, each with a GPU of its own where there are any.
         nodes: machines.
         rendezvous: `host:port` of the first of several machines.
@@ -74,13 +74,15 @@ class Resources:
 
     def environment(self) -> dict[str, str]:
         """Variables of the stage's processes."""
-        threads = str(max(self.threads // self.devices, 1))
+        threads = str(self.threads)
         gpus = {} if self.gpus is None else {GPUS: ",".join(self.gpus)}
         return {
             **os.environ,
             **gpus,
             "OMP_NUM_THREADS": threads,
             "MKL_NUM_THREADS": threads,
+            "OPENBLAS_NUM_THREADS": threads,
+            "MKL_DYNAMIC": "FALSE",  # it would take no more than there are cores
             SPIN: os.environ.get(SPIN, LOOKS),
             # A store of its own for every start: in a shared one, restarted processes may find the
             # addresses of those before.

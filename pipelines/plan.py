@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
-from joblib import cpu_count
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -55,7 +54,7 @@ def plan(
     """Time each stage's first steps, and show what all of a benchmark would take."""
     folder = (work_dir or Path("runs") / recipe.name).expanduser().absolute()
     devices = devices or default_devices(recipe.slots)
-    resources = Resources(max(cpu_count() // recipe.slots, 1), devices)
+    resources = Resources(devices=devices)
     items = list(plan_cells(recipe, folder, resources, console))
     console.print(table(items, recipe, resources))
     for line in summary(items, recipe, folder):
@@ -79,7 +78,7 @@ def plan_cells(
         kind = cell.stage, cell.source in NO_FILE and "scratch" in cell.config
         if kind not in trials:
             console.print(f"trying {cell.stage} ...")
-            trials[kind] = try_stage(cell, folder, usable(cell.stage, resources))
+            trials[kind] = try_stage(cell, folder, usable(cell, resources))
         trial = trials[kind]
         share = max(1 - done / trial.total, 0) if trial and trial.total else 1.0
         yield Item(cell, status, share, trial)
@@ -120,7 +119,7 @@ def progress(cell: Cell, folder: Path) -> tuple[str, int]:
 
 def table(items: list[Item], recipe: Recipe, resources: Resources) -> Table:
     """One row a cell."""
-    each = f"{resources.threads} thread(s) and {resources.devices} device(s) each"
+    each = f"up to {resources.devices} device(s) each"
     shown = Table(title=f"{recipe.name}: {recipe.slots} stage(s) at a time, {each}")
     for name in ("stage", "encoder", "status"):
         shown.add_column(name)

@@ -11,7 +11,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from mae_core.engine.config import apply_overrides
+from mae_core.engine.config import apply_overrides, note_threads
 from mae_core.errors import UserError
 from mae_core.untrusted import BY_NAME, check_data, own_imports, registered_names
 from pipelines.folder import CONFIG
@@ -48,6 +48,7 @@ def config_of_run(name: str, overrides: Iterable[str] = ()) -> Config:
     except (ValueError, SyntaxError, TypeError, KeyError, RecursionError, MemoryError) as error:
         raise UserError(f"{name}: the run's {CONFIG} is no plain config: {error}") from error
     check_data_only(content, name)
+    note_threads(config)
     apply_overrides(config, overrides)
     return config
 

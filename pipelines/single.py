@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from joblib import cpu_count
 
 from mae_core.data.sources import opened_once
 from mae_core.errors import UserError, check_name
@@ -39,7 +38,7 @@ def run_single(
     machine: Resources | None = None,
     fresh: bool = False,
 ) -> Outcome:
-    """Run `stage` on `machine`; on one device with all cores without it.
+    """Run `stage` on `machine`; on one device without it.
 
     With `fresh` it is computed again, and what is there of it is set aside.
 
@@ -47,7 +46,7 @@ def run_single(
         UserError: before anything is tracked, if config, encoder, data or machine are wrong.
     """
     look_again()
-    machine = machine or Resources(cpu_count())
+    machine = machine or Resources()
     cell, folder = prepare(stage, config, encoder, work_dir, overrides, machine)
     check_writable(folder)
     with Display() as display, stopping_on_error():

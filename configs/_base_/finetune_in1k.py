@@ -2,7 +2,8 @@
 # average over the patches in place of the class token, learnt positions, erasing. The paper has
 # other numbers (arXiv 2111.06377, A.1, Table 9): finetune/*_in1k-table9. What differs from both:
 # bfloat16 in place of float16 with a loss scale; the cosine ends at 0, not at 1e-6; what is erased
-# or mixed follows from the images' seeds.
+# follows from the images' seeds, and images are mixed two by two with a ratio of their own, where
+# theirs is one for all that a GPU handles.
 _base_ = "labelled_in1k.py"
 stage = "finetune"
 classifier = dict(pool="avg", label_smoothing=0.1, head_std=2e-5)

@@ -2,6 +2,7 @@
 # scale and bicubic filter and the decay of matrices alone are as in facebookresearch/mae. What
 # differs: bfloat16 in place of float16 with a loss scale (the paper's own runs were on TPUs).
 _base_ = "pretrain.py"
+threads = 8  # of each process, see docs/training.md
 encoder = dict(img_size=224)
 mae = dict(decoder_width=512, decoder_depth=8, decoder_heads=16)
 effective_batch = 4096  # images of one update, whatever the number of devices

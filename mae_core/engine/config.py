@@ -17,6 +17,8 @@ from mae_core.notices import is_utf8
 # In a checkout a link to the folder configs, in an installation the folder itself.
 CONFIG_ROOT = (Path(__file__).parents[2] / "mae_bench_configs").resolve()
 
+THREADS = 1  # that a process of a stage computes with, unless its config has `threads`
+
 KINDS: dict[str, tuple[type, ...]] = {
     "True or False,": (bool,),
     "a number": (int, float),
@@ -39,6 +41,8 @@ def load_config(name: str, folder: str = "", overrides: Iterable[str] = ()) -> C
         folder: where names are looked up, such as 'benchmarks'.
         overrides: `key=value` with dots for nesting; values are Python literals or plain text.
 
+    A stage's config has `threads` in any case, see :data:`THREADS`.
+
     Raises:
         UserError: if there is no such file or key, with the nearest valid one, or if the file
             cannot be executed.
@@ -50,8 +54,15 @@ def load_config(name: str, folder: str = "", overrides: Iterable[str] = ()) -> C
         raise UserError(f"{path} cannot be read: {error}") from error
     except Exception as error:  # a config is user code: anything may come out of it
         raise UserError(f"{path} cannot be read: {type(error).__name__}: {error}") from error
+    note_threads(config)
     apply_overrides(config, overrides)
     return config
+
+
+def note_threads(config: Config) -> None:
+    """Give a stage's config without `threads` the default."""
+    if "stage" in config and "threads" not in config:
+        config.threads = THREADS
 
 
 def find_config(name: str, folder: str = "") -> Path:

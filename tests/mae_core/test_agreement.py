@@ -37,6 +37,7 @@ def test_our_configs_agree_with_themselves(path: Path) -> None:
         ("train_cfg.max_epochs", 0, "train_cfg.max_epochs=0: expected a whole number"),
         ("train_cfg.max_epochs", 1.5, "train_cfg.max_epochs=1.5"),
         ("train_dataloader.batch_size", 0, "train_dataloader.batch_size=0"),
+        ("threads", 0, "threads=0: expected a whole number of at least 1"),
         ("train_dataloader.num_workers", -1, "train_dataloader.num_workers=-1"),
         ("pixels.mean", [1.0], "pixels.mean has 1 numbers, encoder.in_chans=3"),
         ("pixels.std", [1.0, 0.0, 1.0], "pixels.std=[1.0, 0.0, 1.0]: expected numbers above 0"),

@@ -46,7 +46,7 @@ def test_two_processes_share_the_images_and_the_work_is_reused(
     encoder = str(folder / "encoder.safetensors")
     save_weights(encoder, made, encoder=made.config)
     call = (stage, str(folder / f"{stage}.py"), encoder, Path("work"), [])
-    machine = Resources(threads=2, devices=2)
+    machine = Resources(devices=2)
     outcome = run_single(*call, machine)
     assert outcome.status == "run"
     run: Run = tracker.client.get_run(outcome.run_id)

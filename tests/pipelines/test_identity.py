@@ -18,6 +18,7 @@ from pipelines.identity import (
     inputs,
     settings,
 )
+from pipelines.protocol import protocol
 
 
 @pytest.fixture
@@ -191,6 +192,18 @@ def test_steps_and_devices_count_unless_the_update_is_the_same_with_others(confi
         assert key(stage, 8, 1, **rest) != key(stage, 4, 2, **rest)
         scratch = {**paper, "scratch": {"effective_batch": None}}
         assert key(stage, 8, 1, **scratch) != key(stage, 4, 1, **scratch)
+
+
+def test_threads_count_for_a_result_and_not_for_its_protocol(configs: Path) -> None:
+    for stage in ("pretrain", "knn"):
+        one, two = (
+            load_config(str(configs / f"{stage}.py"), overrides=[f"threads={n}"]) for n in (1, 2)
+        )
+        assert fingerprint(one, "random") != fingerprint(two, "random")
+        assert protocol(one.to_dict(), {}) == protocol(two.to_dict(), {})
+        assert fingerprint(load_config(str(configs / f"{stage}.py")), "random") == fingerprint(
+            one, "random"
+        )
 
 
 def test_the_batch_counts_where_a_batch_norm_sees_it(configs: Path) -> None:

@@ -1,12 +1,16 @@
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from mae_core import UserError, create_encoder
 from mae_core.checkpoints import save_weights
+from pipelines.cell import usable
+from pipelines.flow import Place
 from pipelines.launch import Resources
 from pipelines.matrix import planned_cells
 from pipelines.recipe import load_recipe
+from pipelines.tracking import Tracker
 from tests.tiny import write_recipe
 
 ROWS = ("mae", "random", "supervised")
@@ -128,3 +132,12 @@ def test_cells_of_more_devices_are_other_work_where_these_decide_the_result(conf
     assert one["knn[mae]"] == two["knn[mae]"]  # which uses one of them
     fixed = "pretrain.effective_batch=8"
     assert keys(1, fixed) == keys(2, fixed)
+
+
+def test_slots_and_cores_change_no_threads(configs: Path) -> None:
+    path, found = str(recipe(configs, ("knn",), ("random",))), []
+    place = Place(Path("work"), cast(Tracker, None), None, None, True, "")
+    for slots in (1, 2):
+        (cell, _), *_ = planned_cells(load_recipe(path, [f"slots={slots}", "knn.threads=3"]))
+        found.append((usable(cell, place.resources(slots)).threads, cell.key))
+    assert found[0] == found[1] and found[0][0] == 3
