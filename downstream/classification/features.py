@@ -23,6 +23,7 @@ from mae_core.data.shared_memory import workers_for
 from mae_core.data.sources import data_digest
 from mae_core.data.state import data_state
 from mae_core.encoder import ViTEncoder
+from mae_core.engine.config import THREADS
 from mae_core.engine.preprocess import Normalize
 from mae_core.files import digest, replacing
 from mae_core.locks import lock
@@ -53,7 +54,8 @@ def train_and_val_features(
     """Features of `config.train_data` and `config.val_data`, from the cache where it has them.
 
     The cache lies in `features/` beside the stages' folders. Its key covers the encoder's content
-    (and the seed of a random one), the images' content, the transform, the pooling and the code.
+    (and the seed of a random one), the images' content, the transform, the pooling, the code, and
+    what decides in which order floats are added: the batch and the threads.
     What was computed while the images changed is used, but not kept.
 
     Raises:
@@ -123,6 +125,7 @@ def feature_key(config: Config, encoder: str, data: dict[str, Any]) -> str:
         config.encoder,
         config.pixels,
         config.pool,
+        [config.batch_size, config.get("threads", THREADS)],  # the order of sums
         CODE,
     ]
     text = json.dumps(content, sort_keys=True)
