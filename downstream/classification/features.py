@@ -24,6 +24,7 @@ from mae_core.data.shared_memory import workers_for
 from mae_core.data.sources import data_digest
 from mae_core.data.state import data_state
 from mae_core.encoder import ViTEncoder
+from mae_core.engine.config import THREADS
 from mae_core.engine.preprocess import Normalize
 from mae_core.errors import UserError
 from mae_core.files import digest, replacing
@@ -57,7 +58,8 @@ def train_and_val_features(
 
     The cache lies in `features/` beside the stages' folders. Its key covers the encoder's content
     (and the seed of a random one), the images' content, the transform, the pixels that
-    :func:`with_pixels` finds, the pooling and the code.
+    :func:`with_pixels` finds, the pooling, the code, and what decides in which order floats are
+    added: the batch and the threads.
     What was computed while the images changed is used, but not kept.
 
     Raises:
@@ -141,6 +143,7 @@ def feature_key(config: Config, encoder: str, data: dict[str, Any]) -> str:
         config.encoder,
         with_pixels(config, encoder).pixels,
         config.pool,
+        [config.batch_size, config.get("threads", THREADS)],  # the order of sums
         CODE,
     ]
     text = json.dumps(content, sort_keys=True)

@@ -127,6 +127,17 @@ def test_few_train_images_of_each_class_are_the_runs(
     assert stored(work_dir) == 4
 
 
+@pytest.mark.parametrize("key", ["threads", "batch_size"])
+def test_features_of_other_threads_or_batches_are_kept_apart(
+    features_config: Config, work_dir: Path, key: str
+) -> None:
+    """Their last digits may differ."""
+    for value in (1, 2, 1):
+        features_config[key] = value
+        train_and_val_features(features_config, "random", work_dir, SilentReporter())
+    assert stored(work_dir) == 4
+
+
 def test_a_damaged_cache_is_computed_anew(features_config: Config, work_dir: Path) -> None:
     first, _ = train_and_val_features(features_config, "random", work_dir, SilentReporter())
     for file in (work_dir.parent / "features").glob("*.npz"):
