@@ -3,6 +3,7 @@
 # of the last block and of the last four, each with and without the mean of the patches.
 _base_ = "runtime.py"
 stage = "linear-probe"
+# Factors of the optimizer's rate, here ten times DINOv2's, as there is a tenth of its 12,500 steps.
 rates = (1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1)
 decays = (0.0,)
 held_out = 0.1

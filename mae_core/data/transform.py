@@ -95,11 +95,11 @@ def build(config: dict[str, Any], channels: int) -> tuple[Cropper, augment.Augme
 
 def evaluated(mode: str | None) -> type[CentralCrop | Squash]:
     """What `crop_mode` means: the 'center', timm's default, or 'squash'."""
-    modes: dict[str | None, type[CentralCrop | Squash]]
-    modes = {None: CentralCrop, "center": CentralCrop, "squash": Squash}
-    if mode not in modes:
+    if mode == "squash":
+        return Squash
+    if mode not in (None, "center"):
         raise UserError(f"transform.crop_mode='{mode}': expected 'center' or 'squash'")
-    return modes[mode]
+    return CentralCrop
 
 
 def output_size(config: dict[str, Any]) -> Size:
