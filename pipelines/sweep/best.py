@@ -102,10 +102,10 @@ def reported(
     if tags.get(SELECTION) != OTHER:
         return on_same_images(best, count, goal, tracker)
     found = tracker.find(tags.get(LATEST, ""))
-    if found is None or found.data.tags[SETTINGS] != settings(best.values):
+    if found is None or found.info.status != "FINISHED":
         return None
     row = row_of([found.info.run_id], goal, tracker)
-    if row is None:  # it was begun again and has not ended
+    if row is None or found.data.tags[SETTINGS] != settings(best.values):
         return None
     return Reported(row.value, row.ci95, True, count, row.seeds, found.info.run_id)
 

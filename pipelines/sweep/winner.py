@@ -47,6 +47,7 @@ def run_winner(sweep: Sweep, setting: Setting) -> float:
     earlier = next((run for run in winner_runs(parent, tracker) if has(run, tags)), None)
     known = earlier.info.run_id if earlier else ""
     run_id = tracker.start(WINNER, tags, parent, resumed=known)
+    patiently(lambda: tracker.tag(parent, **{LATEST: run_id}), tracker.place)
     display = Prefixed(setting.display, WINNER)
     own = replace(setting, parent=run_id, display=display)
     done: dict[str, Outcome] = {}
@@ -55,7 +56,6 @@ def run_winner(sweep: Sweep, setting: Setting) -> float:
             cells = run_cells(recipe, own)
             done |= {f"{name}@{number}": outcome for name, outcome in cells.items()}
         reached = note(done, sweep.goal, run_id, tracker)
-    patiently(lambda: tracker.tag(parent, **{LATEST: run_id}), tracker.place)
     return reached
 
 

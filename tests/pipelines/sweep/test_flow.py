@@ -7,7 +7,7 @@ import pytest
 from mlflow.entities import Run
 
 from downstream.statistics import over_trainings, share
-from pipelines.launch import BenchmarkFailed
+from pipelines.launch import BenchmarkFailed, StageFailed
 from pipelines.report.collect import outcomes_of
 from pipelines.report.names import number
 from pipelines.sweep.best import stretch
@@ -154,3 +154,27 @@ def test_on_the_same_images_the_interval_is_for_the_best_of_all(
     assert reported["ci95"] == pytest.approx(best["intervals"]["knn/top1"] * stretch(3, 1))
     assert not tracker.search("tags.stage = 'winner'")
     assert "on the very images that chose it" in (Path(folder) / "sweep.md").read_text()
+
+
+def test_a_winner_whose_run_failed_is_run_again_and_no_trial_is(
+    write: Write, images: Path, tracker: Tracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = write("{'*.encoder.width': [8, 16]}", **halves(images))
+    with monkeypatch.context() as patch:
+        patch.setattr("pipelines.sweep.winner.run_cells", broken)
+        with pytest.raises(BenchmarkFailed, match=r"winner: .*the device is gone"):
+            mae_sweep(sweep, "work", ["encoders=['random']"])
+    (parent,) = tracker.search("tags.stage = 'sweep'")
+    before = {run.info.run_id: run for run in below(tracker, parent.info.run_id)}
+    (failed,) = below_stage(tracker, parent.info.run_id, "winner")
+    assert (failed.info.status, failed.data.tags["error"]) == ("FAILED", "the device is gone")
+    assert content_of("work/report")["reported"] is None
+    content = content_of(mae_sweep(sweep, "work", ["encoders=['random']"]))
+    assert content["reported"]["mlflow_run_id"] == failed.info.run_id
+    after = {run.info.run_id: run for run in below(tracker, parent.info.run_id)}
+    changed = {key for key, run in after.items() if run.info.end_time != before[key].info.end_time}
+    assert changed == {failed.info.run_id}
+
+
+def broken(*_: object) -> None:
+    raise StageFailed("the device is gone")
