@@ -38,7 +38,7 @@ SOURCES = {  # what is known of a protocol: source, code, whether its settings w
     "table-13": f"{PAPER}, Table 13; {TPU}; the fine-tuned models of Table 3, nothing trained",
     "table-5": f"{PAPER}, Table 5; after BEiT's segmentation code; 100 epochs, the rate searched "
     "for each entry, relative positions (A.4)",
-    "mmseg": "open-mmlab/mmsegmentation, configs/mae/README.md; its code (PyTorch); 160,000 updates",
+    "mmseg": "open-mmlab/mmsegmentation, configs/mae; its code (PyTorch); 160,000 updates",
     "vitdet": "facebookresearch/detectron2, projects/ViTDet/README.md (Li et al. 2022, "
     "arXiv:2203.16527); its code (PyTorch), from which this one differs as docs/dense.md says",
 }
