@@ -8,6 +8,8 @@ from typing import Protocol
 
 from mae_core.files import checksum, write_json
 
+THREADS = 1  # that each of a stage's processes computes with, unless its config has `threads`
+
 
 @dataclass(frozen=True)
 class Metric:

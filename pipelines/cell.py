@@ -14,10 +14,9 @@ from typing import Literal
 from mmengine.config import Config
 
 from mae_core.engine.checkpoint import checkpoints
-from mae_core.engine.config import THREADS
 from mae_core.errors import UserError
 from mae_core.files import checksum, write_json
-from mae_core.stage import StageResult
+from mae_core.stage import THREADS, StageResult
 from pipelines.delivery import Delivery
 from pipelines.display import Shown
 from pipelines.events import EVENTS, Event, read_events

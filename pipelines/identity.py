@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from mae_core.data.roots import path_digest
 from mae_core.data.sources import data_digest
-from mae_core.engine.config import THREADS
 from mae_core.files import digest
 from mae_core.source_code import PACKAGES, all_modules, code_digest
+from mae_core.stage import THREADS
 from pipelines.stages import BATCH_NORM, NO_FILE, STAGES
 
 if TYPE_CHECKING:

@@ -24,14 +24,13 @@ from mae_core.data.shared_memory import workers_for
 from mae_core.data.sources import data_digest
 from mae_core.data.state import data_state
 from mae_core.encoder import ViTEncoder
-from mae_core.engine.config import THREADS
 from mae_core.engine.preprocess import Normalize
 from mae_core.errors import UserError
 from mae_core.files import digest, replacing
 from mae_core.locks import lock
 from mae_core.pixels import with_pixels
 from mae_core.source_code import code_digest
-from mae_core.stage import Reporter
+from mae_core.stage import THREADS, Reporter
 
 CODE = code_digest([__name__])  # at this import: what is edited later is not what computes
 

@@ -13,11 +13,10 @@ from mmengine.config import Config, ConfigDict
 from mae_core.engine.bases import read_config
 from mae_core.errors import UserError, suggest
 from mae_core.notices import is_utf8
+from mae_core.stage import THREADS
 
 # In a checkout a link to the folder configs, in an installation the folder itself.
 CONFIG_ROOT = (Path(__file__).parents[2] / "mae_bench_configs").resolve()
-
-THREADS = 1  # that a process of a stage computes with, unless its config has `threads`
 
 KINDS: dict[str, tuple[type, ...]] = {
     "True or False,": (bool,),
@@ -41,7 +40,7 @@ def load_config(name: str, folder: str = "", overrides: Iterable[str] = ()) -> C
         folder: where names are looked up, such as 'benchmarks'.
         overrides: `key=value` with dots for nesting; values are Python literals or plain text.
 
-    A stage's config has `threads` in any case, see :data:`THREADS`.
+    A stage's config has `threads` in any case, see :data:`mae_core.stage.THREADS`.
 
     Raises:
         UserError: if there is no such file or key, with the nearest valid one, or if the file
