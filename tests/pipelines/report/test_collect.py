@@ -1,10 +1,16 @@
 from io import BytesIO
+from types import SimpleNamespace
+from typing import cast
 
+import numpy as np
 import pytest
+from mlflow.entities import Run
 from PIL import Image
 
+from downstream.outcomes import Episodes
+from downstream.statistics import mean
 from mae_core import UserError
-from pipelines.report.collect import Row, collect
+from pipelines.report.collect import Row, collect, joined
 from pipelines.tracking import Tracker
 from tests.pipelines.report.conftest import CAUSE, FIRST, SECOND, Written
 
@@ -51,3 +57,23 @@ def test_only_a_benchmarks_run_can_be_reported(written: Written, tracker: Tracke
         collect("nothing", tracker)
     with pytest.raises(UserError, match="is no finished benchmark: give its parent run's id"):
         collect(written.runs["knn[mae]"], tracker)
+
+
+def test_few_shot_runs_with_other_seeds_are_joined_by_their_values() -> None:
+    """Each has episodes of its own: no case of one is a case of another."""
+    rng = np.random.default_rng(0)
+    images = rng.permuted(np.tile(np.arange(60), (9, 2, 1)), axis=2)[..., :5]
+    draws = [
+        Episodes(rng.random((9, 2, 4)) < 0.6, images, np.tile([0, 1], (9, 1))) for _ in range(3)
+    ]
+    name = "few-shot/2way1shot"
+    runs = [
+        SimpleNamespace(
+            info=SimpleNamespace(run_id=str(seed)),
+            data=SimpleNamespace(metrics={name: value}, tags={"seed": str(seed)}),
+        )
+        for seed, value in enumerate((0.5, 0.6, 0.7))
+    ]
+    row, cases = joined("mae", name, cast(list[Run], runs), draws)
+    assert cases is None and row.value == pytest.approx(0.6)
+    assert row.ci95 == pytest.approx(mean([0.5, 0.6, 0.7]).ci95)
