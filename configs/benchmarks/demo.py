@@ -1,12 +1,14 @@
 # The whole chain on real photos of garments, on 2 CPU cores in about 8 minutes.
 #   mae-bench run demo
-# Rows are encoders, columns are tasks. Stage configs are named as under configs/.
+# Rows are encoders, columns are tasks. Stage configs are named as under configs/. Three short
+# pretrainings and everything cheap three times, so that its verdicts are about more than one
+# training; detection and segmentation, which take the longest, run once a row.
 seed = 0
 slots = 2  # stages side by side; each gets its share of the CPU's cores
-pretrain = "pretrain/vit-micro-p6_1xb128-24e_demo"
-supervised = "supervise/vit-micro-p6_1xb128-40e_demo"  # makes the row 'supervised', if asked for
-encoders = ["mae", "random"]
-repeats = {}  # runs of a stage, each with another seed, such as {"pretrain": 3, "detect": 1}
+pretrain = "pretrain/vit-micro-p6_1xb128-8e_demo"
+supervised = "supervise/vit-micro-p6_1xb128-8e_demo"  # makes the row 'supervised'
+encoders = ["mae", "random", "supervised"]
+repeats = {"pretrain": 3, "detect": 1, "segment": 1}  # runs, each with another seed
 tasks = {  # the longest first: in this order they have their slots in a first run
     "segment": "segment/upernet_vit-micro-p6_1xb20-16e_demo",
     "detect": "detect/mask-rcnn_vit-micro-p6_1xb4-2e_demo",

@@ -4,4 +4,3 @@ _base_ = [
     "../_base_/demo_features.py",
     "../_base_/linear_probe_small.py",
 ]
-pool = "last4"  # class tokens of the last four blocks, and the mean of the patches
