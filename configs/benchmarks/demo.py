@@ -6,14 +6,14 @@
 seed = 0
 slots = 2  # stages side by side; each gets its share of the CPU's cores
 pretrain = "pretrain/vit-micro-p6_1xb128-8e_demo"
-supervised = "supervise/vit-micro-p6_1xb128-8e_demo"  # makes the row 'supervised'
+supervised = "supervise/vit-micro-p6_1xb128-7e_demo"  # makes the row 'supervised'
 encoders = ["mae", "random", "supervised"]
 repeats = {"pretrain": 3, "detect": 1, "segment": 1}  # runs, each with another seed
 tasks = {  # the longest first: in this order they have their slots in a first run
     "segment": "segment/upernet_vit-micro-p6_1xb20-16e_demo",
     "detect": "detect/mask-rcnn_vit-micro-p6_1xb4-2e_demo",
-    "finetune": "finetune/vit-micro-p6_1xb64-40e_demo-5pct",
-    "linear-probe": "linear_probe/vit-micro-p6_1xb500-60e_demo",
+    "finetune": "finetune/vit-micro-p6_1xb64-60e_demo-250",
+    "linear-probe": "linear_probe/vit-micro-p6_1xb500-25e_demo",
     "knn": "knn/vit-micro-p6_k20_demo",
     "few-shot": "few_shot/vit-micro-p6_600ep_demo",
 }

@@ -1,7 +1,7 @@
 # ViT-H/14, 50 epochs, with the numbers of the paper's Table 9 (arXiv 2111.06377, A.1): rate 1e-3,
 # layer decay 0.75, no erasing. There 86.9 % top-1 after pretraining for 1600 epochs (Table 3).
 #   mae-bench finetune finetune/vit-huge-p14_8xb128-amp-coslr-50e_in1k-table9 --encoder ENCODER
-_base_ = "vit-huge-p14_8xb128-amp-coslr-50e_in1k.py"
+_base_ = "../finetune/vit-huge-p14_8xb128-amp-coslr-50e_in1k.py"
 encoder = dict(drop_path=0.2)
 train_dataloader = dict(dataset=dict(transform=dict(re_prob=0.0)))
 optim_wrapper = dict(optimizer=dict(lr=1e-3), paramwise_cfg=dict(layer_decay=0.75))

@@ -22,7 +22,7 @@ from tests.downstream.classification.conftest import on
 from tests.downstream.conftest import TINY
 
 OWN = {"mean": [127.5] * 3, "std": [127.5] * 3}
-FINETUNE = "finetune/vit-micro-p6_1xb64-40e_demo-5pct"
+FINETUNE = "finetune/vit-micro-p6_1xb64-60e_demo-250"
 SHORT = {"train_cfg.max_epochs": 1, "train_cfg.val_interval": 1, "schedule.warmup_epochs": 0}
 FEW = {"train_dataloader.dataset.per_class": 8}
 STAGES: dict[str, tuple[Any, str, dict[str, Any]]] = {
@@ -32,12 +32,12 @@ STAGES: dict[str, tuple[Any, str, dict[str, Any]]] = {
         "few_shot/vit-micro-p6_600ep_demo",
         {"episodes": 2, "settings": ((2, 1),), "queries": 2},
     ),
-    "linear-probe": (linear_probe, "linear_probe/vit-micro-p6_1xb500-60e_demo", SHORT),
+    "linear-probe": (linear_probe, "linear_probe/vit-micro-p6_1xb500-25e_demo", SHORT),
     "suite": (suite, "suite/vit-micro-p6_demo", {"examples": (60, 20)}),
     "finetune": (finetune, FINETUNE, {**SHORT, **FEW}),
     "partial-finetune": (
         partial,
-        "partial_finetune/vit-micro-p6_1xb64-40e_demo",
+        "partial_finetune/vit-micro-p6_1xb64-60e_demo-250",
         {**SHORT, **FEW, "blocks": (0,)},
     ),
     "low-shot": (

@@ -149,6 +149,7 @@ def test_weight_decay_spares_vectors_and_fixed_positions_are_not_trained(configs
 
 def test_a_resume_after_an_evaluation_is_exact_too(configs: Path, tmp_path: Path) -> None:
     config = config_of(configs, stage="finetune")
+    config.pop("scratch")
     whole = run(config, tmp_path / "whole", finetune)
     arm(configs / "finetune.fault", "raise", 3 * EPOCH - 1)  # evaluates after the second epoch
     with pytest.raises(RuntimeError, match="the device is gone"):

@@ -20,7 +20,7 @@ from tests.downstream.classification.conftest import on
 
 @pytest.fixture
 def config(garments: Path) -> Config:
-    config = on(load_config("linear_probe/vit-micro-p6_1xb500-60e_demo"), garments)
+    config = on(load_config("linear_probe/vit-micro-p6_1xb500-25e_demo"), garments)
     config.pool = "last2"
     config.train_dataloader.batch_size = 20
     config.train_cfg.max_epochs = 30
@@ -72,7 +72,7 @@ def test_a_head_learns_the_same_alone_as_in_the_grid(config: Config, tmp_path: P
 
 def test_the_grid_is_dinov2s() -> None:
     """`setup_linear_classifiers` and the defaults of its eval/linear.py."""
-    settings = settings_of(load_config("linear_probe/vit-micro-p6_1xb500-60e_demo"))
+    settings = settings_of(load_config("linear_probe/vit-micro-p6_1xb500-25e_demo"))
     rates = [m * 10.0**e for e in range(-5, -1) for m in (1, 2, 5)] + [0.1]
     assert len(settings) == 13 * 2 * 2
     assert {(s.blocks, s.avgpool) for s in settings} == {(n, a) for n in (1, 4) for a in (0, 1)}

@@ -62,5 +62,5 @@ def test_fine_tuning_takes_it_too_and_repeats_count(configs: Path, tmp_path: Pat
     config.train_dataloader.dataset.repeats, config.train_dataloader.drop_last = 2, True
     config.effective_batch = 32
     config.train_dataloader.collate_fn = {"type": "collate_views"}
-    finetune.run(config, "random", tmp_path, Notes())
+    finetune.fit(config, "random", *finetune.open_images(config), tmp_path, Notes())
     assert config.train_dataloader.batch_size == 16

@@ -61,6 +61,7 @@ def test_every_step_loss_is_kept_though_it_is_fetched_at_the_interval(
 def test_an_evaluation_is_reported_at_its_step(configs: Path, tmp_path: Path) -> None:
     notes = Notes()
     config = load_config(str(configs / "finetune.py"))
+    config.pop("scratch")
     finetune.run(config, "random", tmp_path / "work", notes)
     found = {step: v["val/top1"] for step, v in notes.logged.items() if "val/top1" in v}
     assert list(found) == [8, 16]

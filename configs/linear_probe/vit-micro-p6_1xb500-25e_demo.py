@@ -4,3 +4,4 @@ _base_ = [
     "../_base_/demo_features.py",
     "../_base_/linear_probe_small.py",
 ]
+train_cfg = dict(max_epochs=25)
