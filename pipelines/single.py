@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from joblib import cpu_count
 
 from mae_core.data.sources import opened_once
 from mae_core.errors import UserError, check_name
@@ -15,6 +16,7 @@ from pipelines.cell import (
     join_cell,
     on_machine,
     run_cell,
+    usable,
 )
 from pipelines.checks import check_encoder
 from pipelines.commands import command_line
@@ -23,7 +25,7 @@ from pipelines.encoders import resolve_encoder, run_of
 from pipelines.folder import alone, set_aside
 from pipelines.identity import look_again
 from pipelines.last_net import check_writable
-from pipelines.launch import Resources, stopping_on_error
+from pipelines.launch import Resources, stopping_on_error, visible_gpus
 from pipelines.recipe import load_stage_config
 from pipelines.stages import FROM_SCRATCH, MAKE_ENCODERS, NO_FILE, PARALLEL, check_stage
 from pipelines.tracking import Tracker
@@ -63,12 +65,25 @@ def run_single(
                 devices=machine.devices if machine.devices > 1 else None,
             ),
         )
+        if hint := idle_cores(usable(cell, machine)):
+            display.say(hint)
         if fresh:
             set_aside(folder, display.say, cell_folder(cell, folder))
         with alone(folder, shared=True, say=display.say):
             outcome = run_cell(cell, setting)
         display.say(f"MLflow run {outcome.run_id} in {setting.tracker.place}")
     return outcome
+
+
+def idle_cores(machine: Resources) -> str:
+    """What to do if a stage on CPUs would leave cores idle, '' if it leaves none."""
+    cores = cpu_count()
+    if visible_gpus() or machine.threads * machine.devices >= cores:
+        return ""
+    return (
+        f"computes with {machine.threads} thread(s) on {cores} cores: `-o threads={cores}` is "
+        "faster, with other last digits"
+    )
 
 
 def join_single(

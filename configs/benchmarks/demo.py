@@ -4,7 +4,7 @@
 # pretrainings and everything cheap three times, so that its verdicts are about more than one
 # training; detection and segmentation, which take the longest, run once a row.
 seed = 0
-slots = 2  # stages side by side; each gets its share of the CPU's cores
+slots = 2  # stages side by side, each with the threads of its config
 pretrain = "pretrain/vit-micro-p6_1xb128-8e_demo"
 supervised = "supervise/vit-micro-p6_1xb128-7e_demo"  # makes the row 'supervised'
 encoders = ["mae", "random", "supervised"]

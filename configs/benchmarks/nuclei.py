@@ -2,7 +2,7 @@
 # stage 1, 531 train and 133 val images), on 2 CPU cores. docs/dense.md has the table.
 #   mae-bench run nuclei
 seed = 0
-slots = 2  # stages side by side; each gets its share of the CPU's cores
+slots = 2  # stages side by side, each with the threads of its config
 pretrain = "pretrain/vit-micro-p8_1xb128-coslr-300e_nuclei"
 encoders = ["mae", "random"]
 repeats = {}  # runs of a stage, each with another seed, such as {"pretrain": 3, "detect": 1}

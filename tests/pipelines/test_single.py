@@ -9,7 +9,7 @@ from mae_core.checkpoints import save_weights
 from mae_core.engine.config import load_config
 from pipelines.launch import Resources
 from pipelines.recipe import load_stage_config
-from pipelines.single import join_single, run_single
+from pipelines.single import idle_cores, join_single, run_single
 from pipelines.stages import check_stage
 from pipelines.tracking import Tracker
 
@@ -134,3 +134,14 @@ def keys_in(node: Any, before: str = "") -> Iterator[str]:
         yield f"{before}{key}"
         if isinstance(value, dict):
             yield from keys_in(value, f"{before}{key}.")
+
+
+def test_a_stage_that_leaves_cores_idle_says_how_to_use_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("pipelines.single.cpu_count", lambda: 8)
+    monkeypatch.setattr("pipelines.single.visible_gpus", tuple)
+    assert "`-o threads=8` is faster" in idle_cores(Resources(1, 1))
+    assert idle_cores(Resources(8, 1)) == idle_cores(Resources(2, 4)) == ""
+    monkeypatch.setattr("pipelines.single.visible_gpus", lambda: ("0",))
+    assert idle_cores(Resources(1, 1)) == ""
