@@ -13,7 +13,7 @@ from prefect.client.schemas.objects import TaskRun
 
 from pipelines.matrix import planned_cells
 from pipelines.recipe import load_recipe
-from pipelines.report.differences import ALL
+from pipelines.report.differences import TASK
 from tests.browser import (
     CHROMIUM,
     DESKTOP,
@@ -74,11 +74,11 @@ def against_random(deployed: Path) -> dict[str, dict[str, str]]:
 
 
 @pytest.mark.parametrize("name", ["linear-probe/top1", "knn/top1", *FEW_SHOT])
-def test_pretraining_helps_frozen_features_whatever_its_seed(
+def test_pretraining_helps_frozen_features_whatever_the_tasks_seeds(
     against_random: dict[str, dict[str, str]], name: str
 ) -> None:
     assert against_random[name]["verdict"] == "better"
-    assert against_random[name]["about"] == ALL
+    assert against_random[name]["about"] == TASK
 
 
 @pytest.mark.parametrize(

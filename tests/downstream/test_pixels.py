@@ -22,7 +22,7 @@ from tests.downstream.classification.conftest import on
 from tests.downstream.conftest import TINY
 
 OWN = {"mean": [127.5] * 3, "std": [127.5] * 3}
-FINETUNE = "finetune/vit-micro-p6_1xb64-60e_demo-250"
+FINETUNE = "finetune/vit-micro-p6_1xb64-40e_demo-250"
 SHORT = {"train_cfg.max_epochs": 1, "train_cfg.val_interval": 1, "schedule.warmup_epochs": 0}
 FEW = {"train_dataloader.dataset.per_class": 8}
 STAGES: dict[str, tuple[Any, str, dict[str, Any]]] = {
@@ -37,7 +37,7 @@ STAGES: dict[str, tuple[Any, str, dict[str, Any]]] = {
     "finetune": (finetune, FINETUNE, {**SHORT, **FEW}),
     "partial-finetune": (
         partial,
-        "partial_finetune/vit-micro-p6_1xb64-60e_demo-250",
+        "partial_finetune/vit-micro-p6_1xb64-40e_demo-250",
         {**SHORT, **FEW, "blocks": (0,)},
     ),
     "low-shot": (
@@ -125,7 +125,7 @@ def test_dense_stages_too(
     monkeypatch.setattr(stage, "complete", stop)
     detect = stage is downstream.detection.stage
     name = "detect/mask-rcnn_vit-micro-p6_1xb4-2e_demo"
-    config = load_config(name if detect else "segment/upernet_vit-micro-p6_1xb20-16e_demo")
+    config = load_config(name if detect else "segment/upernet_vit-micro-p6_1xb20-14e_demo")
     config.encoder.update(TINY)
     config.data_root = str(scenes)
     config.val_data = {"images": "val", "annotations": "instances_val.json", "masks": "val_masks"}

@@ -25,7 +25,7 @@ from tests.browser import (
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 
-CONFIG = "finetune/vit-micro-p6_1xb64-60e_demo-250"
+CONFIG = "finetune/vit-micro-p6_1xb64-40e_demo-250"
 RATE = "optim_wrapper.optimizer.lr"
 METRICS = {"loss": ("0.512", "0.431"), "fine-tune/top1": ("0.754", "0.703")}
 

@@ -7,7 +7,7 @@ from pipelines.protocol import cases_of, parse_config, protocol
 
 CONFIGS = [p for p in sorted(CONFIG_ROOT.rglob("[!_]*.py")) if p.parent.name != "_base_"]
 KNN, FEW_SHOT = "knn/vit-micro-p6_k20_demo", "few_shot/vit-micro-p6_600ep_demo"
-FINETUNE = "finetune/vit-micro-p6_1xb64-60e_demo-250"
+FINETUNE = "finetune/vit-micro-p6_1xb64-40e_demo-250"
 DATA = {"demo/classification/train": "aaaa", "demo/classification/test": "bbbb"}
 MOVED = {"elsewhere/train": "aaaa", "elsewhere/val": "bbbb"}
 ELSEWHERE = ("train_data.data=elsewhere/train", "val_data.data=elsewhere/val")

@@ -20,7 +20,7 @@ PAPER = load_config("finetune/vit-base-p16_8xb128-amp-coslr-100e_in1k")
 
 def config_of(garments: Path, micro: int) -> Config:
     """Three updates of 16 images an epoch, with all of the paper's augmentations."""
-    config = on(load_config("finetune/vit-micro-p6_1xb64-60e_demo-250"), garments)
+    config = on(load_config("finetune/vit-micro-p6_1xb64-40e_demo-250"), garments)
     config.encoder.drop_path = 0.5
     config.mixing, config.ema, config.effective_batch = PAPER.mixing, 0.8, 16
     config.train_dataloader.update(batch_size=micro, drop_last=True)

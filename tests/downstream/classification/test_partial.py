@@ -17,7 +17,7 @@ from tests.downstream.classification.conftest import on
 
 @pytest.fixture
 def config(garments: Path) -> Config:
-    config = on(load_config("partial_finetune/vit-micro-p6_1xb64-60e_demo-250"), garments)
+    config = on(load_config("partial_finetune/vit-micro-p6_1xb64-40e_demo-250"), garments)
     config.train_dataloader.update(batch_size=32)
     config.train_dataloader.dataset.update(per_class=16)
     config.train_cfg.update(max_epochs=2, val_interval=2)

@@ -13,7 +13,7 @@ from mae_core.engine.config import load_config
 
 
 def drawn(scenes: Path) -> DrawnImages:
-    config = load_config("segment/upernet_vit-micro-p6_1xb20-16e_demo")
+    config = load_config("segment/upernet_vit-micro-p6_1xb20-14e_demo")
     config.data_root = str(scenes)
     config.val_data = {"images": "val", "masks": "val_masks"}
     init_default_scope("mmseg")

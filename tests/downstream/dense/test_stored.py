@@ -28,7 +28,7 @@ from tests.downstream.conftest import TINY
 
 NAMES = {
     "detect": "detect/mask-rcnn_vit-micro-p6_1xb4-2e_demo",
-    "segment": "segment/upernet_vit-micro-p6_1xb20-16e_demo",
+    "segment": "segment/upernet_vit-micro-p6_1xb20-14e_demo",
 }
 CLASSES = {"detect": ["small", "large"], "segment": ["background", "small", "large"]}
 EXAMPLES = int(os.environ.get("EXAMPLES", 25))  # thousands by hand

@@ -6,7 +6,7 @@ from mmengine.config import Config
 from mae_core.engine.config import load_config
 from tests.downstream.conftest import TINY
 
-NAME = "segment/upernet_vit-micro-p6_1xb20-16e_demo"
+NAME = "segment/upernet_vit-micro-p6_1xb20-14e_demo"
 
 
 @pytest.fixture

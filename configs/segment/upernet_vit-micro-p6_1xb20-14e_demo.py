@@ -19,6 +19,6 @@ model = dict(
 train_dataloader = dict(batch_size=20)
 test_loader = dict(batch_size=50)
 optim_wrapper = dict(optimizer=dict(lr=4e-3))
-train_cfg = dict(max_epochs=16)
+train_cfg = dict(max_epochs=14)
 schedule = dict(warmup_epochs=0.5)
-default_hooks = dict(checkpoint=dict(interval=4))
+default_hooks = dict(checkpoint=dict(interval=7))
