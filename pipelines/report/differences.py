@@ -190,5 +190,5 @@ def counted(encoder: str, against: str, known: Sequence[Difference]) -> list[str
     verdicts = [one.verdict for one in known]
     parts = ", ".join(f"{v} in {verdicts.count(v)}" for v in VERDICTS if v in verdicts)
     metrics = f"{len(known)} metric{'s' * (len(known) > 1)}"
-    covered = " or ".join(dict.fromkeys(one.about for one in known))
+    covered = "; ".join(dict.fromkeys(one.about for one in known))
     return [f"{encoder} against {against}, {metrics}: {parts} ({covered})"]
