@@ -1,8 +1,8 @@
 # The whole chain on real photos of garments, on 2 CPU cores in about 8 minutes.
 #   mae-bench run demo
-# Rows are encoders, columns are tasks. Stage configs are named as under configs/. Everything cheap
-# runs with three seeds. There is one pretraining, of 24 epochs: three of 8, which take as long, have
-# little effect. With repeats["pretrain"] = 3 verdicts are about the pretraining, not this one alone.
+# Rows are encoders, columns are tasks. Stage configs are named as under configs/. What is cheap runs
+# with three seeds. There is one pretraining, of 24 epochs: three of 8, which take as long, have
+# little effect. With repeats["pretrain"] = 3 verdicts are about pretrainings, not this one alone.
 seed = 0
 slots = 2  # stages side by side, each with the threads of its config
 pretrain = "pretrain/vit-micro-p6_1xb128-24e_demo"
