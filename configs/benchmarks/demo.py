@@ -1,6 +1,6 @@
 # The whole chain on real photos of garments, on 2 CPU cores in about 8 minutes.
 #   mae-bench run demo
-# Rows are encoders, columns are tasks. Stage configs are named as under configs/. What is cheap runs
+# Rows are encoders, columns are tasks. Stage configs are named as under configs/. Cheap tasks run
 # with three seeds. There is one pretraining, of 24 epochs: three of 8, which take as long, have
 # little effect. With repeats["pretrain"] = 3 verdicts are about pretrainings, not this one alone.
 seed = 0
