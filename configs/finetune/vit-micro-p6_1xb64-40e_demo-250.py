@@ -10,6 +10,7 @@ train_dataloader = dict(
 )
 val_dataloader = dict(dataset=dict(data="demo/classification/test", transform=dict(input_size=30)))
 train_cfg = dict(max_epochs=40, val_interval=40)
-scratch = dict(  # as many epochs, one rate for all layers
+scratch = dict(  # for random weights: twice the epochs, one rate for all layers; chosen on val
     optim_wrapper=dict(optimizer=dict(weight_decay=0.1), paramwise_cfg=dict(layer_decay=1.0)),
+    train_cfg=dict(max_epochs=80, val_interval=80),
 )
