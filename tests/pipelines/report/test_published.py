@@ -19,7 +19,8 @@ BASE = "finetune/vit-base-p16_8xb128-amp-coslr-100e_in1k"
 PRETRAIN = "pretrain/vit-base-p16_8xb512-amp-coslr-1600e_in1k"
 EVALUATE = "evaluate/vit-base-p16_in1k"
 # What the sources say, in percent: FINETUNE.md and PRETRAIN.md of facebookresearch/mae at efb2a80,
-# the paper's Tables 3, 5, 12 and 13, detectron2's projects/ViTDet/README.md, mmsegmentation's configs/mae.
+# the paper's Tables 3, 5, 12 and 13, detectron2's projects/ViTDet/README.md, mmsegmentation's
+# configs/mae.
 SAID = {
     "finetune-md": {83.57, 85.87},
     "finetune-md-eval": {86.93},
