@@ -145,7 +145,8 @@ def launch(job: Path, log: Path, resources: Resources, on_event: Callable[[Event
                 raise StageInterrupted(f"stopped; see {log}")
             on_event(event)
     finally:
-        stop([process])
+        with deaf():  # a second wish to stop, as of Ray, would leave the children
+            stop([process])
         _running.discard(process)
     # A signal that came before the stage heeds them is one to this process or to the stage alone.
     if _stopping.is_set() or -(process.returncode or 0) in SIGNALS:
