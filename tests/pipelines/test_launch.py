@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -139,6 +140,29 @@ def test_stopping_leaves_no_process_behind_and_lets_no_other_start(
     with pytest.raises(StageInterrupted):
         start(later)
     assert not later.with_name("log.txt").exists()
+
+
+def test_a_second_interrupt_leaves_no_child(
+    configs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAE_BENCH_GRACE", "3")
+    job = job_of(tmp_path / "job", configs / "pretrain.py")
+    arm(configs / "pretrain.fault", "hang", 1)
+    hangs = configs / "pretrain.hangs"
+
+    def interrupt_twice() -> None:
+        wait_for(lambda: hangs.exists() and bool(hangs.read_text()))
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(1)  # while the stage has its grace
+
+    with ThreadPoolExecutor() as pool:
+        sent = pool.submit(interrupt_twice)
+        with pytest.raises(KeyboardInterrupt):
+            start(job)
+        sent.result()
+    stage, child = map(int, hangs.read_text().split())
+    assert gone(stage) and gone(child)
 
 
 def test_a_consumer_that_fails_stops_the_stage(configs: Path, tmp_path: Path) -> None:
