@@ -30,7 +30,10 @@ def config(request: pytest.FixtureRequest, scenes: Path) -> Config:
 def test_the_section_counts_for_random_weights_alone(config: Config) -> None:
     before = config.to_dict()
     own, other = recipe_for(config, "random"), recipe_for(config, "mae.safetensors")
-    assert (own.train_cfg.max_epochs, own.optim_wrapper.paramwise_cfg.layer_decay) == (7, 1.0)
+    assert (own.train_cfg.max_epochs, own.optim_wrapper.paramwise_cfg.layer_decay) == (
+        7,
+        config.scratch.optim_wrapper.paramwise_cfg.layer_decay,
+    )
     assert own.train_cfg.by_epoch and own.filename == config.filename
     plain = {key: value for key, value in before.items() if key != "scratch"}
     assert other.to_dict() == plain

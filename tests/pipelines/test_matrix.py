@@ -87,6 +87,11 @@ def test_each_pretraining_has_its_own_runs_of_the_tasks(configs: Path) -> None:
     assert seeds == [found[f"few-shot[random]{n}"][2] for n in ("", "#1")] == [0, 1]
 
 
+def test_repeats_of_a_task_that_is_left_out_do_no_harm(configs: Path) -> None:
+    found = cells(recipe(configs, ("knn",), ("random",)), "repeats={'finetune': 3}")
+    assert list(found) == ["knn[random]"]
+
+
 @pytest.mark.parametrize(
     "repeats", ["{'knnn': 2}", "{'knn': 0}", "{'knn': 'two'}", "{'knn': True}"]
 )

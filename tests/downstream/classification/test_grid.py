@@ -72,7 +72,9 @@ def test_a_head_learns_the_same_alone_as_in_the_grid(config: Config, tmp_path: P
 
 def test_the_grid_is_dinov2s() -> None:
     """`setup_linear_classifiers` and the defaults of its eval/linear.py."""
-    settings = settings_of(load_config("linear_probe/vit-micro-p6_1xb500-25e_demo"))
+    settings = settings_of(
+        load_config("linear_probe/vit-micro-p6_1xb500-25e_demo", overrides=["pool=last4"])
+    )
     rates = [m * 10.0**e for e in range(-5, -1) for m in (1, 2, 5)] + [0.1]
     assert len(settings) == 13 * 2 * 2
     assert {(s.blocks, s.avgpool) for s in settings} == {(n, a) for n in (1, 4) for a in (0, 1)}

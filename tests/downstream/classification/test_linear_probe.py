@@ -101,6 +101,7 @@ def test_training_is_timms_lars_on_the_matrix_and_plain_on_the_bias(
 
 def test_a_held_out_part_without_a_class_is_told_before_anything_runs(garments: Path) -> None:
     config = on(load_config("linear_probe/vit-micro-p6_1xb500-25e_demo"), garments)
+    config.pool = "last4"
     with pytest.raises(UserError, match="pool='last4': the encoder has 2 blocks"):
         check(config, "random")
     config.pool = "last2"
