@@ -181,7 +181,7 @@ def check_content(content: Config) -> None:
             expected = kinds[0].__name__
             raise UserError(f"{key}={content[key]!r} in a recipe: expected {expected}")
     for stage, count in content.get("repeats", {}).items():
-        known = stage in (*TASKS, *MAKE_ENCODERS)  # a run may leave some tasks of a recipe out
+        known = stage in (*TASKS, *MAKE_ENCODERS)  # a run may leave tasks out
         if not known or not isinstance(count, int) or isinstance(count, bool) or count < 1:
             raise UserError(
                 f"repeats has {stage}={count!r}: expected a task, 'pretrain' or 'supervise', and how "
