@@ -184,8 +184,8 @@ def check_content(content: Config) -> None:
         known = stage in (*TASKS, *MAKE_ENCODERS)  # a run may leave tasks out
         if not known or not isinstance(count, int) or isinstance(count, bool) or count < 1:
             raise UserError(
-                f"repeats has {stage}={count!r}: expected a task, 'pretrain' or 'supervise', and how "
-                "many runs"
+                f"repeats has {stage}={count!r}: expected a task, 'pretrain' or 'supervise', and "
+                "how many runs"
             )
     if content.slots < 1:
         raise UserError(f"slots={content.slots}: at least one stage has to run at a time")
