@@ -194,15 +194,21 @@ def test_the_row_supervised_and_evaluate_take_what_other_cells_make(
     found = cells(tracker)
     made = {name: run.data.tags.get("encoder_digest") for name, run in found.items()}
     assert made["supervise[supervised]"] == made["knn[random]"] == made["knn[random]#1"] == "random"
-    assert made["finetune[supervised]"] == "supervised"
-    for taker, maker in (("knn", "supervise"), ("evaluate", "finetune")):
-        run, source = found[f"{taker}[supervised]"], found[f"{maker}[supervised]"]
+    assert "finetune[supervised]" not in found  # which is what finetune[random] is
+    for taker, maker, row in (
+        ("knn", "supervise", "supervised"),
+        ("evaluate", "finetune", "random"),
+    ):
+        run, source = found[f"{taker}[{row}]"], found[f"{maker}[{row}]"]
         assert run.data.tags["encoder_run"] == source.info.run_id
         (checkpoint,) = (tmp_path / "work" / "stages").glob(
-            f"{maker}-supervised-*/classifier.safetensors"
+            f"{maker}-{row}-*/classifier.safetensors"
         )
-        assert made[f"{taker}[supervised]"] == digest(checkpoint)
+        assert made[f"{taker}[{row}]"] == digest(checkpoint)
     report = report_of(tmp_path)
+    tuned = [row for row in report["rows"] if row["task"] == "fine-tune"]
+    assert [row["encoder"] for row in tuned] == ["random", "supervised"]
+    assert len({row["mlflow_run_id"] for row in tuned}) == 1
     repeated = next(
         r
         for r in report["rows"]
