@@ -1,4 +1,4 @@
-# The whole chain on real photos of garments, on 2 CPU cores in about 8 minutes.
+# The whole chain on real photos of garments, on 2 CPU cores in about 10 minutes.
 #   mae-bench run demo
 # Rows are encoders, columns are tasks. Stage configs are named as under configs/. Cheap tasks run
 # with three seeds. There is one pretraining, of 24 epochs: three of 8, which take as long, have
