@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from mae_core.pixels import with_pixels
 from mae_core.source_code import code_digest
 from mae_core.stage import THREADS, Reporter
 
+SPLITS = ("train", "val")
 CODE = code_digest([__name__])  # at this import: what is edited later is not what computes
 
 
@@ -53,8 +55,17 @@ class Features:
 def train_and_val_features(
     config: Config, encoder: str, work_dir: Path, reporter: Reporter
 ) -> tuple[Features, Features]:
-    """Features of `config.train_data` and `config.val_data`, from the cache where it has them.
+    """As :func:`features_of`, of both splits."""
+    train, val = features_of(("train", "val"), config, encoder, work_dir, reporter)
+    return train, val
 
+
+def features_of(
+    splits: Sequence[str], config: Config, encoder: str, work_dir: Path, reporter: Reporter
+) -> list[Features]:
+    """Features of `config.train_data` ('train') or `config.val_data` ('val'), as `splits` asks.
+
+    They are from the cache where it has them.
     The cache lies in `features/` beside the stages' folders. Its key covers the encoder's content
     (and the seed of a random one), the images' content, the transform, the pixels that
     :func:`with_pixels` finds, the pooling, the code, and what decides in which order floats are
@@ -65,12 +76,13 @@ def train_and_val_features(
         UserError: as :func:`check_features`.
     """
     config = with_pixels(config, encoder, reporter)
-    datasets = check_features(config, encoder)
-    files = feature_files(config, encoder, work_dir)
-    files[0].parent.mkdir(exist_ok=True)
+    datasets = dict(zip(SPLITS, check_features(config, encoder), strict=True))
+    files = dict(zip(SPLITS, feature_files(config, encoder, work_dir), strict=True))
+    files["train"].parent.mkdir(exist_ok=True)
     model: ViTEncoder | None = None
-    splits = []
-    for file, dataset in zip(files, datasets, strict=True):
+    found = []
+    for split in splits:
+        file, dataset = files[split], datasets[split]
         with open(file.with_suffix(".lock"), "w") as handle:
             lock(handle)
             stored = read_features(file)
@@ -82,9 +94,8 @@ def train_and_val_features(
                 same = file in feature_files(config, encoder, work_dir)
                 if same and inputs_state(config, encoder) == before:
                     write_features(file, *stored)
-        splits.append(Features(*stored, tuple(dataset.classes)))
-    train, val = splits
-    return train, val
+        found.append(Features(*stored, tuple(dataset.classes)))
+    return found
 
 
 def features_cached(config: Config, encoder: str, work_dir: Path) -> bool:

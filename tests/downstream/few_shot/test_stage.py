@@ -47,6 +47,16 @@ def test_the_stage_reports_every_setting_and_head_with_its_interval(
     assert first.same_draw(other) and not np.array_equal(first.correct, other.correct)
 
 
+@pytest.mark.parametrize(("standardize", "splits"), [(False, 1), (True, 2)])
+def test_train_images_are_encoded_only_to_standardize(
+    config: Config, tmp_path: Path, standardize: bool, splits: int
+) -> None:
+    config.standardize = standardize
+    (tmp_path / "few-shot").mkdir()
+    run(config, "random", tmp_path / "few-shot", SilentReporter())
+    assert len(list((tmp_path / "features").glob("*.npz"))) == splits
+
+
 def test_another_seed_draws_other_episodes(config: Config, tmp_path: Path) -> None:
     draws = []
     for seed in (0, 0, 1):
