@@ -68,19 +68,17 @@ def published(run: Run, tracker: Tracker) -> list[Published]:
         run: of a task.
         tracker: of MLflow.
     """
-    pretrained, finetuned = origins(run, tracker)
-    possible = [
-        entry
-        for entry in entries(run.data.tags["stage"])
-        if entry["pretrain"] == pretrained and finetuned in (*entry.get("finetune", ()), "any")
-    ]
-    if not possible:
+    known = entries(run.data.tags["stage"])
+    followed = config_among([entry["config"] for entry in known], run, tracker) if known else ""
+    if not followed:  # what made the encoder need not be looked for
         return []
-    found = config_among([entry["config"] for entry in possible], run, tracker)
+    pretrained, finetuned = origins(run, tracker)
     return [
         Published(metric, value, protocol_line(entry), run.data.tags["encoder"])
-        for entry in possible
-        if entry["config"] == found
+        for entry in known
+        if entry["config"] == followed
+        and entry["pretrain"] == pretrained
+        and finetuned in (*entry.get("finetune", ()), "any")
         for metric, value in entry["metrics"].items()
     ]
 
