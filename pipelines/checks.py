@@ -47,7 +47,8 @@ def check_stages(content: Config, configs: Mapping[str, Config]) -> None:
             if encoder in made:
                 same_sizes(configs[made[encoder]], config)
             if encoder == "supervised" and stage in FROM_SCRATCH:
-                if stage not in SAME_AS_RANDOM or "scratch" not in config:
+                checked = stage in SAME_AS_RANDOM and "scratch" in config  # as 'random'
+                if not checked:
                     check_stage(stage, config, encoder)
             elif encoder not in ROWS and stage != "evaluate":
                 resample = config.get("resample_patches", False)

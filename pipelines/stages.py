@@ -36,8 +36,9 @@ CHECKS = {  # where the stage's own module imports more than a check needs
 }
 PARALLEL = ("pretrain", "supervise", "finetune", "detect", "segment")  # several devices share them
 BATCH_NORM = ("linear-probe",)  # normalises over the images that a device handles at once
-FROM_SCRATCH = ("finetune", "partial-finetune", "low-shot", "detect", "segment")  # 'supervised'
-SAME_AS_RANDOM = ("finetune", "evaluate", "detect", "segment")  # 'supervised' is 'random' there
+# Those that take 'supervised', and those where that is what 'random' is.
+FROM_SCRATCH = ("finetune", "partial-finetune", "low-shot", "detect", "segment")
+SAME_AS_RANDOM = ("finetune", "evaluate", "detect", "segment")
 NO_FILE = ("random", "supervised")  # encoders that begin with random weights
 RUNS, MODELS = "runs:/", "models:/"  # begin the names of what MLflow keeps
 MAKE_ENCODERS = ("pretrain", "supervise")

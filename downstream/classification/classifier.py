@@ -43,9 +43,8 @@ class Classifier(BaseModel):
     ) -> None:
         super().__init__(data_preprocessor=preprocessor)
         self.encoder = encoder
-        encoder.pos_embed.requires_grad_(
-            True
-        )  # learnt, as in models_vit.py of facebookresearch/mae
+        # Learnt, as in models_vit.py of facebookresearch/mae.
+        encoder.pos_embed.requires_grad_(True)
         self.pool = pool
         self.norm_first = norm_first
         self.label_smoothing = label_smoothing

@@ -98,13 +98,11 @@ def difference(
         one, other: the rows.
         cases, other_cases: outcomes of the cases behind them, None where they are not the same.
     """
-    found: Comparison | None
-    paired = cases is not None and other_cases is not None
+    paired: Comparison | None = None
     if cases is not None and other_cases is not None and same_kind(cases, other_cases):
-        found = compare(cases, other_cases)
-    else:
-        paired = False
-        found = compare_apart(Metric(one.value, one.ci95), Metric(other.value, other.ci95))
+        paired = compare(cases, other_cases)
+    apart = compare_apart(Metric(one.value, one.ci95), Metric(other.value, other.ci95))
+    found = paired or apart
     value = one.value - other.value
     names = (one.encoder, other.encoder, one.task, one.metric)
     if found is None:
@@ -112,9 +110,8 @@ def difference(
     verdict = found.verdict
     if lower_is_better(f"{one.task}/{one.metric}"):
         verdict = OPPOSITE.get(verdict, verdict)
-    return Difference(
-        *names, value, found.low, found.high, found.p, verdict, paired, about(one, other)
-    )
+    interval = (found.low, found.high, found.p)
+    return Difference(*names, value, *interval, verdict, paired is not None, about(one, other))
 
 
 def same_kind(one: Outcomes, other: Outcomes) -> bool:

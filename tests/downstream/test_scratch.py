@@ -9,20 +9,14 @@ from downstream.detection import check as detection
 from downstream.scratch import recipe_for, recipes
 from downstream.segmentation import check as segmentation
 from mae_core.checkpoints import save_weights
-from mae_core.engine.config import load_config
 from mae_core.models import create_encoder
 from mae_core.stage import SilentReporter
-from tests.downstream.conftest import TINY
-from tests.downstream.dense.test_rehearsal import CHECKS, PACKAGE, VAL
-from tests.downstream.dense.test_stored import NAMES
+from tests.downstream.dense.test_rehearsal import CHECKS, PACKAGE, config_on
 
 
 @pytest.fixture(params=list(CHECKS))
 def config(request: pytest.FixtureRequest, scenes: Path) -> Config:
-    config = load_config(NAMES[request.param])
-    config.data_root, config.val_data = str(scenes), VAL[request.param]
-    config.encoder.update(TINY)
-    config.model.backbone.layers = [1]
+    config = config_on(scenes, request.param)
     config.scratch.update(train_cfg={"max_epochs": 7})
     return config
 

@@ -32,13 +32,18 @@ PACKAGE = {"detect": "downstream.detection.stage", "segment": "downstream.segmen
 ODD = ["$x^$", "_a=b/c\nd"]  # names that have a meaning to matplotlib, MLflow or files
 
 
-@pytest.fixture(params=list(CHECKS))
-def config(request: pytest.FixtureRequest, scenes: Path) -> Config:
-    config = load_config(NAMES[request.param])
-    config.data_root, config.val_data = str(scenes), VAL[request.param]
+def config_on(scenes: Path, stage: str) -> Config:
+    """The demo's config of a stage, with a tiny encoder."""
+    config = load_config(NAMES[stage])
+    config.data_root, config.val_data = str(scenes), VAL[stage]
     config.encoder.update(TINY)
     config.model.backbone.layers = [1]
     return config
+
+
+@pytest.fixture(params=list(CHECKS))
+def config(request: pytest.FixtureRequest, scenes: Path) -> Config:
+    return config_on(scenes, request.param)
 
 
 def scope_name() -> str | None:
