@@ -19,8 +19,8 @@ from torchvision.datasets import ImageFolder
 from benchmarks.measure import interleaved, machine
 from benchmarks.photos import photos
 from mae_core.data.images import ImageDataset, collate_views
+from mae_core.data.normalize import Normalize
 from mae_core.data.pack import pack
-from mae_core.engine.preprocess import Normalize
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SIZE, SCALE = 224, (0.2, 1.0)

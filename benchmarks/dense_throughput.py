@@ -28,7 +28,7 @@ import downstream.dense.pyramid  # noqa: F401  registers
 from benchmarks.measure import interleaved, machine, own_peak, peak_memory, resident
 from downstream.dense.backbone import MAEViT, place_encoder
 from downstream.detection.precision import keep_boxes_exact
-from mae_core.engine.config import load_config
+from mae_core.config import load_config
 from mae_core.models import create_encoder
 
 BACKBONES = ("mmseg's MAE", "ours", "ours, windows", "ours, windows and relative positions")

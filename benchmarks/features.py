@@ -15,8 +15,8 @@ from PIL import Image
 from benchmarks.measure import interleaved, machine
 from downstream.classification.features import extract
 from mae_core.data.images import ImageDataset
+from mae_core.data.normalize import Normalize
 from mae_core.encoder import ViTEncoder
-from mae_core.engine.preprocess import Normalize
 from mae_core.models import create_encoder
 from mae_core.stage import SilentReporter
 

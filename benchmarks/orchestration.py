@@ -16,11 +16,11 @@ from unittest import mock
 from prefect.testing.utilities import prefect_test_harness
 
 from benchmarks.measure import machine
-from mae_core.engine.config import load_config
-from pipelines import cell
-from pipelines.cli import ENVIRONMENT
-from pipelines.flow import mae_full_benchmark
-from pipelines.launch import launch
+from mae_core.config import load_config
+from pipelines.cells import cell
+from pipelines.cells.launch import launch
+from pipelines.cli.main import ENVIRONMENT
+from pipelines.service.flow import mae_full_benchmark
 
 
 class Clock:

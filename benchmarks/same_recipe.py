@@ -13,7 +13,7 @@ from itertools import combinations
 from pipelines.report.collect import Row, collect, joined, outcomes_of
 from pipelines.report.differences import difference
 from pipelines.report.names import metrics_of, order
-from pipelines.tracking import Tracker
+from pipelines.tracking.tracker import Tracker
 
 
 def main() -> None:

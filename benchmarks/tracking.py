@@ -14,9 +14,9 @@ from pathlib import Path
 
 from benchmarks.measure import machine
 from benchmarks.servers import MLflowServer
-from pipelines.delivery import Delivery
 from pipelines.events import follow
-from pipelines.tracking import Tracker
+from pipelines.tracking.delivery import Delivery
+from pipelines.tracking.tracker import Tracker
 
 METRICS = ("loss", "lr", "grad_norm", "images_per_second", "memory")
 TRAINING = """

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from mae_core.engine.preprocess import Normalize
+from mae_core.data.normalize import Normalize
 from mae_core.mae import MAE
 from mae_core.patches import unpatchify
 from mae_core.plots import new_figure, save_figure

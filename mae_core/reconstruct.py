@@ -6,11 +6,11 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 
+from mae_core.config import apply_overrides
 from mae_core.data.decode import MODES, open_file
+from mae_core.data.normalize import Normalize
 from mae_core.data.transform import Transform
 from mae_core.describe import load_mae
-from mae_core.engine.config import apply_overrides
-from mae_core.engine.preprocess import Normalize
 from mae_core.errors import UserError
 from mae_core.figures import draw_reconstructions
 

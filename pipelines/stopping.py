@@ -17,11 +17,13 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 INTERRUPTED = 75  # the command's exit code
 MESSAGE = "interrupted; run the same command again to continue"
 
+_stages_stop = threading.Event()  # all stages that this process has started, or is about to
+
 
 def is_command() -> bool:
-    """Whether this process is `mae-bench`, or `python -m pipelines.cli`."""
+    """Whether this process is `mae-bench`, or `python -m pipelines.cli.main`."""
     program = Path(sys.argv[0])
-    return program.name == "mae-bench" or program.parts[-2:] == ("pipelines", "cli.py")
+    return program.name == "mae-bench" or program.parts[-3:] == ("pipelines", "cli", "main.py")
 
 
 def heard() -> tuple[signal.Signals, ...]:
@@ -93,3 +95,18 @@ def deaf() -> Iterator[None]:
     finally:
         for number, handler in zip(SIGNALS, before, strict=True):
             signal.signal(number, handler)
+
+
+def stopping() -> bool:
+    """Whether all stages of this process are asked to stop."""
+    return _stages_stop.is_set()
+
+
+def stop_stages() -> None:
+    """From now on :func:`stopping` is true, and no stage starts."""
+    _stages_stop.set()
+
+
+def let_stages_start() -> None:
+    """Stages may start again."""
+    _stages_stop.clear()

@@ -48,7 +48,7 @@ servers = "import mlflow.server, prefect.server.api.server"
 beside = subprocess.Popen([sys.executable, "-c", servers])
 import downstream.detection.stage, downstream.segmentation.stage
 assert beside.wait() == 0
-import pipelines.cli, pipelines.flow, pipelines.sweep.flow
+import pipelines.cli.main, pipelines.service.flow, pipelines.sweep.flow
 import torch
 from mmcv.ops import nms
 boxes = torch.tensor([[0., 0, 10, 10], [1, 1, 11, 11], [20, 20, 30, 30]])

@@ -6,7 +6,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-CLUSTER = "tests/pipelines/test_cluster.py"
+CLUSTER = "tests/pipelines/service/test_cluster.py"
 GROUPS = {
     "demo": ["tests/test_demo.py"],
     "services": ["tests/test_chaos.py", "tests/test_service.py", "tests/test_survival.py", CLUSTER],

@@ -48,6 +48,6 @@ def children(of: int) -> list[int]:
             parent = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
         except OSError:
             continue
-        if parent == of and b"pipelines.stage_process" in command:
+        if parent == of and b"pipelines.cells.stage_process" in command:
             found.append(int(folder.name))
     return found

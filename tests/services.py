@@ -136,7 +136,7 @@ class Services:
             "server": b"prefect\0server\0start",
             "worker": b"prefect\0worker\0start",
             "flow": b"prefect.engine",
-            "stage": b"pipelines.stage_process",
+            "stage": b"pipelines.cells.stage_process",
         }
         mine = f"PREFECT_HOME={self.folder / 'prefect'}".encode()
         found = []

@@ -11,8 +11,8 @@ from mlflow import MlflowClient
 from playwright.sync_api import Page, expect
 from prefect.client.schemas.objects import TaskRun
 
-from pipelines.matrix import planned_cells
-from pipelines.recipe import load_recipe
+from pipelines.recipes.matrix import planned_cells
+from pipelines.recipes.recipe import load_recipe
 from pipelines.report.differences import TASK
 from tests.browser import (
     CHROMIUM,

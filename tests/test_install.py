@@ -86,8 +86,8 @@ def run(bin_folder: Path, tmp_path: Path):
 
 def test_all_of_it_is_there_and_nothing_comes_from_the_checkout(run, bin_folder: Path) -> None:
     script = (
-        "import mae_core, downstream, pipelines; from pipelines.deploy import SHIPPED\n"
-        "from mae_core.engine.config import CONFIG_ROOT\n"
+        "import mae_core, downstream, pipelines; from pipelines.service.deploy import SHIPPED\n"
+        "from mae_core.config import CONFIG_ROOT\n"
         "print(mae_core.__file__, downstream.__file__, pipelines.__file__, CONFIG_ROOT, SHIPPED)"
     )
     places = [Path(place) for place in run("python", "-c", script).split()]

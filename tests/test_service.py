@@ -19,8 +19,8 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun
 
-from pipelines.deploy import FORGETS, OPEN
-from pipelines.slots import SHARED
+from pipelines.service.deploy import FORGETS, OPEN
+from pipelines.service.slots import SHARED
 from tests.faults import arm
 from tests.processes import gone, wait_for
 from tests.services import PASSWORD, Services

@@ -11,12 +11,12 @@ import pytest
 import torch
 
 from mae_core.checkpoints import read_state
-from pipelines import launch
-from pipelines.cell import Cell, Outcome, Setting, run_cell
+from pipelines.cells import launch
+from pipelines.cells.cell import Cell, Outcome, Setting, run_cell
 from pipelines.display import Display
-from pipelines.launch import StageFailed
-from pipelines.recipe import load_stage_config
-from pipelines.tracking import Tracker
+from pipelines.errors import StageFailed
+from pipelines.recipes.recipe import load_stage_config
+from pipelines.tracking.tracker import Tracker
 from tests.tiny import write_configs, write_images
 
 KILLS = 20

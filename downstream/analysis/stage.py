@@ -19,10 +19,10 @@ from downstream.analysis.similarity import draw_similarity, layer_similarity
 from downstream.classification.labels import tell_same_names
 from mae_core.checkpoints import build_encoder, check_sizes
 from mae_core.data.images import ImageDataset
+from mae_core.data.normalize import Normalize
 from mae_core.data.shared_memory import workers_for
 from mae_core.data.sources import NO_LABEL
 from mae_core.encoder import ViTEncoder
-from mae_core.engine.preprocess import Normalize
 from mae_core.errors import UserError
 from mae_core.pixels import with_pixels
 from mae_core.plots import drawn

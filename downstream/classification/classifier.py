@@ -7,9 +7,9 @@ from mmengine.model import BaseModel
 from torch import nn
 from torch.nn import functional as F
 
+from mae_core.data.normalize import Normalize
 from mae_core.drop_path import draw_paths
 from mae_core.encoder import ViTEncoder
-from mae_core.engine.preprocess import Normalize
 from mae_core.errors import UserError
 
 

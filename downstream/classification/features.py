@@ -20,12 +20,12 @@ from downstream.classification.labels import check_labels
 from mae_core.agreement import sizes_of
 from mae_core.checkpoints import build_encoder, check_sizes
 from mae_core.data.images import ImageDataset, drawn_by
+from mae_core.data.normalize import Normalize
 from mae_core.data.roots import path_digest
 from mae_core.data.shared_memory import workers_for
 from mae_core.data.sources import data_digest
 from mae_core.data.state import data_state
 from mae_core.encoder import ViTEncoder
-from mae_core.engine.preprocess import Normalize
 from mae_core.errors import UserError
 from mae_core.files import digest, replacing
 from mae_core.locks import lock

@@ -21,10 +21,10 @@ from downstream.classification.finetune import open_images, predict
 from downstream.outcomes import save_outcomes
 from downstream.statistics import share
 from mae_core.checkpoints import build_encoder, check_sizes, save_state
+from mae_core.data.normalize import Normalize
 from mae_core.encoder import ViTEncoder
 from mae_core.engine import lars  # noqa: F401  registers
 from mae_core.engine.batch import check_batch
-from mae_core.engine.preprocess import Normalize
 from mae_core.engine.train import build_runner, train
 from mae_core.pixels import with_pixels
 from mae_core.stage import Reporter, StageResult

@@ -7,7 +7,7 @@ import torch
 from timm.data.mixup import Mixup, mixup_target
 
 from mae_core.data.augment import seeded
-from mae_core.engine.preprocess import Normalize
+from mae_core.data.normalize import Normalize
 
 
 class MixingNormalize(Normalize):

@@ -14,8 +14,8 @@ from torch.utils.data import DataLoader
 from mae_core.data.decode import Unreadable, open_image
 from mae_core.data.each import read_stored
 from mae_core.data.images import ImageDataset, collate_views
+from mae_core.data.normalize import Normalize
 from mae_core.data.shared_memory import enough_shared_memory, workers_for
-from mae_core.engine.preprocess import Normalize
 from mae_core.errors import UserError
 
 T = TypeVar("T")

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from pipelines.cells.folder import read_record
 from pipelines.clean.files import (
     PARTS,
     entries,
@@ -16,7 +17,6 @@ from pipelines.clean.files import (
     unlocked,
 )
 from pipelines.clean.items import LEFT, Item, Kind, Say
-from pipelines.folder import read_record
 
 UNFINISHED = re.compile(r"\.partial$|(\.[0-9a-f]{8})?\.part$")  # ends the names of a target in work
 

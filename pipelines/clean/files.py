@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 
 from mae_core.data.cache import cache_root
-from pipelines.folder import taken_now
+from pipelines.cells.folder import taken_now
 
 SCRATCH = re.compile(r"tmp[a-z0-9_]{8}|\.trial-.*|mae-bench-.*")  # names of temporary folders
 PARTS = (".part", ".part.npz", ".partial")  # end the names of what is being written
@@ -101,7 +101,7 @@ def is_used(path: Path) -> bool:
 def stage_uses(cache: Path) -> bool:
     """Whether a process of this machine computes a stage with this cache folder."""
     for process in processes():
-        is_stage = "pipelines.stage_process" in process["cmdline"]
+        is_stage = "pipelines.cells.stage_process" in process["cmdline"]
         if is_stage and cache_root(process["environ"]) == cache:
             return True
     return False

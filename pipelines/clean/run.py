@@ -7,11 +7,11 @@ from pathlib import Path
 
 from mae_core.data.cache import cache_root
 from mae_core.errors import UserError
+from pipelines.cells.folder import STAGES
 from pipelines.clean.cache import in_cache, in_temporary
 from pipelines.clean.files import measured, remove
 from pipelines.clean.items import Item, Kind, Say
 from pipelines.clean.work_dirs import below, in_work_dir, is_needed, is_work_dir, needed_files
-from pipelines.folder import STAGES
 
 RUNS = Path("runs")  # work dirs lie here unless the user says otherwise
 

@@ -4,9 +4,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-from pipelines.clean.files import PARTS, files_in, folders_in, is_left, unlocked
-from pipelines.clean.items import LEFT, Item, Kind, Say
-from pipelines.folder import (
+from pipelines.cells.folder import (
     BEFORE,
     BENCHMARK,
     FEATURES,
@@ -19,7 +17,9 @@ from pipelines.folder import (
     taken_now,
     training_files,
 )
-from pipelines.moved import ARTIFACTS
+from pipelines.clean.files import PARTS, files_in, folders_in, is_left, unlocked
+from pipelines.clean.items import LEFT, Item, Kind, Say
+from pipelines.tracking.moved import ARTIFACTS
 
 
 def below(folder: Path) -> Iterator[Path]:

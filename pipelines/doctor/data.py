@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 from mae_core.data.cache import cache_root
+from pipelines.cells.folder import read_record
 from pipelines.doctor.finding import Findings, first_line, ok, warning, wrong
-from pipelines.folder import read_record
 
 
 def check_data() -> Findings:
@@ -40,19 +40,19 @@ def check_demo() -> Findings:
 
 def check_source() -> Findings:
     """Whether Fashion-MNIST is there; a damaged one is told, a missing one may be downloaded."""
-    from mae_core.data import fashion_mnist
-    from mae_core.data.fashion_mnist import ENV, SHA256
+    from mae_core.data.demo import garments
+    from mae_core.data.demo.garments import ENV, SHA256
 
     given, name = os.environ.get(ENV), "demo data"
-    places = [cache_root() / "fashion-mnist", fashion_mnist.SYSTEM_FOLDER]
+    places = [cache_root() / "fashion-mnist", garments.SYSTEM_FOLDER]
     if given:
         places = [Path(given).expanduser() / "fashion-mnist", Path(given).expanduser()]
     for folder in places:
         if not any((folder / file).exists() for file in SHA256):
             continue
         try:
-            fashion_mnist.verify(folder)
-        except fashion_mnist.Unavailable as error:
+            garments.verify(folder)
+        except garments.Unavailable as error:
             yield wrong(name, first_line(error), f"delete {folder}, or put whole files there")
         else:
             yield ok(name, f"will be made of Fashion-MNIST in {folder}")

@@ -50,7 +50,13 @@ def check_prefect() -> Findings:
 
 def check_mlflow() -> Findings:
     """The store takes our questions; one in a file can be written."""
-    from pipelines.tracking import SQLITE, shown, tracking_uri, with_driver, without_password
+    from pipelines.tracking.tracker import (
+        SQLITE,
+        shown,
+        tracking_uri,
+        with_driver,
+        without_password,
+    )
 
     uri = with_driver(without_password(tracking_uri()))
     if uri.startswith(SQLITE):
@@ -89,7 +95,7 @@ def ask(uri: str) -> str:
     """'active', 'deleted', or '' if our experiment is not there. Raises what MLflow does."""
     from mlflow import MlflowClient
 
-    from pipelines.tracking import EXPERIMENT
+    from pipelines.tracking.tracker import EXPERIMENT
 
     with environment(MLFLOW_HTTP_REQUEST_MAX_RETRIES=0, MLFLOW_HTTP_REQUEST_TIMEOUT=PATIENCE):
         found = MlflowClient(uri).get_experiment_by_name(EXPERIMENT)

@@ -1,10 +1,8 @@
 """Read a benchmark's results back from MLflow."""
 
 import json
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -16,9 +14,10 @@ from downstream.outcomes import FILE, Episodes, Outcomes, Repeated, Resampled, l
 from downstream.statistics import mean, over_repeated, over_resamples, over_trainings
 from mae_core.errors import UserError
 from pipelines.report.names import metrics_of, order
-from pipelines.report.stages import StageRun, stage_run
+from pipelines.report.stage_runs import StageRun, stage_run
 from pipelines.stages import SAME_AS_RANDOM, stage_of
-from pipelines.tracking import Tracker
+from pipelines.tracking.runs import download
+from pipelines.tracking.tracker import Tracker
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ def collect(run_id: str, tracker: Tracker, watts: float | None = None) -> Benchm
     Args:
         run_id: of the benchmark.
         tracker: of MLflow.
-        watts: that a stage draws, see :func:`pipelines.report.stages.stage_run`.
+        watts: that a stage draws, see :func:`pipelines.report.stage_runs.stage_run`.
 
     Raises:
         UserError: if there is no such run, or it is not a benchmark.
@@ -215,19 +214,3 @@ def outcomes_of(run: Run, tracker: Tracker) -> dict[str, Outcomes]:
 
 def _kind(stage: str, path: str) -> str:
     return f"{stage}-{Path(path).stem}"
-
-
-def date_of(run: Run) -> str:
-    """The day on which a run began, such as '2026-11-26', in UTC."""
-    return datetime.fromtimestamp(run.info.start_time / 1000, UTC).date().isoformat()
-
-
-def download(tracker: Tracker, run: Run, path: str) -> bytes:
-    """An artifact's content.
-
-    Raises:
-        Damaged: if it is not what was uploaded.
-        MlflowException, OSError: if the run has no such file.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        return tracker.fetch(run, path, Path(folder)).read_bytes()

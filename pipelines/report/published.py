@@ -16,10 +16,10 @@ from typing import Any
 
 from mlflow.entities import Run
 
-from mae_core.engine.config import load_config
+from mae_core.config import load_config
 from pipelines.identity import LOADER_SPEED, decisive
-from pipelines.protocol import stored_config, without
-from pipelines.tracking import Tracker
+from pipelines.report.protocol import stored_config, without
+from pipelines.tracking.tracker import Tracker
 
 PAPER = "He et al. 2021, Masked Autoencoders Are Scalable Vision Learners, arXiv:2111.06377"
 CODE = "facebookresearch/mae"

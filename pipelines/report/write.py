@@ -12,8 +12,8 @@ from pipelines.report.names import is_headline, is_share, lower_is_better, numbe
 from pipelines.report.pictures import pictures
 from pipelines.report.published import Published, published
 from pipelines.report.render import rendered, write_pages
-from pipelines.report.stages import commands, energy_note, facts
-from pipelines.tracking import Tracker
+from pipelines.report.stage_runs import commands, energy_note, facts
+from pipelines.tracking.tracker import Tracker
 
 LONGEST = 32  # characters of an encoder over a column
 

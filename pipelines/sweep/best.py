@@ -12,7 +12,7 @@ from downstream.statistics import LEVEL, normal_quantile, t_quantile
 from pipelines.report.collect import Row, numbers
 from pipelines.report.names import lower_is_better
 from pipelines.sweep.collect import CELLS, OTHER, SELECTION, Entry
-from pipelines.tracking import Tracker
+from pipelines.tracking.tracker import Tracker
 
 SEED = "seed"  # a parameter that repeats trials
 SETTINGS = "settings"  # tag of a winner's run: the values that won

@@ -7,7 +7,7 @@ from typing import Any
 from mlflow.entities import Run
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from pipelines.tracking import Tracker
+from pipelines.tracking.tracker import Tracker
 
 SWEEP, TRIAL, WINNER = "sweep", "trial", "winner"  # the runs' tag `stage`
 VALUES, PRUNED, CELLS = "values", "pruned", "cells"  # tags of a trial's run

@@ -11,24 +11,21 @@ from prefect import allow_failure, flow, task
 from prefect.states import Cancelled, Completed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from pipelines.cell import Setting
-from pipelines.commands import command_line
+from pipelines.cells.cell import Setting
+from pipelines.cells.command_line import command_line
+from pipelines.cells.folder import alone
+from pipelines.cells.launch import stopping_on_error
+from pipelines.cells.resources import visible_gpus
 from pipelines.display import Display
 from pipelines.environment import data_below
-from pipelines.flow import REPORT, Future, Place, cause_of, publish, said_of
-from pipelines.folder import alone
+from pipelines.errors import BenchmarkFailed, StageInterrupted
 from pipelines.identity import look_again, read_code
 from pipelines.last_net import check_writable
-from pipelines.launch import (
-    BenchmarkFailed,
-    StageInterrupted,
-    stopping_on_error,
-    visible_gpus,
-)
-from pipelines.patience import patiently
-from pipelines.progress import StageProgress
-from pipelines.server import SWEEP_FLOW, end_with_worker
-from pipelines.slots import Slots
+from pipelines.service.names import SWEEP_FLOW
+from pipelines.service.place import REPORT, Future, Place, cause_of, publish, said_of
+from pipelines.service.progress import StageProgress
+from pipelines.service.server import end_with_worker
+from pipelines.service.slots import Slots
 from pipelines.sweep.collect import WINNER
 from pipelines.sweep.record import past_trials, start_sweep
 from pipelines.sweep.space import Sweep, load_sweep
@@ -36,7 +33,8 @@ from pipelines.sweep.study import Past, new_study
 from pipelines.sweep.trial import Job, run_trial
 from pipelines.sweep.winner import run_winner
 from pipelines.sweep.write import write_sweep
-from pipelines.tracking import Tracker, check_parameter
+from pipelines.tracking.patience import patiently
+from pipelines.tracking.tracker import Tracker, check_parameter
 
 
 @flow(name=SWEEP_FLOW, flow_run_name="{sweep}")

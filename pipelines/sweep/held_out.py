@@ -10,8 +10,8 @@ from mae_core.agreement import image_sets
 from mae_core.data.overlap import FEW, identities
 from mae_core.data.sources import open_source
 from mae_core.errors import UserError
-from pipelines.matrix import planned_cells
-from pipelines.recipe import Recipe
+from pipelines.recipes.matrix import planned_cells
+from pipelines.recipes.recipe import Recipe
 from pipelines.stages import stage_of
 
 CHOICE = ("names_in", "part", "per_class", "seed")  # of images from a source

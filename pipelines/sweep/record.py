@@ -9,9 +9,8 @@ from mlflow.entities import Run
 from prefect.runtime import flow_run
 
 from mae_core.files import write_json
-from pipelines.cell import ERROR_LIMIT
-from pipelines.folder import read_record
-from pipelines.patience import AWAY, patiently
+from pipelines.cells.cell import ERROR_LIMIT
+from pipelines.cells.folder import read_record
 from pipelines.sweep.collect import (
     OTHER,
     PRUNED,
@@ -24,7 +23,8 @@ from pipelines.sweep.collect import (
 )
 from pipelines.sweep.space import Sweep, Values, short_names
 from pipelines.sweep.study import Past
-from pipelines.tracking import Tracker
+from pipelines.tracking.patience import AWAY, patiently
+from pipelines.tracking.tracker import Tracker
 
 RECORD = "sweep.json"  # in the work dir
 WATCHED = "pruning/value"  # metric of a trial's run, by percent of the training

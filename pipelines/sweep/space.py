@@ -17,9 +17,9 @@ from optuna.distributions import (
     distribution_to_json,
 )
 
-from mae_core.engine.config import apply_overrides, find_config, load_config
+from mae_core.config import apply_overrides, find_config, load_config
 from mae_core.errors import UserError, suggest
-from pipelines.recipe import Recipe, choices, load_recipe
+from pipelines.recipes.recipe import Recipe, choices, load_recipe
 from pipelines.report.names import lower_is_better
 
 KEYS: dict[str, tuple[type, ...]] = {"recipe": (str,), "goal": (str,), "parameters": (dict,)}

@@ -11,20 +11,20 @@ from optuna.study import Study
 from optuna.trial import Trial, TrialState
 
 from mae_core.errors import UserError
-from pipelines.cell import Outcome, Setting, fed, run_cell
+from pipelines.cells.cell import Outcome, Setting, fed, run_cell
 from pipelines.display import Prefixed
+from pipelines.errors import StageInterrupted
 from pipelines.events import Event
-from pipelines.launch import StageInterrupted
-from pipelines.matrix import planned_cells
-from pipelines.patience import AWAY, patiently
-from pipelines.recipe import Recipe
+from pipelines.recipes.matrix import planned_cells
+from pipelines.recipes.recipe import Recipe
 from pipelines.report.collect import numbers
 from pipelines.report.names import LOSS
 from pipelines.sweep.collect import CELLS, PRUNED
 from pipelines.sweep.record import WATCHED, start_trial, told_run
 from pipelines.sweep.space import Sweep
 from pipelines.sweep.study import Past
-from pipelines.tracking import Tracker
+from pipelines.tracking.patience import AWAY, patiently
+from pipelines.tracking.tracker import Tracker
 
 LOADING = Lock()  # recipes are read one at a time
 
@@ -61,8 +61,8 @@ def run_trial(job: Job) -> float | None:
     """The goal that the trial reached; None if it was pruned. The study and MLflow are told.
 
     Raises:
-        UserError, StageFailed, StageInterrupted: as :func:`pipelines.cell.run_cell`; UserError
-            also if the values make no recipe, or no stage has the metric that is the goal.
+        UserError, StageFailed, StageInterrupted: as :func:`pipelines.cells.cell.run_cell`;
+            UserError also if the values make no recipe, or no stage has the goal's metric.
     """
     tracker, values = job.setting.tracker, job.trial.params
     earlier = next((one.run_id for one in job.past if one.values == values), "")
@@ -100,7 +100,7 @@ def run_cells(recipe: Recipe, setting: Setting, watch: "Watch | None" = None) ->
     """Run a recipe's cells in turn, the first one watched; the outcomes by the cell's name.
 
     Raises:
-        Pruned, UserError, StageFailed, StageInterrupted: as :func:`pipelines.cell.run_cell`.
+        Pruned, UserError, StageFailed, StageInterrupted: as :func:`pipelines.cells.cell.run_cell`.
     """
     done: dict[str, Outcome] = {}
     for cell, takes in planned_cells(recipe, setting.resources):

@@ -8,15 +8,15 @@ from mlflow.entities import Run
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from mae_core.errors import UserError
-from pipelines.cell import Outcome, Setting
+from pipelines.cells.cell import Outcome, Setting
 from pipelines.display import Prefixed
-from pipelines.patience import patiently
 from pipelines.sweep.best import LATEST, SEED, SETTINGS, Best, best_of, fresh_seeds, settings
 from pipelines.sweep.collect import WINNER, Entry, entries
 from pipelines.sweep.record import told_run
 from pipelines.sweep.space import Sweep, Values, short_names
 from pipelines.sweep.trial import note, run_cells
-from pipelines.tracking import Tracker
+from pipelines.tracking.patience import patiently
+from pipelines.tracking.tracker import Tracker
 
 RECIPES = "recipes"  # tag of a winner's run: their keys
 
@@ -28,7 +28,7 @@ def run_winner(sweep: Sweep, setting: Setting) -> float:
     `seed` is a parameter all is trained again with seeds that no trial had.
 
     Raises:
-        UserError, StageFailed, StageInterrupted: as :func:`pipelines.cell.run_cell`.
+        UserError, StageFailed, StageInterrupted: as :func:`pipelines.cells.cell.run_cell`.
     """
     tracker, parent = setting.tracker, str(setting.parent)
     sweep_run = patiently(lambda: tracker.client.get_run(parent), tracker.place)

@@ -17,7 +17,7 @@ from pipelines.sweep.best import SEED, Best, Reported, best_of, complete, report
 from pipelines.sweep.collect import OTHER, SELECTION, Entry, entries
 from pipelines.sweep.figures import curves, importance_bars, is_number
 from pipelines.sweep.space import text
-from pipelines.tracking import Tracker
+from pipelines.tracking.tracker import Tracker
 
 ENOUGH = 6  # trials for importances
 PANELS = 4  # metrics drawn

@@ -17,9 +17,9 @@ from downstream.dense.backbone import place_encoder
 from downstream.detection import stage as detection
 from downstream.scratch import recipe_for
 from downstream.segmentation import stage as segmentation
-from mae_core.data.coco import coco_file
+from mae_core.config import CONFIG_ROOT, load_config
+from mae_core.data.demo.coco import coco_file
 from mae_core.engine.batch import batch_of, scaled_optimizer
-from mae_core.engine.config import CONFIG_ROOT, load_config
 from mae_core.engine.optim import LayerDecayConstructor
 from mae_core.models import create_encoder
 from mae_core.stage import SilentReporter

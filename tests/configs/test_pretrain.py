@@ -14,10 +14,10 @@ from mmengine.runner.activation_checkpointing import turn_on_activation_checkpoi
 from timm.optim import param_groups_weight_decay
 
 from mae_core import create_model, pretrain
+from mae_core.config import CONFIG_ROOT, load_config
 from mae_core.data.images import ImageDataset
+from mae_core.data.normalize import Normalize
 from mae_core.engine.batch import batch_of, scaled_optimizer
-from mae_core.engine.config import CONFIG_ROOT, load_config
-from mae_core.engine.preprocess import Normalize
 from mae_core.engine.schedule import warmup_cosine
 from mae_core.engine.train import build_runner, train
 from mae_core.models import ENCODERS

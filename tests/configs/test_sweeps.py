@@ -2,8 +2,8 @@
 
 import pytest
 
-from mae_core.engine.config import CONFIG_ROOT, apply_overrides, load_config
-from pipelines.recipe import ALL, split_overrides
+from mae_core.config import CONFIG_ROOT, apply_overrides, load_config
+from pipelines.recipes.recipe import ALL, split_overrides
 from pipelines.sweep.held_out import evaluated_sets
 from pipelines.sweep.space import (
     check_choice,

@@ -14,8 +14,8 @@ import pytest
 import yaml
 from mlflow.server.security_utils import is_allowed_host_header
 
-from pipelines.deploy import FILE
-from pipelines.launch import GRACE
+from pipelines.cells.launch import GRACE
+from pipelines.service.deploy import FILE
 
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"

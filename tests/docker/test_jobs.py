@@ -9,9 +9,9 @@ import pytest
 import typer
 import yaml
 
-from mae_core.engine.config import find_config
-from pipelines import launch
-from pipelines.cli import INTERRUPTED, USER_MISTAKE, app
+from mae_core.config import find_config
+from pipelines.cells import launch
+from pipelines.cli.main import INTERRUPTED, USER_MISTAKE, app
 
 DOCKER = Path(__file__).parents[2] / "docker"
 RECIPE = "pretrain/vit-base-p16_8xb512-amp-coslr-800e_in1k"

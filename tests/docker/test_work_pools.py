@@ -14,7 +14,7 @@ from prefect.workers.base import BaseJobConfiguration
 from prefect_docker.worker import DockerWorker
 from prefect_kubernetes.worker import KubernetesWorker
 
-from pipelines.launch import GRACE
+from pipelines.cells.launch import GRACE
 
 WORKERS = {"docker": DockerWorker, "kubernetes": KubernetesWorker}
 RUNS = "/opt/mae-bench/runs"  # the work dirs' folder in the image

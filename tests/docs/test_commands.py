@@ -8,8 +8,8 @@ import pytest
 import typer
 from mmengine.config import Config
 
-from mae_core.engine.config import load_config
-from pipelines.cli import app
+from mae_core.config import load_config
+from pipelines.cli.main import app
 from pipelines.stages import STAGES
 
 ROOT = Path(__file__).parents[2]

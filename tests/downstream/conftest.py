@@ -6,8 +6,8 @@ import pytest
 import torch
 from PIL import Image
 
-from mae_core.data.coco import coco_file
-from mae_core.data.scenes import Instance, Scene
+from mae_core.data.demo.coco import coco_file
+from mae_core.data.demo.scenes import Instance, Scene
 
 TINY = {"arch": "vit-micro-p6", "width": 16, "depth": 2, "heads": 2}
 

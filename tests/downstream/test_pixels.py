@@ -15,8 +15,8 @@ from downstream.classification import finetune, knn, linear_probe, low_shot, par
 from downstream.few_shot import stage as few_shot
 from mae_core import create_encoder
 from mae_core.checkpoints import read_metadata, save_weights
-from mae_core.engine.config import load_config
-from mae_core.engine.preprocess import Normalize
+from mae_core.config import load_config
+from mae_core.data.normalize import Normalize
 from mae_core.stage import SilentReporter
 from tests.downstream.classification.conftest import on
 from tests.downstream.conftest import TINY

@@ -13,8 +13,8 @@ from downstream import suite
 from downstream.outcomes import load_outcomes
 from downstream.suite import STRENGTHS, check, choose, fit, mean_of, run
 from mae_core import UserError
+from mae_core.config import load_config
 from mae_core.data.transform import Transform
-from mae_core.engine.config import load_config
 from mae_core.stage import Metric, SilentReporter
 from tests.downstream.classification.conftest import on
 

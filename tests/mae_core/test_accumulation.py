@@ -9,7 +9,7 @@ from mmengine.logging import MessageHub
 
 from mae_core import UserError, pretrain
 from mae_core.checkpoints import read_state
-from mae_core.engine.config import load_config
+from mae_core.config import load_config
 from mae_core.engine.hooks import AverageHook
 from mae_core.engine.train import train
 from mae_core.stage import SilentReporter, StageResult

@@ -6,7 +6,7 @@ from mmengine.config import Config
 
 from mae_core import UserError
 from mae_core.agreement import check_keys
-from mae_core.engine.config import CONFIG_ROOT, load_config
+from mae_core.config import CONFIG_ROOT, load_config
 
 CONFIGS = [
     path

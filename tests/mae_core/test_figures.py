@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from mae_core import create_model
-from mae_core.engine.preprocess import Normalize
+from mae_core.data.normalize import Normalize
 from mae_core.figures import MASK_GREY, draw_reconstructions, reconstruct
 from mae_core.mae import MAE
 from mae_core.patches import gather_patches, patchify

@@ -28,7 +28,7 @@ def test_no_module_of_the_core_imports_orchestration_or_tasks() -> None:
 LAZY = """
 import sys
 import mae_core
-from mae_core.engine.config import load_config
+from mae_core.config import load_config
 from mae_core.data.sources import check_data
 print(sorted({"torch", "timm", "matplotlib", "scipy"} & sys.modules.keys()))
 model = mae_core.create_model("vit-micro-p6", img_size=12, depth=1)

@@ -12,7 +12,7 @@ from PIL import Image
 from downstream.classification import finetune
 from mae_core import UserError, create_model, pretrain
 from mae_core.checkpoints import load_encoder, read_metadata, read_state
-from mae_core.engine.config import load_config
+from mae_core.config import load_config
 from mae_core.stage import SilentReporter, StageResult
 from tests.faults import arm
 

@@ -9,11 +9,11 @@ import torch
 from mlflow import MlflowClient
 from prefect.testing.utilities import prefect_test_harness
 
-from pipelines.cell import Setting
-from pipelines.cli import ENVIRONMENT
+from pipelines.cells.cell import Setting
+from pipelines.cli.main import ENVIRONMENT
 from pipelines.display import Display
-from pipelines.flow import mae_full_benchmark
-from pipelines.tracking import Tracker
+from pipelines.service.flow import mae_full_benchmark
+from pipelines.tracking.tracker import Tracker
 from tests.tiny import write_configs, write_images, write_recipe
 
 ROOT = Path(__file__).parents[2]

@@ -9,10 +9,10 @@ import pytest
 from playwright.sync_api import expect
 
 from benchmarks.servers import MLflowServer
-from mae_core.engine.config import load_config
+from mae_core.config import load_config
 from mae_core.stage import Metric, StageResult
-from pipelines.job import loggable
-from pipelines.tracking import Tracker
+from pipelines.cells.job import loggable
+from pipelines.tracking.tracker import Tracker
 from tests.browser import (
     CHROMIUM,
     DESKTOP,

@@ -9,10 +9,10 @@ from mlflow.entities import Run
 
 from mae_core import create_encoder
 from mae_core.checkpoints import save_weights
-from pipelines.cli import USER_MISTAKE, main
-from pipelines.launch import Resources
-from pipelines.single import run_single
-from pipelines.tracking import Tracker
+from pipelines.cells.resources import Resources
+from pipelines.cli.main import USER_MISTAKE, main
+from pipelines.recipes.single import run_single
+from pipelines.tracking.tracker import Tracker
 from tests.downstream.conftest import TINY, scenes  # noqa: F401  a fixture
 from tests.tiny import CONFIGS
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from mmengine.config import Config
 
 from mae_core import UserError, source_code
+from mae_core.config import load_config
 from mae_core.data.roots import path_digest
-from mae_core.engine.config import load_config
 from pipelines.identity import (
     code_version,
     data_roots,
@@ -18,7 +18,7 @@ from pipelines.identity import (
     inputs,
     settings,
 )
-from pipelines.protocol import protocol
+from pipelines.report.protocol import protocol
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ def test_code_that_computes_nothing_for_the_stage_does_not_count(
 ) -> None:
     new_process()
     before = fingerprint(config, "random")
-    for place in ("pipelines/cell.py", "downstream/detection/stage.py", "mae_core/pretrain.py"):
+    for place in ("pipelines/cells/cell.py", "downstream/suite.py", "mae_core/pretrain.py"):
         assert key_with(config, copy / place, "", "\nCHANGED = 1\n") == before
 
 

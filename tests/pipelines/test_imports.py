@@ -9,15 +9,15 @@ import pytest
 import typer
 
 from mae_core.stage import Metric, StageResult
-from pipelines.cli import app
-from pipelines.tracking import Tracker
+from pipelines.cli.main import app
+from pipelines.tracking.tracker import Tracker
 
 # Calls the commands one after the other in a process of its own. Its memory is not `ru_maxrss`, as
 # Linux counts in what the parent had when it started the process.
 CALL = """
 import json, re, sys
 from pathlib import Path
-from pipelines.cli import main
+from pipelines.cli.main import main
 codes = []
 for line in sys.argv[1:]:
     sys.argv = ["mae-bench", *line.split()]

@@ -13,14 +13,14 @@ from moto.server import ThreadedMotoServer
 
 from benchmarks.servers import MLflowServer, free_port
 from mae_core import UserError
-from pipelines.cell import Cell, Outcome, Setting, run_cell
+from pipelines.cells.cell import Cell, Outcome, Setting, run_cell
+from pipelines.cells.launch import stopping_on_error
 from pipelines.display import Display
-from pipelines.encoders import resolve_encoder
-from pipelines.launch import stopping_on_error
-from pipelines.patience import Undelivered, patiently
-from pipelines.recipe import load_stage_config
+from pipelines.recipes.recipe import load_stage_config
 from pipelines.report.collect import collect
-from pipelines.tracking import Tracker
+from pipelines.tracking.encoders import resolve_encoder
+from pipelines.tracking.patience import Undelivered, patiently
+from pipelines.tracking.tracker import Tracker
 from tests.tiny import write_configs
 
 
@@ -102,7 +102,7 @@ def test_all_files_of_a_stage_are_in_the_bucket(done: Done) -> None:
 def test_an_empty_work_dir_gets_the_result_from_the_bucket(
     done: Done, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delattr("pipelines.cell.launch")
+    monkeypatch.delattr("pipelines.cells.cell.launch")
     again = run_cell(done.cell, replace(done.setting, work_dir=tmp_path))
     assert (again.status, again.run_id) == ("reused", done.outcome.run_id)
     assert again.result.metrics == done.outcome.result.metrics

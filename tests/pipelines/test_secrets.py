@@ -12,8 +12,8 @@ from prefect.settings import get_current_settings
 from benchmarks.servers import MLflowServer
 from mae_core import UserError
 from mae_core.stage import Metric, StageResult
-from pipelines.flow import mae_full_benchmark
-from pipelines.tracking import PASSWORD, USER, Tracker
+from pipelines.service.flow import mae_full_benchmark
+from pipelines.tracking.tracker import PASSWORD, USER, Tracker
 from tests.faults import arm
 from tests.tiny import write_recipe
 

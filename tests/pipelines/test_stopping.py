@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from pipelines.stopping import SIGNALS
-from pipelines.tracking import Tracker
+from pipelines.tracking.tracker import Tracker
 from tests.faults import arm
 from tests.processes import gone, wait_for
 
-COMMAND = [sys.executable, "-m", "pipelines.cli"]
+COMMAND = [sys.executable, "-m", "pipelines.cli.main"]
 # Stands in for an import that takes long: the name of the first module that the command line needs.
 SLOW = "import os, time\nopen(os.environ['READY'], 'w').close()\ntime.sleep(60)\n"
 
@@ -82,7 +82,7 @@ def test_a_command_under_nohup_goes_on(tmp_path: Path) -> None:
 
 SERVER = """
 import time
-from pipelines.temporary_server import use_ours
+from pipelines.service.temporary_server import use_ours
 use_ours()
 from prefect.server.api.server import SubprocessASGIServer
 server = SubprocessASGIServer()

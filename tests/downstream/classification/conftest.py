@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from mae_core.engine.config import load_config
+from mae_core.config import load_config
 from tests.downstream.conftest import TINY
 
 

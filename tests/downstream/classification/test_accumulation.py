@@ -11,7 +11,7 @@ from downstream.classification import finetune, linear_probe
 from downstream.classification.mixing import MixingNormalize
 from mae_core import UserError
 from mae_core.checkpoints import read_state
-from mae_core.engine.config import load_config
+from mae_core.config import load_config
 from mae_core.stage import SilentReporter
 from tests.downstream.classification.conftest import on
 

@@ -6,8 +6,8 @@ from timm.optim import param_groups_layer_decay
 
 from downstream.classification.classifier import Classifier
 from mae_core import UserError, create_encoder
+from mae_core.data.normalize import Normalize
 from mae_core.engine import optim  # noqa: F401  registers
-from mae_core.engine.preprocess import Normalize
 from tests.downstream.conftest import TINY
 
 NORMALIZE = {"mean": [0.0] * 3, "std": [255.0] * 3}

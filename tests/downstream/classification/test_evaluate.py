@@ -15,9 +15,9 @@ from downstream.classification.load import load_classifier
 from downstream.outcomes import load_outcomes
 from mae_core import UserError, create_encoder
 from mae_core.checkpoints import save_weights
+from mae_core.config import load_config
 from mae_core.data.crops import CentralCrop
-from mae_core.engine.config import load_config
-from mae_core.engine.preprocess import Normalize
+from mae_core.data.normalize import Normalize
 from mae_core.stage import SilentReporter
 from tests.downstream.conftest import TINY
 

@@ -13,8 +13,8 @@ from downstream.scratch import recipe_for
 from downstream.statistics import share
 from mae_core import UserError, create_encoder
 from mae_core.checkpoints import build_encoder, load_whole, read_metadata, read_state, save_weights
+from mae_core.config import load_config
 from mae_core.convert import convert
-from mae_core.engine.config import load_config
 from mae_core.stage import SilentReporter
 from tests.downstream.classification.conftest import on
 

@@ -13,7 +13,7 @@ from downstream.classification.features import Features, train_and_val_features
 from downstream.classification.grid import GridProbe, Setting, fit, predict, run, settings_of
 from downstream.parts import PartReporter
 from mae_core.checkpoints import read_metadata, read_state
-from mae_core.engine.config import load_config
+from mae_core.config import load_config
 from mae_core.stage import SilentReporter
 from tests.downstream.classification.conftest import on
 

@@ -11,8 +11,8 @@ from downstream.classification.finetune import open_images
 from downstream.classification.linear_probe import FrozenProbe, check, run
 from mae_core import UserError, create_encoder
 from mae_core.checkpoints import read_state
-from mae_core.engine.config import load_config
-from mae_core.engine.preprocess import Normalize
+from mae_core.config import load_config
+from mae_core.data.normalize import Normalize
 from mae_core.stage import SilentReporter
 from tests.downstream.classification.conftest import on
 from tests.downstream.conftest import TINY

@@ -9,9 +9,9 @@ from mmengine.config import Config
 from downstream.classification.low_shot import check, draw_splits, run
 from downstream.outcomes import load_outcomes
 from mae_core import UserError
+from mae_core.config import load_config
 from mae_core.data.images import ImageDataset
 from mae_core.data.sources.select import stratified
-from mae_core.engine.config import load_config
 from mae_core.stage import SilentReporter
 from tests.downstream.classification.conftest import on
 from tests.downstream.conftest import TINY

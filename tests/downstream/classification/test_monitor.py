@@ -8,7 +8,7 @@ from mmengine.logging import MessageHub
 from downstream.classification import knn
 from mae_core import UserError, pretrain
 from mae_core.checkpoints import read_state
-from mae_core.engine.config import load_config
+from mae_core.config import load_config
 from mae_core.stage import SilentReporter, StageResult
 from tests.tiny import write_configs, write_images
 

@@ -9,7 +9,7 @@ from downstream.classification import finetune
 from downstream.classification.partial import check, run
 from downstream.outcomes import load_outcomes
 from mae_core import UserError
-from mae_core.engine.config import load_config
+from mae_core.config import load_config
 from mae_core.errors import Interrupted
 from mae_core.stage import SilentReporter
 from tests.downstream.classification.conftest import on

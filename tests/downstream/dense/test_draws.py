@@ -8,8 +8,8 @@ from downstream.dense.data import mask_splits
 from downstream.dense.draws import DrawnImages
 from downstream.segmentation.pairs import PairedImages
 from downstream.segmentation.pipeline import training_pipeline
+from mae_core.config import load_config
 from mae_core.data.sampler import Draw, DrawSampler
-from mae_core.engine.config import load_config
 
 
 def drawn(scenes: Path) -> DrawnImages:

@@ -15,7 +15,7 @@ from mmengine.registry import DefaultScope
 from downstream.detection import check as detection
 from downstream.segmentation import check as segmentation
 from mae_core import UserError
-from mae_core.engine.config import load_config
+from mae_core.config import load_config
 from mae_core.stage import SilentReporter
 from tests.downstream.conftest import TINY
 from tests.downstream.dense.test_stored import NAMES

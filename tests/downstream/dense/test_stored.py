@@ -23,7 +23,7 @@ from downstream.dense.stored import to_store
 from downstream.dense.trained import USED, load_trained
 from mae_core import UserError
 from mae_core.checkpoints import save_weights
-from mae_core.engine.config import load_config
+from mae_core.config import load_config
 from tests.downstream.conftest import TINY
 
 NAMES = {

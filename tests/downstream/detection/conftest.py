@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from mae_core.engine.config import load_config
+from mae_core.config import load_config
 from tests.downstream.conftest import TINY
 
 NAME = "detect/mask-rcnn_vit-micro-p6_1xb4-2e_demo"

@@ -12,7 +12,7 @@ from torch import nn
 from downstream.dense.data import instance_splits
 from downstream.detection.cascade import scale_gradient
 from downstream.detection.stage import build, complete, training_images
-from mae_core.engine.config import load_config
+from mae_core.config import load_config
 from mae_core.stage import SilentReporter
 
 

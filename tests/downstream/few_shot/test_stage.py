@@ -12,7 +12,7 @@ from downstream.few_shot.stage import check, run
 from downstream.outcomes import Episodes, load_outcomes
 from downstream.statistics import over_episodes
 from mae_core import UserError
-from mae_core.engine.config import load_config
+from mae_core.config import load_config
 from mae_core.stage import SilentReporter
 from tests.downstream.classification.conftest import on
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from mae_core import UserError
-from mae_core.engine.config import CONFIG_ROOT, load_config
+from mae_core.config import CONFIG_ROOT, load_config
 
 CHOSEN = [
     "knn/vit-micro-p6_k20_demo",

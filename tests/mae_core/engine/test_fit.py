@@ -5,7 +5,7 @@ import pytest
 
 from downstream.classification import finetune
 from mae_core import UserError, pretrain
-from mae_core.engine.config import load_config
+from mae_core.config import load_config
 from mae_core.engine.fit import candidates
 from tests.line import Notes
 

@@ -12,7 +12,7 @@ from mmengine.runner import Runner
 
 from downstream.classification import finetune
 from mae_core import pretrain
-from mae_core.engine.config import load_config
+from mae_core.config import load_config
 from mae_core.engine.hooks import BatchedRuntimeInfoHook, random_state, set_random_state
 from mae_core.stage import SilentReporter
 

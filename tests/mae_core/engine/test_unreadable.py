@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from mae_core import UserError, pretrain
-from mae_core.engine.config import load_config
+from mae_core.config import load_config
 from mae_core.stage import StageResult
 from tests.line import Notes
 from tests.tiny import write_configs, write_images

@@ -12,8 +12,8 @@ from pipelines.clean.files import walk
 from pipelines.clean.items import Kind
 from pipelines.clean.run import Found, Row, clean
 from pipelines.clean.show import show
-from pipelines.flow import mae_full_benchmark
-from pipelines.tracking import Tracker
+from pipelines.service.flow import mae_full_benchmark
+from pipelines.tracking.tracker import Tracker
 from tests.pipelines.clean.conftest import aged, put
 from tests.pipelines.conftest import Pair
 

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pipelines.cells.folder import alone, finished_result, taken_now
 from pipelines.clean.items import Kind
 from pipelines.clean.run import clean
 from pipelines.clean.work_dirs import below, in_work_dir, needed_files, superseded
-from pipelines.folder import alone, finished_result, taken_now
 from tests.pipelines.clean.conftest import aged, put, put_stage
 
 NAMES = (

@@ -3,8 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from mae_core.data import fashion_mnist
-from mae_core.data.demo import DemoSpec
+from mae_core.data.demo import DemoSpec, garments
 from mae_core.data.roots import DATA
 from pipelines.doctor.data import check_data, check_demo
 from tests.pipelines.clean.conftest import put
@@ -14,7 +13,7 @@ from tests.pipelines.doctor.conftest import only
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(fashion_mnist, "SYSTEM_FOLDER", tmp_path / "package")
+    monkeypatch.setattr(garments, "SYSTEM_FOLDER", tmp_path / "package")
     monkeypatch.delenv(DATA, raising=False)
     return tmp_path / "cache" / "mae-bench"
 
@@ -45,7 +44,7 @@ def test_a_source_that_is_there_is_verified(cache: Path, monkeypatch: pytest.Mon
     put(cache / "fashion-mnist" / "t10k-labels-idx1-ubyte.gz")
     found = only(check_demo())
     assert found.mark == "wrong" and found.todo.startswith(f"delete {cache}/fashion-mnist")
-    monkeypatch.setattr(fashion_mnist, "verify", lambda folder: folder)
+    monkeypatch.setattr(garments, "verify", lambda folder: folder)
     assert only(check_demo()).found == f"will be made of Fashion-MNIST in {cache}/fashion-mnist"
 
 

@@ -8,7 +8,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
 from pipelines.doctor import servers
 from pipelines.doctor.servers import check_mlflow, check_prefect
-from pipelines.tracking import EXPERIMENT, Tracker
+from pipelines.tracking.tracker import EXPERIMENT, Tracker
 from tests.pipelines.clean.conftest import put
 from tests.pipelines.doctor.conftest import only
 

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from mae_core.stage import Metric, StageResult
-from pipelines.tracking import Tracker
+from pipelines.tracking.tracker import Tracker
 
 FIRST, SECOND = "a/encoder.safetensors", "b/encoder.safetensors"
 RESULTS = {

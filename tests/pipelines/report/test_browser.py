@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page
 
 from pipelines.report.write import write_report
-from pipelines.tracking import Tracker
+from pipelines.tracking.tracker import Tracker
 from tests.browser import CHROMIUM, DESKTOP, PHONE, browser, opened, overflows
 from tests.pipelines.conftest import Pair
 from tests.pipelines.report.conftest import FIRST, Written

@@ -7,7 +7,7 @@ from PIL import Image
 from mae_core import UserError
 from mae_core.stage import Metric, StageResult
 from pipelines.report.collect import Row, collect
-from pipelines.tracking import Tracker
+from pipelines.tracking.tracker import Tracker
 from tests.pipelines.report.conftest import CAUSE, FIRST, SECOND, Written
 
 

@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from downstream.analysis import stage as analyze
-from mae_core.engine.config import load_config
+from mae_core.config import load_config
 from mae_core.stage import SilentReporter
 from pipelines.report.collect import collect
 from pipelines.report.pictures import CAPTIONS, file_names, pictures
-from pipelines.tracking import Tracker
+from pipelines.tracking.tracker import Tracker
 
 TINY = {"img_size": 12, "width": 16, "depth": 1, "heads": 2}
 

@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 from mmengine.config import Config
 
-from mae_core.engine.config import load_config
+from mae_core.config import load_config
 from mae_core.stage import Metric, StageResult
 from pipelines.report.names import COLUMNS
 from pipelines.report.published import SOURCES, UNKNOWN, WEIGHTS, protocol_line, published
 from pipelines.report.write import write_report
 from pipelines.stages import STAGES
-from pipelines.tracking import Tracker
+from pipelines.tracking.tracker import Tracker
 
 FILE = Path(__file__).parents[3] / "pipelines" / "report" / "published.json"
 ENTRIES = json.loads(FILE.read_text())

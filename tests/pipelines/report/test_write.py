@@ -11,7 +11,7 @@ from mae_core.stage import Metric, StageResult
 from pipelines.report.collect import Row, collect
 from pipelines.report.differences import differences
 from pipelines.report.write import best, shortened, table, with_labels, write_report
-from pipelines.tracking import Tracker
+from pipelines.tracking.tracker import Tracker
 from tests.pipelines.report.conftest import FIRST, RESULTS, SECOND, Written
 
 

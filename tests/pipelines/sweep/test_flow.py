@@ -7,12 +7,12 @@ import pytest
 from mlflow.entities import Run
 
 from downstream.statistics import over_trainings, share
-from pipelines.launch import BenchmarkFailed, StageFailed
+from pipelines.errors import BenchmarkFailed, StageFailed
 from pipelines.report.collect import outcomes_of
 from pipelines.report.names import number
 from pipelines.sweep.best import stretch
 from pipelines.sweep.flow import mae_sweep
-from pipelines.tracking import Tracker
+from pipelines.tracking.tracker import Tracker
 from tests.faults import arm
 from tests.pipelines.sweep.conftest import Write, halves
 

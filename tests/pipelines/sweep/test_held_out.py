@@ -7,7 +7,7 @@ import pytest
 from mmengine.config import Config
 
 from mae_core import UserError
-from mae_core.engine.config import load_config
+from mae_core.config import load_config
 from pipelines.sweep.held_out import evaluated_images, evaluated_sets, goal_stage
 from pipelines.sweep.space import load_sweep
 from tests.downstream.conftest import scenes  # noqa: F401  a fixture

@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from pipelines.cli import app
+from pipelines.cli.main import app
 from pipelines.sweep.collect import SWEEP, TRIAL
 from pipelines.sweep.write import write_sweep
-from pipelines.tracking import Tracker
+from pipelines.tracking.tracker import Tracker
 from tests.browser import CHROMIUM, DESKTOP, PHONE, browser, opened, overflows
 
 NAMES = {

@@ -1,0 +1,1 @@
+"""The command line `mae-bench`: thin, without logic."""

@@ -1,0 +1,1 @@
+"""What a recipe asks for, as cells, before any of them runs."""

@@ -1,0 +1,91 @@
+"""What encoders and stages can be known to be wrong in before any stage runs; imports torch."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+
+from mae_core.checkpoints import SIZES, check_sizes, read_layout
+from mae_core.data.sources import opened_once
+from mae_core.errors import UserError, check_name, suggest
+from mae_core.models import create_encoder
+from pipelines.last_net import checking
+from pipelines.stages import FROM_SCRATCH, SAME_AS_RANDOM, check_stage
+from pipelines.tracking.encoders import resolve_encoder
+
+log = logging.getLogger(__name__)
+
+ROWS = ("mae", "random", "supervised")
+
+
+def check_recipe(content: Config, configs: Mapping[str, Config]) -> None:
+    """Raise UserError for a row that is no encoder, and as :func:`check_stages`.
+
+    Args:
+        content: of the recipe.
+        configs: by stage.
+    """
+    for encoder in content.encoders:
+        check_encoder(encoder, ROWS)
+    with opened_once(), checking(f"the check of {content.filename}"):
+        check_stages(content, configs)
+
+
+def check_stages(content: Config, configs: Mapping[str, Config]) -> None:
+    """Raise UserError for what each stage can know to be wrong, and for encoders that do not fit.
+
+    The sizes of an encoder are those of the stage that makes it, or of its file.
+    """
+    made = {"mae": "pretrain", "supervised": "supervise"}
+    for stage, config in configs.items():
+        check_stage(stage, config, "random")
+        if stage not in content.tasks:
+            continue
+        for encoder in content.encoders:
+            if encoder in made:
+                same_sizes(configs[made[encoder]], config)
+            if encoder == "supervised" and stage in FROM_SCRATCH:
+                checked = stage in SAME_AS_RANDOM and "scratch" in config  # as 'random'
+                if not checked:
+                    check_stage(stage, config, encoder)
+            elif encoder not in ROWS and stage != "evaluate":
+                resample = config.get("resample_patches", False)
+                check_sizes(config.encoder, resolve_encoder(encoder), resample)
+
+
+def same_sizes(makes: Config, takes: Config) -> None:
+    """Raise UserError unless two stages' configs have encoders of the same sizes."""
+    with torch.device("meta"):
+        one, other = (create_encoder(**config.encoder).config for config in (makes, takes))
+    for key in (*SIZES[takes.get("resample_patches", False) :], "in_chans"):
+        if one[key] != other[key]:
+            raise UserError(
+                f"{makes.filename} makes an encoder with {key}={one[key]}, {takes.filename} takes "
+                f"one with {key}={other[key]}: change `encoder` in one of them"
+            )
+
+
+def check_encoder(encoder: str, names: Sequence[str] = ("random",)) -> None:
+    """Raise UserError unless `encoder` is one of `names`, published, a run's or a checkpoint.
+
+    A published one is downloaded if it is not in the cache. What was taken off around the weights
+    of a checkpoint is told in the log.
+    """
+    if encoder in names:
+        return
+    check_name(encoder)
+    with checking(f"the look at the encoder '{encoder}'"):
+        check_file(encoder, resolve_encoder(encoder), names)
+
+
+def check_file(encoder: str, path: str, names: Sequence[str]) -> None:
+    """Raise UserError unless an encoder's file is there and holds weights."""
+    if not Path(path).is_file():
+        raise UserError(
+            f"no encoder at '{encoder}'{suggest(encoder, names)}, timm:<model>, runs:/<id>, or "
+            "the path of a checkpoint"
+        )
+    for note in read_layout(path).notes:
+        log.warning(f"{encoder}: {note}")

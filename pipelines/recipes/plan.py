@@ -1,0 +1,169 @@
+"""`mae-bench plan`: what a benchmark would run, reuse or resume, and what that takes here."""
+
+import copy
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import psutil
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from mae_core.engine.checkpoint import checkpoints, step_of
+from pipelines.cells.cell import Cell, cell_folder, usable
+from pipelines.cells.folder import finished_result
+from pipelines.cells.resources import Resources, default_devices
+from pipelines.display import duration, size
+from pipelines.recipes.dry_run import Trial, try_stage
+from pipelines.recipes.matrix import planned_cells
+from pipelines.recipes.recipe import Recipe
+from pipelines.stages import NO_FILE
+
+KEPT = 3  # the last two checkpoints, and the one being written
+
+
+@dataclass(frozen=True)
+class Item:
+    """One cell of the plan.
+
+    Attributes:
+        cell: what would run.
+        status: 'reuse', 'resume at step n' or 'run'.
+        share: of the work that is left, 0 to 1.
+        trial: what its first steps showed; None if it is reused, or showed nothing.
+    """
+
+    cell: Cell
+    status: str
+    share: float
+    trial: Trial | None
+
+    @property
+    def hours(self) -> float | None:
+        """For what is left; None if unknown."""
+        if self.share == 0:
+            return 0.0
+        return self.trial.hours * self.share if self.trial else None
+
+
+def plan(
+    recipe: Recipe, work_dir: Path | None, devices: int | None, console: Console
+) -> list[Item]:
+    """Time each stage's first steps, and show what all of a benchmark would take."""
+    folder = (work_dir or Path("runs") / recipe.name).expanduser().absolute()
+    devices = devices or default_devices(recipe.slots)
+    resources = Resources(devices=devices)
+    items = list(plan_cells(recipe, folder, resources, console))
+    console.print(table(items, recipe, resources))
+    for line in summary(items, recipe, folder):
+        console.print(line)
+    return items
+
+
+def plan_cells(
+    recipe: Recipe, folder: Path, resources: Resources, console: Console
+) -> Iterator[Item]:
+    """The cells in order; each stage is tried once, and once more where it trains from scratch.
+
+    What stands in for an encoder is no classifier: `evaluate` is not tried before there is one.
+    """
+    trials: dict[tuple[str, bool], Trial | None] = {}
+    for cell, known in cells(recipe, folder, resources):
+        status, done = progress(cell, folder) if known else ("run", 0)
+        if status == "reuse" or (cell.stage == "evaluate" and not known):
+            yield Item(cell, status, float(status != "reuse"), None)
+            continue
+        kind = cell.stage, cell.source in NO_FILE and "scratch" in cell.config
+        if kind not in trials:
+            console.print(f"trying {cell.stage} ...")
+            trials[kind] = try_stage(cell, folder, usable(cell, resources))
+        trial = trials[kind]
+        share = max(1 - done / trial.total, 0) if trial and trial.total else 1.0
+        yield Item(cell, status, share, trial)
+
+
+def cells(recipe: Recipe, folder: Path, machine: Resources) -> Iterator[tuple[Cell, bool]]:
+    """Each cell, and whether its encoder is already known.
+
+    If not, a random one stands in, in the recipe for that other one: without `scratch`.
+    """
+    checkpoint: dict[str, str | None] = {}
+    for planned, upstream in planned_cells(recipe, machine):
+        known = checkpoint.get(upstream) if upstream else planned.source
+        cell = replace(planned, source=known) if known else standing_in(planned)
+        result = finished_result(cell_folder(cell, folder)) if known else None
+        checkpoint[cell.name] = result.checkpoint if result else None
+        yield cell, bool(known)
+
+
+def standing_in(planned: Cell) -> Cell:
+    """The cell with random weights, but not with the recipe for them."""
+    config = copy.deepcopy(planned.config)
+    config.pop("scratch", None)
+    return replace(planned, source="random", config=config)
+
+
+def progress(cell: Cell, folder: Path) -> tuple[str, int]:
+    """The cell's status, and the steps that it has behind it."""
+    own = cell_folder(cell, folder)
+    if finished_result(own):
+        return "reuse", 0
+    found = checkpoints(own)
+    if not found:
+        return "run", 0
+    step = step_of(found[0])
+    return f"resume at step {step}", step
+
+
+def table(items: list[Item], recipe: Recipe, resources: Resources) -> Table:
+    """One row a cell."""
+    each = f"up to {resources.devices} device(s) each"
+    shown = Table(title=f"{recipe.name}: {recipe.slots} stage(s) at a time, {each}")
+    for name in ("stage", "encoder", "status"):
+        shown.add_column(name)
+    for name in ("amount", "time each", "time", "memory", "checkpoint"):
+        shown.add_column(name, justify="right")
+    for item in items:
+        row = item.cell.encoder + (f" #{item.cell.repeat}" if item.cell.repeat else "")
+        shown.add_row(item.cell.stage, row, item.status, *figures(item))
+    return shown
+
+
+def figures(item: Item) -> list[str]:
+    """What the trial showed, as text."""
+    trial = item.trial
+    if trial is None:
+        return ["", "", "" if item.share == 0 else "unknown", "", ""]
+    return [
+        f"{trial.total:,} {trial.unit}s",
+        f"{1000 * trial.seconds:,.3g} ms",
+        duration(trial.hours * item.share),
+        size(trial.memory),
+        size(trial.checkpoint) if trial.checkpoint else "",
+    ]
+
+
+def summary(items: list[Item], recipe: Recipe, folder: Path) -> Iterator[str]:
+    """The total, and what this machine has for it."""
+    hours = sum(item.hours or 0 for item in items) / recipe.slots
+    yield (
+        f"about {duration(hours)} in all on this machine; what follows a stage's first part, such "
+        "as the evaluation after a training, comes on top"
+    )
+    unknown = [item.cell.name for item in items if item.hours is None]
+    if unknown:
+        yield escape(f"unknown, and not counted: {', '.join(unknown)}")
+    trials = [item.trial for item in items if item.trial]
+    memory = sum(sorted((t.memory for t in trials), reverse=True)[: recipe.slots])
+    disk = sum(KEPT * t.checkpoint for t in trials)
+    yield from compare("memory", memory, psutil.virtual_memory().available)
+    there = next(place for place in (folder, *folder.parents) if place.is_dir())
+    yield from compare("disk for checkpoints", disk, shutil.disk_usage(there).free)
+
+
+def compare(what: str, needed: int, free: int) -> Iterator[str]:
+    """What is needed and free, in red if it does not suffice."""
+    line = f"{what}: {size(needed)} of {size(free)} free"
+    yield f"[bold red]{line}: too little[/]" if needed > free else line

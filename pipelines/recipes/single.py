@@ -1,0 +1,158 @@
+"""One stage on its own, with the same reuse, resume and tracking as in a benchmark."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from joblib import cpu_count
+
+from mae_core.data.sources import opened_once
+from mae_core.errors import UserError, check_name
+from pipelines.cells.cell import (
+    Cell,
+    Outcome,
+    Setting,
+    cell_folder,
+    join_cell,
+    on_machine,
+    run_cell,
+    usable,
+)
+from pipelines.cells.command_line import command_line
+from pipelines.cells.folder import alone, set_aside
+from pipelines.cells.launch import stopping_on_error
+from pipelines.cells.resources import Resources, visible_gpus
+from pipelines.display import Display
+from pipelines.identity import look_again
+from pipelines.last_net import check_writable
+from pipelines.recipes.checks import check_encoder
+from pipelines.recipes.recipe import load_stage_config
+from pipelines.stages import FROM_SCRATCH, MAKE_ENCODERS, NO_FILE, PARALLEL, check_stage
+from pipelines.tracking.encoders import resolve_encoder, run_of
+from pipelines.tracking.tracker import Tracker
+
+
+def run_single(
+    stage: str,
+    config: str,
+    encoder: str,
+    work_dir: Path | None,
+    overrides: Sequence[str],
+    machine: Resources | None = None,
+    fresh: bool = False,
+) -> Outcome:
+    """Run `stage` on `machine`; on one device without it.
+
+    With `fresh` it is computed again, and what is there of it is set aside.
+
+    Raises:
+        UserError: before anything is tracked, if config, encoder, data or machine are wrong.
+    """
+    look_again()
+    machine = machine or Resources()
+    cell, folder = prepare(stage, config, encoder, work_dir, overrides, machine)
+    check_writable(folder)
+    with Display() as display, stopping_on_error():
+        setting = Setting(
+            folder,
+            Tracker(),
+            display,
+            Path(config).stem,
+            resources=machine,
+            elsewhere=not fresh,
+            command=command_line(
+                *(stage, config, "--encoder", encoder),
+                overrides=overrides,
+                devices=machine.devices if machine.devices > 1 else None,
+            ),
+        )
+        if hint := idle_cores(usable(cell, machine)):
+            display.say(hint)
+        if fresh:
+            set_aside(folder, display.say, cell_folder(cell, folder))
+        with alone(folder, shared=True, say=display.say):
+            outcome = run_cell(cell, setting)
+        display.say(f"MLflow run {outcome.run_id} in {setting.tracker.place}")
+    return outcome
+
+
+def idle_cores(machine: Resources) -> str:
+    """What to do if a stage on CPUs would leave cores idle, '' if it leaves none."""
+    cores = cpu_count()
+    if visible_gpus() or machine.threads * machine.devices >= cores:
+        return ""
+    return (
+        f"computes with {machine.threads} thread(s) on {cores} cores: `-o threads={cores}` is "
+        "faster, with other last digits"
+    )
+
+
+def join_single(
+    stage: str,
+    config: str,
+    encoder: str,
+    work_dir: Path | None,
+    overrides: Sequence[str],
+    machine: Resources,
+    fresh: bool = False,
+) -> None:
+    """Lend `machine` to another one that runs the same command.
+
+    Raises:
+        UserError: as :func:`run_single`.
+    """
+    cell, folder = prepare(stage, config, encoder, work_dir, overrides, machine)
+    if fresh:
+        raise UserError("--fresh goes with the command that runs the stage, not with --join")
+    if machine.nodes == 1:
+        raise UserError("--join needs --nodes, the number of machines that share the work")
+    with stopping_on_error():
+        join_cell(cell, folder, machine)
+
+
+def prepare(
+    stage: str,
+    config: str,
+    encoder: str,
+    work_dir: Path | None,
+    overrides: Sequence[str],
+    machine: Resources,
+) -> tuple[Cell, Path]:
+    """The cell on this machine, both checked, and the folder for everything."""
+    if stage in MAKE_ENCODERS and encoder != "random":
+        raise UserError(
+            f"{stage} begins with random weights, so --encoder {encoder} would mean nothing: leave "
+            "it out. To go on from an encoder's weights is not built in"
+        )
+    settings = load_stage_config(stage, config, overrides)
+    check_encoder(encoder, names_for(stage))
+    folder = (work_dir or Path("runs") / Path(config).stem).expanduser().absolute()
+    check_name(str(folder))
+    source = resolve_encoder(encoder)
+    with opened_once():
+        check_stage(stage, settings, source)
+    check_machine(stage, machine)
+    cell = Cell(stage, encoder, source, settings, encoder_run=run_of(encoder))
+    return on_machine(cell, machine), folder
+
+
+def names_for(stage: str) -> tuple[str, ...]:
+    """The encoders without a file that a stage takes."""
+    if stage == "evaluate":
+        return ()
+    return NO_FILE if stage in FROM_SCRATCH else NO_FILE[:1]
+
+
+def check_machine(stage: str, machine: Resources) -> None:
+    """Raise UserError unless the stage can be run so."""
+    if machine.nodes > 1 and stage not in PARALLEL:
+        raise UserError(f"{stage} runs on one machine; several share {', '.join(PARALLEL)}")
+    host, colon, port = machine.rendezvous.rpartition(":")
+    if machine.nodes > 1 and not (host and colon and port.isdigit()):
+        raise UserError(
+            f"--nodes {machine.nodes} needs --rendezvous host:port of the first machine, found "
+            f"'{machine.rendezvous}'"
+        )
+    gpus = torch.cuda.device_count()
+    if gpus and machine.devices > gpus:
+        raise UserError(f"--devices {machine.devices}: this machine has {gpus} GPU(s)")

@@ -1,0 +1,307 @@
+"""`mae-bench compare`: two or more benchmarks side by side."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from mae_core.errors import UserError, suggest
+from mae_core.files import write_json, write_text
+from pipelines.report.collect import Benchmark, Row, collect
+from pipelines.report.differences import difference as verdict_on
+from pipelines.report.markdown import as_markdown
+from pipelines.report.names import is_share, number, order, title
+from pipelines.report.protocol import by_digest, cases_of, digests_of, stored_config
+from pipelines.report.stage_runs import code_of
+from pipelines.stages import STAGES
+from pipelines.tracking.runs import date_of
+from pipelines.tracking.tracker import Tracker, flatten
+
+SHOWN = 10  # benchmarks that a message names
+SHORT = 8  # characters of a run's id
+NOTE = (
+    "Differences to the first benchmark in points, with their 95 % interval. Those of the same "
+    "test cases are paired; 'unpaired' ones are from the two intervals, as if the tests were "
+    "independent."
+)
+
+
+@dataclass(frozen=True)
+class Value:
+    """A metric of one benchmark, 0 to 1, and its difference to the first one.
+
+    Attributes:
+        value, ci95, mlflow_run_id: as in report.json; None where the benchmark has no such number.
+        difference, low, high: to the first benchmark, and its 95 % interval.
+        p: of no difference, None without an interval.
+        paired: whether the difference is of the same test cases; None without a difference.
+        verdict: 'better', 'worse' or 'no difference shown', '' without an interval.
+        about: what the verdict covers, see :class:`pipelines.report.differences.Difference`.
+    """
+
+    value: float | None = None
+    ci95: float | None = None
+    mlflow_run_id: str | None = None
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+    paired: bool | None = None
+    verdict: str = ""
+    about: str = ""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A metric of an encoder, in each benchmark."""
+
+    encoder: str
+    task: str
+    metric: str
+    values: tuple[Value, ...]
+
+
+@dataclass(frozen=True)
+class Changed:
+    """A key of a stage's config that differs; None where a benchmark has no such key or stage."""
+
+    stage: str
+    key: str
+    values: tuple[str | None, ...]
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the benchmarks, with what its stages ran with."""
+
+    benchmark: Benchmark
+    date: str
+    tracker: Tracker
+
+    @property
+    def name(self) -> str:
+        """Such as 'demo 1a2b3c4d'."""
+        return f"{self.benchmark.recipe} {self.benchmark.run_id[:SHORT]}"
+
+    @cached_property
+    def configs(self) -> dict[str, dict[str, Any]]:
+        """By run id, the config of a stage's run."""
+        runs = self.benchmark.runs.values()
+        return {run.info.run_id: stored_config(run, self.tracker) for run in runs}
+
+    def stages(self) -> dict[str, dict[str, str]]:
+        """By stage, its config's keys with dots, and its code; data by its content."""
+        found: dict[str, dict[str, str]] = {}
+        for run in self.benchmark.runs.values():
+            flat = flatten(by_digest(self.configs[run.info.run_id], digests_of(run)))
+            known = {key: str(value) for key, value in flat.items()} or dict(run.data.params)
+            code = code_of(run.data.tags)
+            if of_stage := code.get("stage") or code.get("hash"):
+                known["(code)"] = of_stage
+            found.setdefault(run.data.tags["stage"], known)
+        return found
+
+    def cases(self, row: Row) -> dict[str, Any] | None:
+        """What decides the test cases behind a row."""
+        run = next(r for r in self.benchmark.runs.values() if r.info.run_id == row.mlflow_run_id)
+        return cases_of(self.configs[row.mlflow_run_id], digests_of(run))
+
+
+def compare(given: Sequence[str], tracker: Tracker, out: Path, console: Console) -> list[Line]:
+    """Print the differences of benchmarks, and write `compare.md` and `compare.json` into `out`.
+
+    Args:
+        given: the ids of the benchmarks' runs, or how they begin; the first is compared with.
+
+    Raises:
+        UserError: if there are not two, or one is no benchmark.
+    """
+    ids = list(dict.fromkeys(find_benchmark(one, tracker) for one in given))
+    if len(ids) < 2:
+        raise UserError("compare takes two or more benchmarks: give the ids of their MLflow runs")
+    sides = [side(run_id, tracker) for run_id in ids]
+    found, differing = lines(sides), changed(sides)
+    out.mkdir(parents=True, exist_ok=True)
+    write_text(out / "compare.md", markdown(sides, found, differing))
+    content = {
+        "runs": [
+            {"mlflow_run_id": s.benchmark.run_id, "recipe": s.benchmark.recipe, "date": s.date}
+            for s in sides
+        ],
+        "rows": [asdict(line) for line in found],
+        "config": [asdict(one) for one in differing],
+    }
+    write_json(out / "compare.json", content, indent=2)
+    for table in (table_of_lines(sides, found), table_of_config(sides, differing)):
+        console.print(table)
+    console.print(f"{NOTE}\n{out / 'compare.md'}")
+    return found
+
+
+def find_benchmark(given: str, tracker: Tracker) -> str:
+    """The full id of the benchmark's run whose id begins like this.
+
+    Raises:
+        UserError: if there is none, or more than one.
+    """
+    known = {run.info.run_id: run for run in tracker.search("tags.stage = 'benchmark'")}
+    found = [run_id for run_id in known if given and run_id.startswith(given)]
+    if len(found) > 1:
+        raise UserError(f"'{given}' begins the ids of several benchmarks: {', '.join(found)}")
+    if found:
+        return found[0]
+    if (run := tracker.find(given)) is None:
+        latest = [run_id[:SHORT] for run_id in list(known)[:SHOWN]]
+        hint = suggest(given, latest) if latest else ": mae-bench run RECIPE makes one"
+        raise UserError(f"no benchmark '{given}' in {tracker.place}{hint}")
+    child = run.data.tags
+    parent = child.get(MLFLOW_PARENT_RUN_ID)
+    hint = f": did you mean its benchmark, '{parent}'?" if parent else ", and of no benchmark"
+    raise UserError(f"MLflow run '{given}' is of the stage '{child.get('stage')}'{hint}")
+
+
+def side(run_id: str, tracker: Tracker) -> Side:
+    """A benchmark, read from MLflow."""
+    return Side(collect(run_id, tracker), date_of(tracker.client.get_run(run_id)), tracker)
+
+
+def lines(sides: Sequence[Side]) -> list[Line]:
+    """A line for each encoder and metric that any benchmark has, in the report's order."""
+    encoders = dict.fromkeys(name for side in sides for name in side.benchmark.encoders)
+    names = {f"{r.task}/{r.metric}" for side in sides for r in side.benchmark.rows}
+    found = []
+    for encoder in encoders:
+        for name in sorted(filter(is_share, names), key=order):
+            if any(side.benchmark.value(encoder, name) for side in sides):
+                task, _, metric = name.partition("/")
+                found.append(Line(encoder, task, metric, tuple(values(sides, encoder, name))))
+    return found
+
+
+def values(sides: Sequence[Side], encoder: str, name: str) -> list[Value]:
+    """The metric in each benchmark."""
+    rows = [side.benchmark.value(encoder, name) for side in sides]
+    found = []
+    for side, row in zip(sides, rows, strict=True):
+        known = (
+            {} if row is None else {k: asdict(row)[k] for k in ("value", "ci95", "mlflow_run_id")}
+        )
+        first = rows[0] if side is not sides[0] else None
+        apart = {} if first is None or row is None else difference(side, row, sides[0], first)
+        found.append(Value(**known, **apart))
+    return found
+
+
+def difference(side: Side, row: Row, first_side: Side, first: Row) -> dict[str, Any]:
+    """The fields of :class:`Value` about the difference of two benchmarks' rows."""
+    name = f"{row.task}/{row.metric}"
+    same = side.cases(row)
+    known = same is not None and same == first_side.cases(first)
+    cases = [s.benchmark.outcomes.get((row.encoder, name)) for s in (side, first_side)]
+    found = verdict_on(row, first, *(cases if known else (None, None)))
+    kept = ("difference", "low", "high", "p", "verdict", "paired", "about")
+    return {key: getattr(found, key) for key in kept}
+
+
+def changed(sides: Sequence[Side]) -> list[Changed]:
+    """The config's keys that differ between benchmarks, by stage."""
+    stages = [side.stages() for side in sides]
+    found = []
+    for stage in sorted({name for one in stages for name in one}, key=list(STAGES).index):
+        keys = sorted({key for one in stages for key in one.get(stage, {})})
+        for key in keys:
+            values = tuple(one.get(stage, {}).get(key) for one in stages)
+            if len(set(values)) > 1 and all(stage in one for one in stages):
+                found.append(Changed(stage, key, values))
+        if not all(stage in one for one in stages):
+            here = tuple("ran" if stage in one else None for one in stages)
+            found.append(Changed(stage, "(stage)", here))
+    return found
+
+
+def text(value: Value) -> str:
+    """'+4.9 (2.1 to 7.7), better, unpaired: these two trainings, ...'; a dash without one."""
+    if value.difference is None:
+        return "–"
+    parts = [f"{100 * value.difference:+.1f}"]
+    if value.low is not None and value.high is not None:
+        parts[0] += f" ({100 * value.low:.1f} to {100 * value.high:.1f})"
+        parts.append(value.verdict)
+    else:
+        parts.append("no interval")
+    said = ", ".join(parts if value.paired else [*parts, "unpaired"])
+    return f"{said}: {value.about}" if value.verdict else said
+
+
+def cells(line: Line) -> list[str]:
+    """The texts of a line: encoder, metric, numbers, differences."""
+    name = f"{line.task}/{line.metric}"
+    numbers = ["–" if v.value is None else number(name, v.value, v.ci95) for v in line.values]
+    return [line.encoder, title(name), *numbers, *map(text, line.values[1:])]
+
+
+def header(sides: Sequence[Side]) -> list[str]:
+    """The titles over :func:`cells`."""
+    names = [side.name for side in sides]
+    return ["encoder", "task, metric (%)", *names, *(f"{n} − {names[0]}" for n in names[1:])]
+
+
+def table_of_lines(sides: Sequence[Side], found: Sequence[Line]) -> Table:
+    """For a terminal."""
+    table = Table(title="Differences")
+    for place, name in enumerate(header(sides)):
+        table.add_column(name, justify="right" if 2 <= place < 2 + len(sides) else "left")
+    for line in found:
+        table.add_row(*map(escape, cells(line)))
+    return table
+
+
+def table_of_config(sides: Sequence[Side], differing: Sequence[Changed]) -> Table:
+    """For a terminal."""
+    table = Table(title="Config keys that differ" if differing else "No config key differs")
+    for name in ("stage", "key", *(side.name for side in sides)):
+        table.add_column(name)
+    for one in differing:
+        table.add_row(one.stage, one.key, *(escape(v) if v else "–" for v in one.values))
+    return table
+
+
+def markdown(sides: Sequence[Side], found: Sequence[Line], differing: Sequence[Changed]) -> str:
+    """All as Markdown."""
+    ids = [f"- {as_markdown(s.name)}: `{s.benchmark.run_id}`, {s.date}" for s in sides]
+    rows = [list(map(as_markdown, cells(line))) for line in found]
+    config = ["No config key differs."]
+    if differing:
+        config = grid(["stage", "key", *(side.name for side in sides)], map(key_cells, differing))
+    parts = [
+        ["# Benchmarks compared"],
+        ids,
+        grid(header(sides), rows),
+        [NOTE],
+        ["## Config keys that differ"],
+        config,
+    ]
+    return "\n\n".join("\n".join(part) for part in parts) + "\n"
+
+
+def key_cells(changed: Changed) -> list[str]:
+    """A row of the table of config keys, as Markdown."""
+    values = (as_markdown(value or "–") for value in changed.values)
+    return [changed.stage, code(changed.key), *values]
+
+
+def code(text: str) -> str:
+    """A text as code in a Markdown table."""
+    return "`" + text.replace("`", "'").replace("|", "\\|") + "`"
+
+
+def grid(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """The lines of a Markdown table: its head is text, its rows are Markdown."""
+    lines = ([as_markdown(name) for name in head], ["---"] * len(head), *rows)
+    return ["| " + " | ".join(row) + " |" for row in lines]

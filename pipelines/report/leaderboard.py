@@ -1,0 +1,146 @@
+"""`mae-bench leaderboard`: every encoder ever tested on a task, ranked under the same protocol."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mlflow.entities import Run
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from mae_core.errors import UserError, suggest
+from pipelines.report.collect import Row, joined, outcomes_of
+from pipelines.report.differences import covers
+from pipelines.report.names import is_share, lower_is_better, metrics_of, number, order, title
+from pipelines.report.protocol import digests_of, protocol, stored_config
+from pipelines.stages import stage_of
+from pipelines.tracking.runs import date_of
+from pipelines.tracking.tracker import Tracker
+
+SHORT = 8  # characters of a run's id, and of a protocol's hash
+
+
+@dataclass(frozen=True)
+class Place:
+    """An encoder on the board: its number, and the benchmark or single stage that it is from."""
+
+    row: Row
+    recipe: str
+    date: str
+    benchmark: str
+
+    @property
+    def origin(self) -> str:
+        """Such as 'demo, 2026-11-26, run 1a2b3c4d'."""
+        run_id = self.benchmark or self.row.mlflow_run_id
+        return f"{self.recipe}, {self.date}, run {run_id[:SHORT]}"
+
+
+@dataclass(frozen=True)
+class Board:
+    """What was tested under one protocol, the best first.
+
+    Attributes:
+        protocol: hash of the stage's config and data, see
+            :func:`pipelines.report.protocol.protocol`.
+        config: what tells it from other boards at a glance.
+    """
+
+    protocol: str
+    config: str
+    places: tuple[Place, ...]
+
+
+def leaderboard(task: str, tracker: Tracker, console: Console) -> list[Board]:
+    """Print the boards of a task, that of the most encoders first.
+
+    Args:
+        task: of the report, such as `knn`, or a metric of it, such as `few-shot/5way1shot`.
+
+    Raises:
+        UserError: if there is no such task or metric, or no finished run of it.
+    """
+    stage, metric = stage_of(task), task.partition("/")[2]
+    runs = finished_runs(stage, tracker)
+    names = sorted(
+        {n for run in runs for n in metrics_of(stage, list(run.data.metrics))}, key=order
+    )
+    if not names:
+        raise UserError(
+            f"no run of '{stage}' has finished in {tracker.place}: mae-bench {stage} makes one"
+        )
+    chosen = f"{names[0].partition('/')[0]}/{metric}" if metric else names[0]
+    if chosen not in names:
+        raise UserError(f"no run of '{stage}' has '{chosen}'{suggest(chosen, names)}")
+    found = boards(runs, chosen, tracker)
+    for board in found:
+        console.print(table(board, chosen))
+    console.print("Boards are apart where config or data differ, but for encoder and seed.")
+    return found
+
+
+def finished_runs(stage: str, tracker: Tracker) -> list[Run]:
+    """The stage's finished runs, without those that only point to another."""
+    found = tracker.search(f"tags.stage = '{stage}' AND attributes.status = 'FINISHED'")
+    return [run for run in found if "reused_from" not in run.data.tags]
+
+
+def boards(runs: Sequence[Run], name: str, tracker: Tracker) -> list[Board]:
+    """The runs that have the metric by protocol.
+
+    Seeds of one benchmark are joined; of a cell that it ran again, the last run counts.
+    """
+    groups: dict[str, dict[tuple[str, str], dict[str, Run]]] = {}
+    labels: dict[str, str] = {}
+    for run in sorted(runs, key=lambda run: run.info.start_time):
+        if name not in run.data.metrics:
+            continue
+        tags = run.data.tags
+        key, label = protocol_of(run, tracker)
+        labels[key] = label
+        origin = tags.get(MLFLOW_PARENT_RUN_ID, run.info.run_id), tags["encoder"]
+        groups.setdefault(key, {}).setdefault(origin, {})[tags.get("seed", "")] = run
+    found = []
+    for key, origins in groups.items():
+        places = [place(list(seeds.values()), name, tracker) for seeds in origins.values()]
+        places.sort(key=lambda p: p.row.value, reverse=not lower_is_better(name))
+        found.append(Board(key, labels[key], tuple(places)))
+    return sorted(found, key=lambda board: -len(board.places))
+
+
+def protocol_of(run: Run, tracker: Tracker) -> tuple[str, str]:
+    """The protocol's hash, and the data by content; a run without a config is alone."""
+    config, digests = stored_config(run, tracker), digests_of(run)
+    content = protocol(config, digests) if config else {"run": run.info.run_id}
+    text = json.dumps(content, sort_keys=True, default=str)
+    data = ", ".join(f"{path} {value[:SHORT]}" for path, value in digests.items())
+    return hashlib.sha256(text.encode()).hexdigest()[:SHORT], data
+
+
+def place(runs: Sequence[Run], name: str, tracker: Tracker) -> Place:
+    """The place of an encoder's runs, which differ in their seed."""
+    tags = runs[0].data.tags
+    several = len(runs) > 1
+    outcomes = [outcomes_of(run, tracker).get(name) if several else None for run in runs]
+    row, _ = joined(tags["encoder"], name, runs, outcomes)
+    benchmark = tags.get(MLFLOW_PARENT_RUN_ID, "")
+    return Place(row, tags.get("recipe", ""), date_of(runs[0]), benchmark)
+
+
+def table(board: Board, name: str) -> Table:
+    """For a terminal."""
+    unit = " (%)" if is_share(name) else ""
+    shown = Table(title=f"{title(name)}{unit}, protocol {board.protocol}", caption=board.config)
+    shown.add_column("", justify="right")
+    shown.add_column("encoder")
+    shown.add_column("± 95 %", justify="right")
+    shown.add_column("of")
+    shown.add_column("benchmark")
+    for rank, one in enumerate(board.places, start=1):
+        value = number(name, one.row.value, one.row.ci95)
+        encoder, origin = escape(one.row.encoder), escape(one.origin)
+        shown.add_row(str(rank), encoder, value, covers(one.row), origin)
+    return shown

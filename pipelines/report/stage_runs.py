@@ -1,0 +1,207 @@
+"""What each stage of a benchmark took, where it was reused from, and how to run it again."""
+
+import json
+import re
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from mlflow.entities import Run
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+
+from pipelines.stages import MAKE_ENCODERS
+from pipelines.tracking.tracker import Tracker
+
+POWER = re.compile(r"system/gpu_\d+_power_usage_watts")  # MLflow's names of system metrics
+MADE = ("mae", "supervised")  # the rows of these
+JOULES = 3600.0  # of a watt-hour
+MEASURED, STATED = "mean measured power of the machine's GPUs", "stated power"
+
+
+@dataclass(frozen=True)
+class StageRun:
+    """A stage's run for one encoder.
+
+    Attributes:
+        name: of the cell, such as 'knn[mae]'.
+        stage, encoder, mlflow_run_id: as tracked.
+        seed: of the stage, '' if unknown.
+        seconds: from the run's start to its end, with the pauses of one that was interrupted.
+        watts: mean power while it ran; None if nothing is known of it.
+        power: where `watts` is from, :data:`MEASURED` or :data:`STATED`, '' without.
+        reused_from: the other benchmark or work dir that computed it, '' if this one did.
+        code, versions, hardware: of the run, empty where they were not tracked.
+    """
+
+    name: str
+    stage: str
+    encoder: str
+    mlflow_run_id: str
+    seed: str
+    seconds: float
+    watts: float | None
+    power: str
+    reused_from: str
+    code: dict[str, str]
+    versions: dict[str, str]
+    hardware: str
+
+    @property
+    def energy(self) -> float | None:
+        """An estimate in watt-hours: time by power."""
+        return None if self.watts is None else self.seconds * self.watts / JOULES
+
+    def as_json(self) -> dict[str, Any]:
+        """As in report.json."""
+        energy = None if self.energy is None else round(self.energy, 3)
+        return {
+            "stage": self.stage,
+            "encoder": self.encoder,
+            "seed": int(self.seed) if self.seed else None,
+            "seconds": self.seconds,
+            "energy_wh_estimate": energy,
+            "reused_from": self.reused_from or None,
+            "mlflow_run_id": self.mlflow_run_id,
+        }
+
+
+def stage_run(
+    name: str, run: Run, parent: str, tracker: Tracker, watts: float | None = None
+) -> StageRun:
+    """A cell's run of the benchmark `parent`.
+
+    Args:
+        name: of the cell.
+        run: of the stage.
+        parent: the benchmark's run id.
+        tracker: of MLflow.
+        watts: that a stage draws, stated by the user; without it the GPUs' measured power counts.
+    """
+    tags = run.data.tags
+    measured = None if watts else gpu_watts(run, tracker)
+    return StageRun(
+        name=name,
+        stage=tags["stage"],
+        encoder=tags["encoder"],
+        mlflow_run_id=run.info.run_id,
+        seed=tags.get("seed", ""),
+        seconds=(run.info.end_time - run.info.start_time) / 1000,
+        watts=watts or measured,
+        power=STATED if watts else MEASURED if measured else "",
+        reused_from=origin(run, parent, tracker),
+        code=code_of(tags),
+        versions={name: str(value) for name, value in of_tag(tags, "versions").items()},
+        hardware=machine(of_tag(tags, "hardware")),
+    )
+
+
+def gpu_watts(run: Run, tracker: Tracker) -> float | None:
+    """Mean measured power of the run's GPUs together; None if it was not tracked."""
+    names = [name for name in run.data.metrics if POWER.fullmatch(name)]
+    history = tracker.client.get_metric_history
+    means = [fmean(point.value for point in history(run.info.run_id, name)) for name in names]
+    return sum(means) if means else None
+
+
+def energy_note(stages: Sequence[StageRun]) -> str:
+    """How the energy was estimated, or why it was not."""
+    known = [stage for stage in stages if stage.energy is not None]
+    if not known:
+        return (
+            "No energy is given: the power of this machine was not measured. "
+            "mae-bench report RUN --watts W estimates it from a power that you state."
+        )
+    watts = [stage.watts for stage in known if stage.watts is not None]
+    low, high = f"{min(watts):.0f}", f"{max(watts):.0f}"
+    drawn = low if low == high else f"{low} to {high}"
+    kinds = " or ".join(dict.fromkeys(stage.power for stage in known))
+    total = sum(stage.energy or 0 for stage in known)
+    return (
+        f"Energy is an estimate, time × power ({kinds}, {drawn} W): {total:.3g} Wh in all. What "
+        "stages side by side share is counted for each."
+    )
+
+
+def origin(run: Run, parent: str, tracker: Tracker) -> str:
+    """What computed a run, if not the benchmark `parent`: 'demo, run 1a2b3c4d'."""
+    other = run.data.tags.get(MLFLOW_PARENT_RUN_ID, "")
+    if other == parent:
+        return ""
+    if not tracker.exists(other or "-"):
+        return f"{run.data.tags.get('recipe', 'a single stage')}, run {run.info.run_id[:8]}"
+    return f"{tracker.client.get_run(other).data.tags.get('recipe', '')}, run {other[:8]}"
+
+
+def of_tag(tags: Mapping[str, str], name: str) -> dict[str, Any]:
+    """A tag's JSON object; empty if there is none."""
+    try:
+        content = json.loads(tags.get(name, "{}"))
+    except ValueError:
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def code_of(tags: Mapping[str, str]) -> dict[str, str]:
+    """The code of a run: its `hash` and, from a checkout, its `commit`."""
+    return of_tag(tags, "code") or ({"hash": tags["code"]} if "code" in tags else {})
+
+
+def machine(hardware: Mapping[str, Any]) -> str:
+    """'AMD EPYC, 2 cores, 8 GiB, no GPU', '' if it was not tracked."""
+    if not hardware:
+        return ""
+    gpus = ", ".join(
+        f"{count} × {name}" for name, count in Counter(hardware.get("gpus", [])).items()
+    )
+    known = [
+        hardware.get("cpu"),
+        "cores" in hardware and f"{hardware['cores']} cores",
+        "memory_gib" in hardware and f"{hardware['memory_gib']} GiB",
+        gpus or "no GPU",
+    ]
+    return ", ".join(str(part) for part in known if part)
+
+
+def commands(tags: Mapping[str, str], stages: Sequence[StageRun]) -> list[str]:
+    """Shell lines that run a benchmark again, then one of its stages with its exact config.
+
+    Args:
+        tags: of the benchmark's run.
+        stages: of the benchmark.
+    """
+    lines = [tags.get("command") or shlex.join(["mae-bench", "run", tags["recipe"]])]
+    made = {s.encoder: f"runs:/{s.mlflow_run_id}" for s in stages if s.stage in MAKE_ENCODERS}
+    for one in sorted(stages, key=lambda stage: stage.encoder not in made):
+        encoder = made.get(one.encoder, one.encoder)
+        if one.stage in (*MAKE_ENCODERS, "evaluate") or encoder in MADE:
+            continue
+        config = f"runs:/{one.mlflow_run_id}"  # read as data, whoever wrote it
+        return [*lines, shlex.join(["mae-bench", one.stage, config, "--encoder", encoder])]
+    return lines
+
+
+def facts(stages: Sequence[StageRun]) -> dict[str, str]:
+    """What the stages ran with, as far as it was tracked; several values where they differ."""
+    found = {
+        "seed": alternatives(one.seed for one in stages),
+        "commit": alternatives(one.code.get("commit", "") for one in stages),
+        "code": alternatives(one.code.get("hash", "") for one in stages),
+        "versions": versions(stages),
+        "hardware": alternatives(one.hardware for one in stages),
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def versions(stages: Sequence[StageRun]) -> str:
+    """'torch 2.11.0, timm 1.0.31'."""
+    names = dict.fromkeys(name for one in stages for name in one.versions)
+    values = {name: alternatives(one.versions.get(name, "") for one in stages) for name in names}
+    return ", ".join(f"{name} {value}" for name, value in values.items())
+
+
+def alternatives(values: Iterable[str]) -> str:
+    """The different texts that are not empty: '0 or 1'."""
+    return " or ".join(dict.fromkeys(value for value in values if value))

@@ -1,0 +1,1 @@
+"""Prefect runs benchmarks here: flows, slots, servers, workers, clusters."""

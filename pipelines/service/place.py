@@ -1,0 +1,62 @@
+"""What flows of benchmarks and of sweeps share: where they run, and what they leave behind."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from prefect.artifacts import create_link_artifact, create_markdown_artifact
+from prefect.futures import PrefectFuture
+from prefect.states import State
+
+from pipelines.cells.cell import Setting
+from pipelines.cells.resources import Resources, default_devices
+from pipelines.tracking.patience import patiently
+from pipelines.tracking.tracker import Tracker
+
+REPORT = "report"  # folder of a work dir, and of the run's artifacts
+Future = PrefectFuture[Any]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where and with what a benchmark runs; see :func:`mae_full_benchmark`."""
+
+    folder: Path
+    tracker: Tracker
+    devices: int | None
+    ray: str | None
+    elsewhere: bool
+    command: str
+
+    def resources(self, slots: int) -> Resources:
+        """What a stage may use."""
+        devices = self.devices or (1 if self.ray else default_devices(slots))
+        return Resources(devices=devices)
+
+
+def said_of(failed: Mapping[str, str], report: Path) -> str:
+    """The last line of each cause, by name, and where the report of the rest is."""
+    causes = (f"{name}: {cause.splitlines()[-1]}" for name, cause in failed.items())
+    return "\n".join([f"the rest is in {report}", *causes])
+
+
+def cause_of(state: State[Any], upstream: str) -> str:
+    """Why a cell, which takes its encoder from the cell `upstream`, has no result."""
+    if state.name == "NotReady":
+        return f"not run, as it needs the encoder of {upstream}"
+    return (state.message or "no message").removeprefix("Task run encountered an exception ")
+
+
+def publish(setting: Setting, page: Path, table: str) -> Path:
+    """Make a report's files artifacts of MLflow, its table and a link Prefect's; its folder."""
+    assert setting.parent is not None
+    parent, tracker = setting.parent, setting.tracker
+    for file in sorted(page.parent.iterdir()):
+        patiently(partial(tracker.artifact, parent, file, REPORT), tracker.place)
+    create_markdown_artifact(table, key="mae-bench-report")
+    if link := setting.tracker.link(setting.parent):
+        create_link_artifact(link, "this run in MLflow", key="mae-bench-mlflow")
+    setting.display.say(f"report: {page}")
+    return page.parent

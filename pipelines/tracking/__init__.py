@@ -1,0 +1,1 @@
+"""What MLflow keeps: runs, files, encoders, where they came from."""

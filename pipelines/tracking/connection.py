@@ -1,0 +1,49 @@
+"""The first contact with where MLflow keeps its runs: an answer or an error, without long waits."""
+
+import re
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+
+import requests
+from mlflow.exceptions import MlflowException
+from sqlalchemy import create_engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from pipelines.stopping import stopping
+from pipelines.tracking.patience import PATIENCE, Answer, attempts
+
+
+def with_driver(uri: str) -> str:
+    """A Postgres address with the driver that mae-bench[services] installs, unless it names one.
+
+    SQLAlchemy 2.1 takes `postgresql://` for another, psycopg, and knows no `postgres://`.
+    """
+    return re.sub(r"^postgres(ql)?://", "postgresql+psycopg2://", uri)
+
+
+def check_answers(url: str) -> None:
+    """Raise OSError at once if nothing answers at `url`; MLflow itself tries for minutes."""
+    with suppress(requests.exceptions.SSLError):  # MLflow has its own settings for certificates
+        requests.head(url, timeout=10)
+
+
+def check_database(uri: str) -> None:
+    """Raise SQLAlchemyError or ImportError at once if nothing answers; MLflow tries for minutes."""
+    engine = create_engine(uri)
+    try:
+        engine.connect().close()
+    finally:
+        engine.dispose()
+
+
+def while_locked(ask: Callable[[], Answer]) -> Answer:
+    """The answer of a SQLite, which is asked again while another program has it locked."""
+    for _ in attempts(threading.Event(), PATIENCE):
+        try:
+            return ask()
+        except (MlflowException, SQLAlchemyError) as error:
+            if "database is locked" not in str(error) or stopping():
+                raise
+            last = error
+    raise last

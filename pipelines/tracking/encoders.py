@@ -1,0 +1,102 @@
+"""Encoders by name: those that `mae_core` knows, and MLflow's `runs:/...` and `models:/...`."""
+
+import logging
+import re
+from pathlib import Path
+
+from mae_core import published
+from mae_core.data.cache import atomic_folder, cache_root, locked
+from mae_core.errors import UserError
+from mae_core.files import checksum, write_text
+from pipelines.stages import MODELS, RUNS
+
+RUN_ID = re.compile(r"[0-9A-Za-z][\w-]*", re.ASCII)  # is part of a folder's name
+CHECKSUM = ".sha256"  # beside a checkpoint in the cache
+log = logging.getLogger(__name__)
+
+
+def resolve_encoder(spec: str) -> str:
+    """As :func:`mae_core.published.resolve_encoder`; for a run, its checkpoint in the cache.
+
+    Raises:
+        UserError: also if there is no such run or model, or it has no checkpoint.
+    """
+    run_id = run_of(spec)
+    return from_run(run_id) if run_id else published.resolve_encoder(spec)
+
+
+def run_of(spec: str) -> str:
+    """The id in `runs:/<id>`, that of the run behind `models:/...`, '' for any other name.
+
+    Raises:
+        UserError: if there is no such model, or that is no run's id.
+    """
+    if spec.startswith(MODELS):
+        from pipelines.tracking.model_registry import run_of_model
+        from pipelines.tracking.tracker import Tracker
+
+        return run_of_model(spec, Tracker())
+    if not spec.startswith(RUNS):
+        return ""
+    run_id = spec.removeprefix(RUNS).strip("/")
+    if not RUN_ID.fullmatch(run_id):
+        raise UserError(f"'{spec}' names no MLflow run: expected {RUNS} and the id, nothing else")
+    return run_id
+
+
+def from_run(run_id: str) -> str:
+    """The path of a run's checkpoint, downloaded once, and again if it was damaged since."""
+    folder = cache_root() / "encoders" / f"run-{run_id}"
+    with locked(folder):
+        path = cached(folder)
+        if path is None:
+            with atomic_folder(folder) as partial:
+                fetch_checkpoint(run_id, partial)
+                (path,) = (one for one in partial.rglob("*") if one.is_file())
+                write_text(partial / CHECKSUM, checksum(path))
+                path = folder / path.relative_to(partial)
+    return str(path)
+
+
+def cached(folder: Path) -> Path | None:
+    """The checkpoint in a folder of the cache; None if there is none, or it is damaged."""
+    path = next(
+        (p for p in folder.rglob("*") if p.name != CHECKSUM and p.is_file() and p.stat().st_size),
+        None,
+    )
+    known = folder / CHECKSUM
+    if path and known.exists() and known.read_text() != checksum(path):
+        log.warning("%s is damaged: it is downloaded again", path)
+        return None
+    return path
+
+
+def fetch_checkpoint(run_id: str, folder: Path) -> None:
+    """Download a run's checkpoint into `folder`.
+
+    Raises:
+        UserError: if there is no such run, it has no checkpoint, or that is damaged or not to be
+            had.
+    """
+    from mlflow.exceptions import MlflowException
+
+    from pipelines.tracking.tracker import CHECKPOINT, Tracker
+
+    tracker = Tracker()
+    try:
+        run = tracker.find(run_id)
+        if run is None:
+            raise UserError(f"no MLflow run '{run_id}' in {tracker.place}")
+        stored = tracker.files(run_id, CHECKPOINT)
+        if stored:
+            tracker.fetch(run, stored[0], folder)
+    except MlflowException as error:
+        raise UserError(
+            f"the checkpoint of the MLflow run '{run_id}' cannot be had from {tracker.place}: "
+            f"{error}"
+        ) from error
+    if not stored:
+        raise UserError(
+            f"the MLflow run '{run_id}' has no checkpoint: give one of a pretraining or of a "
+            "fine-tuning that has finished"
+        )
