@@ -17,7 +17,7 @@ from prefect.testing.utilities import prefect_test_harness
 
 from benchmarks.measure import machine
 from mae_core.config import load_config
-from pipelines.cells import cell
+from pipelines.cells import run_cell
 from pipelines.cells.launch import launch
 from pipelines.cli.main import ENVIRONMENT
 from pipelines.service.flow import mae_full_benchmark
@@ -39,7 +39,7 @@ class Clock:
 def timed(recipe: str, folder: Path, **parameters: bool) -> float:
     """Seconds of a benchmark, one stage at a time, that are not those of the stages' processes."""
     clock, begun = Clock(), time.perf_counter()
-    with mock.patch.object(cell, "launch", clock):
+    with mock.patch.object(run_cell, "launch", clock):
         mae_full_benchmark(recipe, str(folder), strict=True, **parameters)
     return time.perf_counter() - begun - clock.seconds
 

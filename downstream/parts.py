@@ -33,7 +33,7 @@ class PartReporter:
         self.reporter.note(f"{self.name}: {text}")
 
 
-def kept(folder: Path, train: Callable[[Path], torch.Tensor]) -> torch.Tensor:
+def cached_outcome(folder: Path, train: Callable[[Path], torch.Tensor]) -> torch.Tensor:
     """What `train(folder)` returns, from `folder` if it is there from before an interruption.
 
     One that was damaged since is computed anew.

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from downstream.classification.features import check_features, extract, frozen_encoder
 from downstream.outcomes import save_outcomes
-from downstream.parts import OUTCOME, PartReporter, kept
+from downstream.parts import OUTCOME, PartReporter, cached_outcome
 from downstream.statistics import share
 from mae_core.encoder import ViTEncoder
 from mae_core.errors import UserError
@@ -54,7 +54,7 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
         job, folder = partial(learn, model, part, encoder, progress), work_dir / entry.name
         if not is_setting(folder / SETTING):
             (folder / OUTCOME).unlink(missing_ok=True)  # both are made together
-        correct = kept(folder, job)
+        correct = cached_outcome(folder, job)
         outcomes[f"suite/{entry.name}"] = correct
         groups.setdefault(entry.group, []).append(share(correct))
         settings[entry.name] = json.loads((folder / SETTING).read_text())

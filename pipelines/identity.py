@@ -51,7 +51,7 @@ def fingerprint(config: "Config", encoder: str) -> str:
 def fingerprint_of(config: "Config", digests: Mapping[str, str]) -> str:
     """As :func:`fingerprint`, from what :func:`inputs` has found."""
     content = {
-        "config": _by_content(decisive(config.to_dict()), digests),
+        "config": _by_content(result_config(config.to_dict()), digests),
         "machine": machine_of(config),
         "encoder": digests["encoder"],
         "code": digests["code"],
@@ -69,7 +69,7 @@ def inputs(config: "Config", encoder: str) -> dict[str, str]:
         UserError: as :func:`fingerprint`.
     """
     found = {"code": code_of(config), "encoder": content_of(encoder)}
-    for place, key, value in read_by(decisive(config.to_dict())):
+    for place, key, value in read_by(result_config(config.to_dict())):
         found[place] = content_of(value) if key == REFERENCE else data_digest(value)
     return found
 
@@ -78,7 +78,7 @@ def paths_read(config: "Config", encoder: str) -> dict[str, str]:
     """The files and folders behind :func:`inputs`, by the same names; none for 'code'."""
     data: dict[str, str] = {}
     files = {"encoder": encoder}
-    for place, key, value in read_by(decisive(config.to_dict())):
+    for place, key, value in read_by(result_config(config.to_dict())):
         (files if key == REFERENCE else data)[place] = value
     # Relative paths of data may be below another folder than the current one.
     files = {k: str(Path(path).absolute()) for k, path in files.items() if path not in NO_FILE}
@@ -87,7 +87,7 @@ def paths_read(config: "Config", encoder: str) -> dict[str, str]:
 
 def settings(config: "Config") -> str:
     """Hash of a config alone, wherever its data lies and whatever that holds."""
-    content = decisive(config.to_dict())
+    content = result_config(config.to_dict())
     places = [place for place, _, _ in read_by(content)]
     return short_hash([_without_data(content), places, machine_of(config)])
 
@@ -104,7 +104,7 @@ def look_again() -> None:
     code_version.cache_clear()
 
 
-def decisive(config: Mapping[str, Any]) -> dict[str, Any]:
+def result_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """A config's content without what changes no result: speed, memory, and what is shown.
 
     Seeded draws make batches independent of the loader's processes. What of a machine may count is

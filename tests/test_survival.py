@@ -12,7 +12,8 @@ import torch
 
 from mae_core.checkpoints import read_state
 from pipelines.cells import launch
-from pipelines.cells.cell import Cell, Outcome, Setting, run_cell
+from pipelines.cells.cell import Cell
+from pipelines.cells.run_cell import Outcome, Setting, run_cell
 from pipelines.display import Display
 from pipelines.errors import StageFailed
 from pipelines.recipes.recipe import load_stage_config

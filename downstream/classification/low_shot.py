@@ -14,7 +14,7 @@ from downstream.classification.features import Features, train_and_val_features
 from downstream.classification.logistic import fit_logistic
 from downstream.curves import Point, draw_curves
 from downstream.outcomes import save_outcomes
-from downstream.parts import PartReporter, kept
+from downstream.parts import PartReporter, cached_outcome
 from downstream.scratch import SUPERVISED, recipe_for, weights_of
 from downstream.statistics import over_trainings
 from mae_core.data.images import ImageDataset, drawn_by
@@ -65,7 +65,7 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
             part = PartReporter(reporter, name, count, len(splits))
             fitted = for_set(merged, split.set)
             chosen = images[0].only(split.indices)
-            correct = kept(
+            correct = cached_outcome(
                 work_dir / name,
                 lambda folder, c=fitted, x=chosen, to=part: finetune.fit(
                     c, source, x, images[1], folder, to

@@ -12,7 +12,7 @@ from mmengine.config import Config
 from downstream.classification import finetune
 from downstream.curves import Point, draw_curves
 from downstream.outcomes import save_outcomes
-from downstream.parts import PartReporter, kept
+from downstream.parts import PartReporter, cached_outcome
 from downstream.scratch import RANDOM, recipe_for, weights_of
 from downstream.statistics import share
 from mae_core.errors import UserError
@@ -33,7 +33,7 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     for number, blocks in enumerate(config.blocks):
         name = f"{blocks:g}blocks"
         part = PartReporter(reporter, name, number, len(config.blocks))
-        outcomes[f"partial-finetune/{name}"] = kept(
+        outcomes[f"partial-finetune/{name}"] = cached_outcome(
             work_dir / name,
             lambda folder, n=blocks, to=part: finetune.fit(config, encoder, *images, folder, to, n)[
                 1

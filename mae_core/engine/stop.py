@@ -16,12 +16,12 @@ _requested = threading.Event()
 
 
 def stop_requested() -> bool:
-    """Whether the process was asked to stop within :func:`heeding_signals`."""
+    """Whether the process was asked to stop within :func:`deferring_signals`."""
     return _requested.is_set()
 
 
 @contextmanager
-def heeding_signals() -> Iterator[None]:
+def deferring_signals() -> Iterator[None]:
     """Within the block SIGNALS only set :func:`stop_requested`; main thread only.
 
     SIGHUP stays ignored if it is, as `nohup` starts a command.
@@ -30,8 +30,8 @@ def heeding_signals() -> Iterator[None]:
     def note(*_: Any) -> None:
         _requested.set()
 
-    deaf = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
-    heard = SIGNALS[:2] if deaf else SIGNALS
+    ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    heard = SIGNALS[:2] if ignored else SIGNALS
     before = {number: signal.signal(number, note) for number in heard}
     try:
         yield
@@ -42,7 +42,7 @@ def heeding_signals() -> Iterator[None]:
 
 
 @FUNCTIONS.register_module()
-def deaf_worker(worker_id: int, num_workers: int, rank: int, seed: int) -> None:
+def worker_ignoring_signals(worker_id: int, num_workers: int, rank: int, seed: int) -> None:
     """Start of a loader's process: mmengine's seeds, and an ear for its own parent only.
 
     Signals reach the whole process group, and the training still needs its loader for the step

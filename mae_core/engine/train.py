@@ -26,7 +26,7 @@ from mae_core.engine.hooks import (
 )
 from mae_core.engine.schedule import in_updates, warmup_cosine
 from mae_core.engine.sharded import ShardedRunner, is_sharded
-from mae_core.engine.stop import heeding_signals
+from mae_core.engine.stop import deferring_signals
 from mae_core.engine.unreadable import UnreadableHook
 from mae_core.errors import UserError
 from mae_core.stage import Reporter
@@ -91,7 +91,9 @@ def build_runner(
         fields["param_scheduler"] = in_updates(fields["param_scheduler"], epoch)
     for loader in ("train_dataloader", "val_dataloader"):
         if loader in fields:
-            fields[loader] = deaf(with_room(fields[loader], reporter), config.seed)
+            fields[loader] = with_workers_ignoring_signals(
+                with_room(fields[loader], reporter), config.seed
+            )
     latest = find_resume_point(work_dir, reporter)
     runner = (ShardedRunner if is_sharded(config) else Runner)(
         model=model,
@@ -131,7 +133,7 @@ def train(runner: Runner) -> nn.Module:
         Interrupted: after SIGTERM or SIGINT, with the state saved.
         UserError: as the hooks do, see :mod:`mae_core.engine.checkpoint` and `finite`.
     """
-    with heeding_signals():
+    with deferring_signals():
         model = runner.train()
     if isinstance(runner, ShardedRunner):
         return runner.whole_model()
@@ -184,10 +186,10 @@ def with_room(loader: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     }
 
 
-def deaf(loader: dict[str, Any], seed: int) -> dict[str, Any]:
-    """A loader whose processes leave signals to the training, see :func:`deaf_worker`."""
+def with_workers_ignoring_signals(loader: dict[str, Any], seed: int) -> dict[str, Any]:
+    """A loader whose processes leave signals to the training."""
     about = {"num_workers": loader["num_workers"], "rank": get_rank(), "seed": seed}
-    return {**loader, "worker_init_fn": {"type": "deaf_worker", **about}}
+    return {**loader, "worker_init_fn": {"type": "worker_ignoring_signals", **about}}
 
 
 def runner_config(config: Config) -> Config:

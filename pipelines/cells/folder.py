@@ -26,7 +26,7 @@ PATIENCE = 1.0  # seconds between two looks at a lock, or for a wish to stop
 
 
 @contextmanager
-def alone(
+def exclusive_lock(
     folder: Path,
     shared: bool = False,
     name: str = LOCK,
@@ -68,7 +68,7 @@ def _take_in(folder: Path, name: str, shared: bool) -> IO[str] | None:
 
 
 @contextmanager
-def taken_now(path: Path) -> Iterator[bool]:
+def locked_at_once(path: Path) -> Iterator[bool]:
     """Whether the file `path` could be locked at once; if so, it is within the block."""
     try:
         held = _take(path)
@@ -145,7 +145,7 @@ def set_aside(work_dir: Path, say: Callable[[str], None], folder: Path | None = 
         folder: of the one stage to put away, with the features that several share; else of all.
     """
     stages = work_dir / STAGES
-    with alone(work_dir, say=say):
+    with exclusive_lock(work_dir, say=say):
         old = [path for path in (folder, stages / FEATURES) if path] if folder else [stages]
         old = [path for path in old if path.exists()]
         place = unused(work_dir / f"{BEFORE}{time.strftime('%Y%m%d-%H%M%S')}")

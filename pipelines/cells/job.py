@@ -2,24 +2,22 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mmengine.config import Config
 
 from mae_core.files import write_json, write_text
+from pipelines.cells.cell import Cell
 from pipelines.cells.folder import CONFIG, JOB, read_record
 from pipelines.cells.unfinished import COMMIT, INPUTS, SEED, SETTINGS
 from pipelines.identity import data_digests, settings
 from pipelines.tracking import lineage
-
-if TYPE_CHECKING:
-    from pipelines.cells.cell import Cell
-    from pipelines.tracking.tracker import Tracker
+from pipelines.tracking.tracker import Tracker
 
 LINEAGE, PATCH, LOG = "lineage.json", "code.diff", "log.txt"  # in a stage's folder
 
 
-def prepare(cell: "Cell", folder: Path) -> None:
+def prepare(cell: Cell, folder: Path) -> None:
     """Write down what is to be computed and with what, before it is."""
     write_job(cell, folder, about(cell))
     known = {
@@ -32,7 +30,7 @@ def prepare(cell: "Cell", folder: Path) -> None:
     write_text(folder / PATCH, lineage.uncommitted())
 
 
-def describe(cell: "Cell", tracker: "Tracker", run_id: str, folder: Path) -> None:
+def describe(cell: Cell, tracker: Tracker, run_id: str, folder: Path) -> None:
     """Note where the run's numbers come from, as :func:`prepare` wrote it down."""
     tracker.params(run_id, {"encoder.name": cell.encoder, **loggable(cell.config)})
     digests = {root: value[:16] for root, value in data_digests(cell.config).items()}
@@ -43,7 +41,7 @@ def describe(cell: "Cell", tracker: "Tracker", run_id: str, folder: Path) -> Non
             tracker.artifact(run_id, path)
 
 
-def about(cell: "Cell") -> dict[str, Any]:
+def about(cell: Cell) -> dict[str, Any]:
     """What tells a cell from others of its stage and row, for its job's file."""
     return {
         INPUTS: cell.inputs,
@@ -53,7 +51,7 @@ def about(cell: "Cell") -> dict[str, Any]:
     }
 
 
-def write_job(cell: "Cell", folder: Path, known: dict[str, Any] | None = None) -> Path:
+def write_job(cell: Cell, folder: Path, known: dict[str, Any] | None = None) -> Path:
     """Write the cell's config and what its process needs, :mod:`pipelines.cells.stage_process`; the
     path of that.
 

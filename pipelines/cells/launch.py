@@ -13,7 +13,7 @@ from pipelines.cells.resources import Resources
 from pipelines.errors import StageFailed, StageInterrupted
 from pipelines.events import EVENTS, Event, follow
 from pipelines.last_net import check_writable
-from pipelines.stopping import SIGNALS, deaf, let_stages_start, stop_stages, stopping
+from pipelines.stopping import SIGNALS, ignoring_signals, let_stages_start, stop_stages, stopping
 
 STARTED_BY_WORKER = "PREFECT__FLOW_RUN_ID"
 GRACE = "MAE_BENCH_GRACE"  # seconds between SIGTERM and SIGKILL: for a step and a checkpoint
@@ -63,7 +63,7 @@ def launch(job: Path, log: Path, resources: Resources, on_event: Callable[[Event
                 raise StageInterrupted(f"stopped; see {log}")
             on_event(event)
     finally:
-        with deaf():  # a second wish to stop, as of Ray, would leave the children
+        with ignoring_signals():  # a second wish to stop, as of Ray, would leave the children
             stop([process])
         _running.discard(process)
     # A signal that came before the stage heeds them is one to this process or to the stage alone.
@@ -84,7 +84,7 @@ def stopping_on_error() -> Iterator[None]:
     try:
         yield
     except BaseException:
-        with deaf():
+        with ignoring_signals():
             stop_all()
         raise
 

@@ -30,12 +30,12 @@ def restore(
         The run's id; '' if there is none whose files can be had.
     """
     for run in tracker.runs_with(fingerprint, encoder):
-        if taken(run, tracker, folder, say):
+        if fetched(run, tracker, folder, say):
             return run.info.run_id
     return ""
 
 
-def taken(run: Run, tracker: Tracker, folder: Path, say: Callable[[str], None]) -> bool:
+def fetched(run: Run, tracker: Tracker, folder: Path, say: Callable[[str], None]) -> bool:
     """Whether all files of a run's result are in `folder` now; `say` is told of damaged ones."""
     try:
         return download(run, tracker, folder)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mae_core.engine.checkpoint import checkpoints
-from pipelines.cells.folder import CONFIG, JOB, LOCK, finished_result, read_record, taken_now
+from pipelines.cells.folder import CONFIG, JOB, LOCK, finished_result, locked_at_once, read_record
 
 INPUTS, SETTINGS, SEED, COMMIT = "inputs", "settings", "seed", "commit"  # of a job's file
 
@@ -22,7 +22,7 @@ def others_like(folder: Path, about: Mapping[str, Any]) -> Iterator[str]:
         if other == folder or other.name.rpartition("-")[0] != name or finished_result(other):
             continue
         found = checkpoints(other)
-        with taken_now(other / LOCK) as free:
+        with locked_at_once(other / LOCK) as free:
             known = read_record(other / JOB)
             same_seed = known.get(SEED, about[SEED]) == about[SEED]
             if found and free and same_seed:

@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 
 from mae_core.data.cache import cache_root
-from pipelines.cells.folder import taken_now
+from pipelines.cells.folder import locked_at_once
 
 SCRATCH = re.compile(r"tmp[a-z0-9_]{8}|\.trial-.*|mae-bench-.*")  # names of temporary folders
 PARTS = (".part", ".part.npz", ".partial")  # end the names of what is being written
@@ -117,5 +117,5 @@ def processes() -> Iterator[dict[str, Any]]:
 @contextmanager
 def unlocked(lock: Path) -> Iterator[bool]:
     """Whether nobody has the lock file, which need not be there; if so, it is held."""
-    with taken_now(lock) if lock.exists() else nullcontext(True) as free:
+    with locked_at_once(lock) if lock.exists() else nullcontext(True) as free:
         yield free

@@ -13,8 +13,8 @@ from pipelines.cells.folder import (
     RECORD,
     STAGES,
     finished_result,
+    locked_at_once,
     read_record,
-    taken_now,
     training_files,
 )
 from pipelines.clean.files import PARTS, files_in, folders_in, is_left, unlocked
@@ -43,7 +43,7 @@ def in_work_dir(folder: Path, say: Say) -> Iterator[Item]:
         folder: the work dir.
         say: told of what is in use.
     """
-    with taken_now(folder / LOCK) as free:
+    with locked_at_once(folder / LOCK) as free:
         if not free:
             say(f"{folder} is in use, or may not be written: left alone")
             return
@@ -60,7 +60,7 @@ def in_stages(stages: Path, say: Say) -> Iterator[Item]:
     """What could be removed in the folder of all stages."""
     where, old = stages.parent, superseded(stages)
     for path in begun(stages):
-        with taken_now(path / LOCK) as free:
+        with locked_at_once(path / LOCK) as free:
             if not free:
                 say(f"{path} is in use: left alone")
             elif path in old:
@@ -95,7 +95,7 @@ def in_stage(folder: Path, where: Path) -> Iterator[Item]:
 def set_aside(stages: Path, say: Say) -> Iterator[Item]:
     """The stages that `--fresh` set aside, unless somebody works there."""
     with ExitStack() as locks:
-        free = [locks.enter_context(taken_now(path / LOCK)) for path in begun(stages)]
+        free = [locks.enter_context(locked_at_once(path / LOCK)) for path in begun(stages)]
         if all(free):
             yield Item(Kind.SUPERSEDED, stages.parent, stages.name, stages)
         else:

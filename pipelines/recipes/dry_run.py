@@ -84,7 +84,7 @@ class _Watch:
         return (ended - begun) / (last - first)
 
 
-def try_stage(cell: Cell, folder: Path, resources: Resources) -> Trial | None:
+def time_first_steps(cell: Cell, folder: Path, resources: Resources) -> Trial | None:
     """Run the cell's first steps below `folder`, stop it, and clean up.
 
     None if it was over, or out of patience, before a report.

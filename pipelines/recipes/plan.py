@@ -16,7 +16,7 @@ from pipelines.cells.cell import Cell, cell_folder, usable
 from pipelines.cells.folder import finished_result
 from pipelines.cells.resources import Resources, default_devices
 from pipelines.display import duration, size
-from pipelines.recipes.dry_run import Trial, try_stage
+from pipelines.recipes.dry_run import Trial, time_first_steps
 from pipelines.recipes.matrix import planned_cells
 from pipelines.recipes.recipe import Recipe
 from pipelines.stages import NO_FILE
@@ -78,7 +78,7 @@ def plan_cells(
         kind = cell.stage, cell.source in NO_FILE and "scratch" in cell.config
         if kind not in trials:
             console.print(f"trying {cell.stage} ...")
-            trials[kind] = try_stage(cell, folder, usable(cell, resources))
+            trials[kind] = time_first_steps(cell, folder, usable(cell, resources))
         trial = trials[kind]
         share = max(1 - done / trial.total, 0) if trial and trial.total else 1.0
         yield Item(cell, status, share, trial)

@@ -8,20 +8,12 @@ from joblib import cpu_count
 
 from mae_core.data.sources import opened_once
 from mae_core.errors import UserError, check_name
-from pipelines.cells.cell import (
-    Cell,
-    Outcome,
-    Setting,
-    cell_folder,
-    join_cell,
-    on_machine,
-    run_cell,
-    usable,
-)
+from pipelines.cells.cell import Cell, cell_folder, on_machine, usable
 from pipelines.cells.command_line import command_line
-from pipelines.cells.folder import alone, set_aside
+from pipelines.cells.folder import exclusive_lock, set_aside
 from pipelines.cells.launch import stopping_on_error
 from pipelines.cells.resources import Resources, visible_gpus
+from pipelines.cells.run_cell import Outcome, Setting, join_cell, run_cell
 from pipelines.display import Display
 from pipelines.identity import look_again
 from pipelines.last_net import check_writable
@@ -70,7 +62,7 @@ def run_single(
             display.say(hint)
         if fresh:
             set_aside(folder, display.say, cell_folder(cell, folder))
-        with alone(folder, shared=True, say=display.say):
+        with exclusive_lock(folder, shared=True, say=display.say):
             outcome = run_cell(cell, setting)
         display.say(f"MLflow run {outcome.run_id} in {setting.tracker.place}")
     return outcome

@@ -8,7 +8,7 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from pipelines.cells.folder import CONFIG
-from pipelines.identity import LOADER_SPEED, decisive, machine_of
+from pipelines.identity import LOADER_SPEED, machine_of, result_config
 from pipelines.stored_config import parse_config
 from pipelines.tracking.runs import download
 from pipelines.tracking.tracker import Tracker
@@ -36,7 +36,7 @@ def protocol(config: Mapping[str, Any], digests: Mapping[str, str]) -> dict[str,
         config: of a stage.
         digests: of the data that the config names, by path.
     """
-    kept = {key: value for key, value in decisive(config).items() if key not in OWN}
+    kept = {key: value for key, value in result_config(config).items() if key not in OWN}
     kept["devices"] = machine_of(config)["devices"]  # more of them make larger updates
     return by_digest(without(kept, LOADER_SPEED), digests)
 

@@ -17,7 +17,7 @@ from typing import Any
 from mlflow.entities import Run
 
 from mae_core.config import load_config
-from pipelines.identity import LOADER_SPEED, decisive
+from pipelines.identity import LOADER_SPEED, result_config
 from pipelines.report.protocol import stored_config, without
 from pipelines.tracking.tracker import Tracker
 
@@ -127,16 +127,16 @@ def all_entries() -> list[dict[str, Any]]:
 
 def config_among(names: Sequence[str], run: Run, tracker: Tracker) -> str:
     """The one of our configs `names` that a run followed, '' if none."""
-    own = fixed(stored_config(run, tracker))
+    own = protocol_config(stored_config(run, tracker))
     return next((name for name in names if own == ours(name)), "")
 
 
 @cache
 def ours(name: str) -> Any:
     """What has to be the same of one of our configs."""
-    return fixed(load_config(name).to_dict())
+    return protocol_config(load_config(name).to_dict())
 
 
-def fixed(config: Mapping[str, Any]) -> Any:
+def protocol_config(config: Mapping[str, Any]) -> Any:
     """What has to be the same: all but seed and speed."""
-    return without(decisive(config), FREE)
+    return without(result_config(config), FREE)

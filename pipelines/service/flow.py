@@ -21,11 +21,12 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from downstream.classification.features import features_cached
 from mae_core.errors import UserError, check_name
 from mae_core.files import write_json
-from pipelines.cells.cell import Cell, Outcome, Setting, cell_folder, fed, run_cell, usable
+from pipelines.cells.cell import Cell, cell_folder, usable
 from pipelines.cells.command_line import command_line
-from pipelines.cells.folder import BENCHMARK, BENCHMARK_LOCK, alone, read_record, set_aside
+from pipelines.cells.folder import BENCHMARK, BENCHMARK_LOCK, exclusive_lock, read_record, set_aside
 from pipelines.cells.launch import stopping_on_error
 from pipelines.cells.resources import visible_gpus
+from pipelines.cells.run_cell import Outcome, Setting, run_cell, with_encoder_from
 from pipelines.display import Display
 from pipelines.environment import data_below
 from pipelines.errors import BenchmarkFailed, StageFailed, StageInterrupted
@@ -36,12 +37,12 @@ from pipelines.recipes.recipe import Recipe, choices, load_recipe
 from pipelines.report.write import write_report
 from pipelines.service.cluster import cancel, needs, ray_runner
 from pipelines.service.names import FLOW_NAME, INCOMPLETE
-from pipelines.service.place import REPORT, Future, Place, cause_of, publish, said_of
+from pipelines.service.place import REPORT, Future, Place, cause_of, failure_message, publish
 from pipelines.service.progress import StageProgress
 from pipelines.service.schedule import Planned, by_urgency, earlier_seconds
 from pipelines.service.server import end_with_worker
 from pipelines.service.slots import Slots
-from pipelines.stopping import deaf
+from pipelines.stopping import ignoring_signals
 from pipelines.tracking.patience import patiently
 from pipelines.tracking.tracker import Tracker, check_parameter
 
@@ -93,7 +94,7 @@ def mae_full_benchmark(
         folder = Path(work_dir or f"runs/{plan.name}").expanduser().absolute()
         check_name(str(folder))
         check_writable(folder)
-        with alone(folder, name=BENCHMARK_LOCK, say=Display().say):
+        with exclusive_lock(folder, name=BENCHMARK_LOCK, say=Display().say):
             if fresh:
                 set_aside(folder, Display().say)
             place = Place(folder, Tracker(tracking_uri), devices, ray, not fresh, command)
@@ -130,7 +131,7 @@ def run_benchmark(plan: Recipe, digests: Mapping[str, str], place: Place) -> str
         BenchmarkFailed: after all, if a cell failed.
     """
     tracker = place.tracker
-    with alone(place.folder, shared=True, say=Display().say), Display() as display:
+    with exclusive_lock(place.folder, shared=True, say=Display().say), Display() as display:
         return run_under(start_parent(plan, place.folder, tracker), plan, digests, place, display)
 
 
@@ -157,7 +158,7 @@ def run_under(
         waits = [allow_failure(future) for future, _ in cells.values()]
         report = report_task(setting, wait_for=waits)
         if failed:
-            raise BenchmarkFailed(said_of(failed, report))
+            raise BenchmarkFailed(failure_message(failed, report))
     return str(report)
 
 
@@ -211,7 +212,7 @@ def run_matrix(
                 future.wait()
         except BaseException:
             if ray:
-                with deaf():
+                with ignoring_signals():
                     cancel(future for future, _ in cells.values())
             raise
     return cells
@@ -278,7 +279,7 @@ def run_stage(
     try:
         check_same_data(cell.config, digests)
         if upstream is not None:
-            cell = fed(cell, upstream)
+            cell = with_encoder_from(cell, upstream)
         slot = partial(slot_for, cell, setting.work_dir, slots, followers)
         outcome = run_cell(cell, setting, slot)
     except StageInterrupted as error:

@@ -10,8 +10,8 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact
 from prefect.futures import PrefectFuture
 from prefect.states import State
 
-from pipelines.cells.cell import Setting
 from pipelines.cells.resources import Resources, default_devices
+from pipelines.cells.run_cell import Setting
 from pipelines.tracking.patience import patiently
 from pipelines.tracking.tracker import Tracker
 
@@ -36,7 +36,7 @@ class Place:
         return Resources(devices=devices)
 
 
-def said_of(failed: Mapping[str, str], report: Path) -> str:
+def failure_message(failed: Mapping[str, str], report: Path) -> str:
     """The last line of each cause, by name, and where the report of the rest is."""
     causes = (f"{name}: {cause.splitlines()[-1]}" for name, cause in failed.items())
     return "\n".join([f"the rest is in {report}", *causes])

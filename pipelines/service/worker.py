@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import psutil
 
-from pipelines.stopping import deaf, raise_when_asked
+from pipelines.stopping import ignoring_signals, raise_when_asked
 
 
 def work(pool: str) -> int:
@@ -23,7 +23,7 @@ def work(pool: str) -> int:
     try:
         return worker.wait()
     except KeyboardInterrupt:
-        with deaf():
+        with ignoring_signals():
             stop(worker)
             return worker.wait()
 

@@ -11,18 +11,18 @@ from prefect import allow_failure, flow, task
 from prefect.states import Cancelled, Completed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from pipelines.cells.cell import Setting
 from pipelines.cells.command_line import command_line
-from pipelines.cells.folder import alone
+from pipelines.cells.folder import exclusive_lock
 from pipelines.cells.launch import stopping_on_error
 from pipelines.cells.resources import visible_gpus
+from pipelines.cells.run_cell import Setting
 from pipelines.display import Display
 from pipelines.environment import data_below
 from pipelines.errors import BenchmarkFailed, StageInterrupted
 from pipelines.identity import look_again, read_code
 from pipelines.last_net import check_writable
 from pipelines.service.names import SWEEP_FLOW
-from pipelines.service.place import REPORT, Future, Place, cause_of, publish, said_of
+from pipelines.service.place import REPORT, Future, Place, cause_of, failure_message, publish
 from pipelines.service.progress import StageProgress
 from pipelines.service.server import end_with_worker
 from pipelines.service.slots import Slots
@@ -66,7 +66,7 @@ def mae_sweep(
         command = command_line("sweep", sweep, overrides=given, devices=devices)
         folder = Path(work_dir or f"runs/{plan.name}").expanduser().absolute()
         check_writable(folder)
-        with alone(folder, say=Display().say):
+        with exclusive_lock(folder, say=Display().say):
             return run_sweep(
                 plan, Place(folder, Tracker(tracking_uri), devices, None, True, command)
             )
@@ -120,7 +120,7 @@ def run_sweep(sweep: Sweep, place: Place) -> str:
             if not state.is_completed()
         }
         if failed:
-            raise BenchmarkFailed(said_of(failed, report))
+            raise BenchmarkFailed(failure_message(failed, report))
     return str(report)
 
 

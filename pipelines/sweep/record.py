@@ -9,8 +9,8 @@ from mlflow.entities import Run
 from prefect.runtime import flow_run
 
 from mae_core.files import write_json
-from pipelines.cells.cell import ERROR_LIMIT
 from pipelines.cells.folder import read_record
+from pipelines.cells.run_cell import ERROR_LIMIT
 from pipelines.sweep.collect import (
     OTHER,
     PRUNED,

@@ -11,7 +11,7 @@ from optuna.study import Study
 from optuna.trial import Trial, TrialState
 
 from mae_core.errors import UserError
-from pipelines.cells.cell import Outcome, Setting, fed, run_cell
+from pipelines.cells.run_cell import Outcome, Setting, run_cell, with_encoder_from
 from pipelines.display import Prefixed
 from pipelines.errors import StageInterrupted
 from pipelines.events import Event
@@ -61,7 +61,7 @@ def run_trial(job: Job) -> float | None:
     """The goal that the trial reached; None if it was pruned. The study and MLflow are told.
 
     Raises:
-        UserError, StageFailed, StageInterrupted: as :func:`pipelines.cells.cell.run_cell`;
+        UserError, StageFailed, StageInterrupted: as :func:`pipelines.cells.run_cell.run_cell`;
             UserError also if the values make no recipe, or no stage has the goal's metric.
     """
     tracker, values = job.setting.tracker, job.trial.params
@@ -100,11 +100,12 @@ def run_cells(recipe: Recipe, setting: Setting, watch: "Watch | None" = None) ->
     """Run a recipe's cells in turn, the first one watched; the outcomes by the cell's name.
 
     Raises:
-        Pruned, UserError, StageFailed, StageInterrupted: as :func:`pipelines.cells.cell.run_cell`.
+        Pruned, UserError, StageFailed, StageInterrupted: as
+            :func:`pipelines.cells.run_cell.run_cell`.
     """
     done: dict[str, Outcome] = {}
     for cell, takes in planned_cells(recipe, setting.resources):
-        cell = fed(cell, done[takes]) if takes else cell
+        cell = with_encoder_from(cell, done[takes]) if takes else cell
         done[cell.name] = run_cell(cell, replace(setting, watch=None if done else watch))
     return done
 

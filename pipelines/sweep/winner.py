@@ -8,7 +8,7 @@ from mlflow.entities import Run
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from mae_core.errors import UserError
-from pipelines.cells.cell import Outcome, Setting
+from pipelines.cells.run_cell import Outcome, Setting
 from pipelines.display import Prefixed
 from pipelines.sweep.best import LATEST, SEED, SETTINGS, Best, best_of, fresh_seeds, settings
 from pipelines.sweep.collect import WINNER, Entry, entries

@@ -34,7 +34,7 @@ def write_sweep(run_id: str, tracker: Tracker, folder: Path) -> str:
     varied = [name for name in names if name != SEED] or names
     figures = {"curves.png": curves(trials, varied, metrics)} if metrics else {}
     if weights:
-        figures["importance.png"] = importance_bars(weights, said(goal))
+        figures["importance.png"] = importance_bars(weights, metric_title(goal))
     for file, png in figures.items():
         write_bytes(folder / file, png)
     best = best_of(trials, goal)
@@ -45,12 +45,12 @@ def write_sweep(run_id: str, tracker: Tracker, folder: Path) -> str:
         "benchmark": tags["benchmark"],
         "run_id": run_id,
         "command": tags.get("command", ""),
-        "goal": said(goal),
+        "goal": metric_title(goal),
         "names": names,
         "varied": varied,
-        "metrics": [said(name) for name in metrics],
+        "metrics": [metric_title(name) for name in metrics],
         "lines": [line(one, metrics, one in winners) for one in trials],
-        "best": best and best_said(best, found, goal),
+        "best": best and best_text(best, found, goal),
         "other": tags.get(SELECTION) == OTHER,
         "weights": weights,
         "figures": {file: b64encode(png).decode() for file, png in figures.items()},
@@ -125,7 +125,7 @@ def shown(name: str, one: Entry) -> str:
     return measured(name, one.metrics[name], one.intervals.get(name))
 
 
-def best_said(best: Best, found: Reported | None, goal: str) -> dict[str, str]:
+def best_text(best: Best, found: Reported | None, goal: str) -> dict[str, str]:
     """What the page says of the winner: its values, its number, and what that is of."""
     value, ci95 = (found.value, found.ci95) if found else (best.value, None)
     return {
@@ -163,6 +163,6 @@ def measured(name: str, value: float, ci95: float | None) -> str:
     return f"{value:.4f}" if name == LOSS else number(name, value, ci95)
 
 
-def said(name: str) -> str:
+def metric_title(name: str) -> str:
     """What a reader calls the metric."""
     return "Pretraining loss" if name == LOSS else title(name)

@@ -12,7 +12,7 @@ logging.getLogger("mlflow.system_metrics").setLevel(logging.WARNING)  # it tells
 
 
 @contextmanager
-def watched(tracker: Tracker, run_id: str) -> Iterator[None]:
+def monitored(tracker: Tracker, run_id: str) -> Iterator[None]:
     """Within the block processor, memory, disk, network and GPUs are measured every ten seconds.
 
     It ends early, with a warning, if the tracking server is away.

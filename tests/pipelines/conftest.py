@@ -9,7 +9,7 @@ import torch
 from mlflow import MlflowClient
 from prefect.testing.utilities import prefect_test_harness
 
-from pipelines.cells.cell import Setting
+from pipelines.cells.run_cell import Setting
 from pipelines.cli.main import ENVIRONMENT
 from pipelines.display import Display
 from pipelines.service.flow import mae_full_benchmark

@@ -13,8 +13,9 @@ from moto.server import ThreadedMotoServer
 
 from benchmarks.servers import MLflowServer, free_port
 from mae_core import UserError
-from pipelines.cells.cell import Cell, Outcome, Setting, run_cell
+from pipelines.cells.cell import Cell
 from pipelines.cells.launch import stopping_on_error
+from pipelines.cells.run_cell import Outcome, Setting, run_cell
 from pipelines.display import Display
 from pipelines.recipes.recipe import load_stage_config
 from pipelines.report.collect import collect
@@ -102,7 +103,7 @@ def test_all_files_of_a_stage_are_in_the_bucket(done: Done) -> None:
 def test_an_empty_work_dir_gets_the_result_from_the_bucket(
     done: Done, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delattr("pipelines.cells.cell.launch")
+    monkeypatch.delattr("pipelines.cells.run_cell.launch")
     again = run_cell(done.cell, replace(done.setting, work_dir=tmp_path))
     assert (again.status, again.run_id) == ("reused", done.outcome.run_id)
     assert again.result.metrics == done.outcome.result.metrics

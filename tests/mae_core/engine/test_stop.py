@@ -15,9 +15,9 @@ from functools import partial
 
 from torch.utils.data import DataLoader
 
-from mae_core.engine.stop import deaf_worker
+from mae_core.engine.stop import worker_ignoring_signals
 
-deaf = partial(deaf_worker, num_workers=1, rank=0, seed=0)
+deaf = partial(worker_ignoring_signals, num_workers=1, rank=0, seed=0)
 batches = iter(DataLoader(range(1000), num_workers=1, worker_init_fn=deaf))
 next(batches)
 print(batches._workers[0].pid, flush=True)

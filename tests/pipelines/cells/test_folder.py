@@ -10,11 +10,11 @@ from mae_core import UserError
 from mae_core.stage import Metric, StageResult
 from pipelines.cells import folder as folders
 from pipelines.cells.folder import (
-    alone,
+    exclusive_lock,
     finished_result,
+    locked_at_once,
     read_record,
     set_aside,
-    taken_now,
     training_files,
 )
 from tests.processes import wait_for
@@ -29,11 +29,11 @@ def test_one_works_in_a_folder_at_a_time(tmp_path: Path, quickly: None) -> None:
     inside = threading.Event()
 
     def work() -> None:
-        with alone(tmp_path / "stage"):
+        with exclusive_lock(tmp_path / "stage"):
             inside.set()
 
     thread = threading.Thread(target=work)
-    with alone(tmp_path / "stage"):
+    with exclusive_lock(tmp_path / "stage"):
         thread.start()
         assert not inside.wait(0.1)
     thread.join()
@@ -42,16 +42,20 @@ def test_one_works_in_a_folder_at_a_time(tmp_path: Path, quickly: None) -> None:
 
 def test_those_that_share_a_folder_keep_out_who_wants_it_alone(tmp_path: Path) -> None:
     lock = tmp_path / ".lock"
-    with alone(tmp_path, shared=True), alone(tmp_path, shared=True), taken_now(lock) as free:
+    with (
+        exclusive_lock(tmp_path, shared=True),
+        exclusive_lock(tmp_path, shared=True),
+        locked_at_once(lock) as free,
+    ):
         assert not free
-    with taken_now(lock) as free:
+    with locked_at_once(lock) as free:
         assert free
-        with taken_now(lock) as again:
+        with locked_at_once(lock) as again:
             assert not again
 
 
 def test_a_lock_of_a_folder_that_is_gone_is_not_had(tmp_path: Path) -> None:
-    with taken_now(tmp_path / "gone" / ".lock") as free:
+    with locked_at_once(tmp_path / "gone" / ".lock") as free:
         assert not free
 
 
@@ -62,11 +66,11 @@ def test_who_waits_for_a_folder_that_is_removed_works_in_a_new_one(
 
     def work() -> None:
         waits.set()
-        with alone(folder):
+        with exclusive_lock(folder):
             (folder / "written").touch()
         done.set()
 
-    with alone(folder):
+    with exclusive_lock(folder):
         threading.Thread(target=work).start()
         assert waits.wait(10) and not done.wait(0.1)
         shutil.rmtree(folder)
@@ -105,11 +109,11 @@ def test_who_waits_says_so(tmp_path: Path, quickly: None) -> None:
     said: list[str] = []
 
     def work() -> None:
-        with alone(tmp_path, say=said.append):
+        with exclusive_lock(tmp_path, say=said.append):
             pass
 
     thread = threading.Thread(target=work)
-    with alone(tmp_path):
+    with exclusive_lock(tmp_path):
         thread.start()
         wait_for(lambda: bool(said))
     thread.join()
@@ -119,7 +123,7 @@ def test_who_waits_says_so(tmp_path: Path, quickly: None) -> None:
 def test_a_folder_that_cannot_be_written_is_one_message(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     told = pytest.raises(UserError, match=r"file.* cannot be written .*--work-dir")
-    with told, alone(tmp_path / "file" / "stage"):
+    with told, exclusive_lock(tmp_path / "file" / "stage"):
         pass
 
 
@@ -132,9 +136,9 @@ def test_a_file_system_without_locks_is_one_message(
 
     monkeypatch.setattr(fcntl, "flock", refuse)
     told = pytest.raises(UserError, match=r"cannot be locked: .*Choose a folder on another one")
-    with told, alone(tmp_path):
+    with told, exclusive_lock(tmp_path):
         pass
-    with taken_now(tmp_path / ".lock") as free:
+    with locked_at_once(tmp_path / ".lock") as free:
         assert not free
 
 
@@ -142,7 +146,7 @@ def test_what_is_set_aside_waits_for_those_that_work_there(tmp_path: Path, quick
     (tmp_path / "stages").mkdir()
     said: list[str] = []
     thread = threading.Thread(target=lambda: set_aside(tmp_path, said.append))
-    with alone(tmp_path, shared=True):
+    with exclusive_lock(tmp_path, shared=True):
         thread.start()
         wait_for(lambda: bool(said))
         assert (tmp_path / "stages").exists()

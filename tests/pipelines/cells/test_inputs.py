@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from mae_core import UserError
-from pipelines.cells.cell import Cell, Setting, cell_folder, fed, run_cell
+from pipelines.cells.cell import Cell, cell_folder
 from pipelines.cells.launch import stopping_on_error
 from pipelines.cells.resources import Resources
+from pipelines.cells.run_cell import Setting, run_cell, with_encoder_from
 from pipelines.events import Event
 from pipelines.identity import look_again
 from pipelines.recipes.recipe import load_stage_config
@@ -184,15 +185,15 @@ def test_an_encoder_that_changed_since_it_was_made_is_not_measured(
 ) -> None:
     outcome = run_cell(make(own, "pretrain"), setting)
     knn = make(own, "knn")
-    assert fed(knn, outcome).source == outcome.result.checkpoint
+    assert with_encoder_from(knn, outcome).source == outcome.result.checkpoint
     weights = Path(str(outcome.result.checkpoint))
-    cell = fed(knn, outcome)
+    cell = with_encoder_from(knn, outcome)
     assert cell.key  # the flow has looked
     weights.write_bytes(flipped(weights.read_bytes()))
     with pytest.raises(UserError, match=r"not computed: encoder \(.*encoder.safetensors\)"):
         run_cell(cell, setting)
     with pytest.raises(UserError, match=r"encoder\.safetensors changed since the MLflow run"):
-        fed(knn, outcome)
+        with_encoder_from(knn, outcome)
 
 
 def flipped(content: bytes) -> bytes:
@@ -279,7 +280,7 @@ def test_a_stage_that_does_not_start_leaves_no_running_run(
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("pipelines.cells.cell.prepare", fail)
+    monkeypatch.setattr("pipelines.cells.run_cell.prepare", fail)
     cell = make(own, "knn", "k=2" if isinstance(error, OSError) else "k=4")
     with pytest.raises(type(error)):
         run_cell(cell, setting)

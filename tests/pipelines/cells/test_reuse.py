@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.cells.cell import Cell, Outcome, Setting, cell_folder, run_cell
+from pipelines.cells.cell import Cell, cell_folder
 from pipelines.cells.launch import stopping_on_error
 from pipelines.cells.reuse import download, restore
+from pipelines.cells.run_cell import Outcome, Setting, run_cell
 from pipelines.recipes.recipe import load_stage_config
 from pipelines.tracking.artifacts import SHA256, Damaged
 
@@ -41,7 +42,7 @@ def elsewhere(shared: Shared, tmp_path: Path) -> Setting:
 
 @pytest.fixture
 def no_launch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr("pipelines.cells.cell.launch")
+    monkeypatch.delattr("pipelines.cells.run_cell.launch")
 
 
 def test_another_work_dir_gets_the_result_with_all_its_files(

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.cells.folder import alone
+from pipelines.cells.folder import exclusive_lock
 from pipelines.cells.unfinished import others_like
 
 ABOUT = {
@@ -54,5 +54,5 @@ def test_other_rows_seeds_and_what_runs_or_is_finished_are_not_named(tmp_path: P
     begin(tmp_path, "pretrain-mae-2222", seed=1)  # another repeat
     done = begin(tmp_path, "pretrain-mae-3333")
     (done / "result.json").write_text('{"metrics": {}, "checkpoint": null, "artifacts": {}}')
-    with alone(begin(tmp_path, "pretrain-mae-4444")):
+    with exclusive_lock(begin(tmp_path, "pretrain-mae-4444")):
         assert not list(others_like(tmp_path / "pretrain-mae-1111", ABOUT))

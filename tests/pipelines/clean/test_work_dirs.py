@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipelines.cells.folder import alone, finished_result, taken_now
+from pipelines.cells.folder import exclusive_lock, finished_result, locked_at_once
 from pipelines.clean.items import Kind
 from pipelines.clean.run import clean
 from pipelines.clean.work_dirs import below, in_work_dir, needed_files, superseded
@@ -106,7 +106,7 @@ def test_what_somebody_works_at_is_left_alone_and_told(tmp_path: Path, used: str
     put_stage(tmp_path / "stages" / "detect-mae-2", "2", ["step_4.pth"])
     put_stage(tmp_path / "stages-before-1" / "knn-mae-3", "3", (), ())
     said: list[str] = []
-    with alone(tmp_path / used, shared=used == "."):
+    with exclusive_lock(tmp_path / used, shared=used == "."):
         found = [item.kind for item in in_work_dir(tmp_path, said.append)]
     left = {
         "stages/detect-mae-2": ["checkpoints", "superseded"],
@@ -125,7 +125,7 @@ def test_nobody_begins_at_what_is_being_removed(tmp_path: Path) -> None:
     for current in in_work_dir(tmp_path, lambda text: None):
         assert current == item
         for folder in (tmp_path, item.path):
-            with taken_now(folder / ".lock") as free:
+            with locked_at_once(folder / ".lock") as free:
                 assert not free
 
 

@@ -6,8 +6,9 @@ import pytest
 from rich.console import Console
 
 from mae_core import UserError
-from pipelines.cells.cell import Cell, Setting, run_cell
+from pipelines.cells.cell import Cell
 from pipelines.cells.launch import stopping_on_error
+from pipelines.cells.run_cell import Setting, run_cell
 from pipelines.display import Display
 from pipelines.errors import StageFailed
 from pipelines.recipes import plan as planning
@@ -57,7 +58,9 @@ def test_a_plan_knows_what_is_done_and_what_is_half_done(
     setting = Setting(tmp_path / "work", tracker, Display(), "tiny")
     tried: list[str] = []
     known = Trial("step", 6 * EPOCH, 0.5, 1, 1)
-    monkeypatch.setattr(planning, "try_stage", lambda cell, *_: tried.append(cell.stage) or known)
+    monkeypatch.setattr(
+        planning, "time_first_steps", lambda cell, *_: tried.append(cell.stage) or known
+    )
     cell = Cell("pretrain", "mae", "random", load_recipe(recipe).configs["pretrain"])
     arm(configs / "pretrain.fault", "kill", 3 * EPOCH + 1)
     with pytest.raises(StageFailed):
@@ -84,11 +87,11 @@ def test_a_plan_tries_from_scratch_apart_and_no_classifier_that_is_not_there(
     path.write_text(path.read_text() + added)
     tried: list[tuple[str, str]] = []
 
-    def try_stage(cell: Cell, *_: object) -> Trial:
+    def time_first_steps(cell: Cell, *_: object) -> Trial:
         tried.append((cell.stage, cell.source))
         return Trial("step", 10, 0.1, 1, 1)
 
-    monkeypatch.setattr(planning, "try_stage", try_stage)
+    monkeypatch.setattr(planning, "time_first_steps", time_first_steps)
     items, text = show(str(path), tmp_path)
     assert tried == [
         ("pretrain", "random"),
@@ -118,11 +121,11 @@ def test_a_plan_tries_random_weights_in_their_own_recipe(
     recipe = str(write_recipe(configs, ("segment",), ("mae", "random")))
     tried: list[tuple[str, bool]] = []
 
-    def try_stage(cell: Cell, *_: object) -> Trial:
+    def time_first_steps(cell: Cell, *_: object) -> Trial:
         tried.append((cell.name, "scratch" in cell.config))
         return Trial("step", 10, 0.1, 1, 1)
 
-    monkeypatch.setattr(planning, "try_stage", try_stage)
+    monkeypatch.setattr(planning, "time_first_steps", time_first_steps)
     show(recipe, scenes / "work")
     assert tried == [
         ("pretrain[mae]", False),

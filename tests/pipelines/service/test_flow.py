@@ -10,7 +10,7 @@ from prefect.client.orchestration import get_client
 from mae_core.config import load_config
 from mae_core.errors import UserError
 from mae_core.files import digest
-from pipelines.cells.folder import BENCHMARK_LOCK, alone, set_aside
+from pipelines.cells.folder import BENCHMARK_LOCK, exclusive_lock, set_aside
 from pipelines.errors import BenchmarkFailed
 from pipelines.identity import data_digests
 from pipelines.recipes.recipe import load_recipe
@@ -147,9 +147,9 @@ def test_who_only_waits_for_a_benchmark_closes_none_of_its_runs(
 
     monkeypatch.setattr("pipelines.cells.folder.stopping", interrupt)  # asked while it waits
     for fresh in (False, True):
-        with alone(work, name=BENCHMARK_LOCK), pytest.raises(KeyboardInterrupt):
+        with exclusive_lock(work, name=BENCHMARK_LOCK), pytest.raises(KeyboardInterrupt):
             mae_full_benchmark(recipe, str(work), fresh=fresh)
-        with alone(work, shared=True), pytest.raises(KeyboardInterrupt):
+        with exclusive_lock(work, shared=True), pytest.raises(KeyboardInterrupt):
             set_aside(work, print)
     for run_id in (parent, child):
         assert tracker.client.get_run(run_id).info.status == "RUNNING"

@@ -12,8 +12,9 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL
 
-from pipelines.cells.cell import Cell, Outcome, Setting, run_cell
+from pipelines.cells.cell import Cell
 from pipelines.cells.launch import stopping_on_error
+from pipelines.cells.run_cell import Outcome, Setting, run_cell
 from pipelines.errors import StageInterrupted
 from pipelines.recipes.recipe import load_stage_config
 from pipelines.service import flow, slots

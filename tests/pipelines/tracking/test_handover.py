@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.cells.cell import Cell, Setting, cell_folder, run_cell
+from pipelines.cells.cell import Cell, cell_folder
 from pipelines.cells.launch import stopping_on_error
+from pipelines.cells.run_cell import Setting, run_cell
 from pipelines.display import Display
 from pipelines.errors import StageFailed
 from pipelines.recipes.recipe import load_stage_config

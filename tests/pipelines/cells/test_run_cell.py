@@ -10,8 +10,9 @@ from mlflow.entities import Run
 from mae_core import pretrain
 from mae_core.checkpoints import read_state
 from mae_core.stage import Metric, SilentReporter, StageResult
-from pipelines.cells.cell import Cell, Outcome, Setting, run_cell, summary
+from pipelines.cells.cell import Cell
 from pipelines.cells.job import loggable
+from pipelines.cells.run_cell import Outcome, Setting, run_cell, summary
 from pipelines.errors import StageFailed
 from pipelines.recipes.recipe import load_stage_config
 from pipelines.tracking.tracker import Tracker
@@ -131,7 +132,7 @@ def finished(shared: Shared) -> Outcome:
 
 @pytest.fixture
 def no_launch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr("pipelines.cells.cell.launch")
+    monkeypatch.delattr("pipelines.cells.run_cell.launch")
 
 
 def test_a_finished_cell_is_tracked_with_config_data_and_log(
