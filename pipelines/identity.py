@@ -12,7 +12,7 @@ from mae_core.data.sources import data_digest
 from mae_core.files import digest
 from mae_core.source_code import PACKAGES, all_modules, code_digest
 from mae_core.stage import THREADS
-from pipelines.stages import BATCH_NORM, NO_FILE, STAGES
+from pipelines.stages import NO_FILE, stages
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -133,7 +133,8 @@ def fixed_update(config: Mapping[str, Any]) -> bool:
     loader, scratch = config.get("train_dataloader", {}), config.get("scratch") or {}
     whole = loader.get("drop_last") and loader.get("sampler", {}).get("type") == "DrawSampler"
     images = config.get("effective_batch") and scratch.get("effective_batch", True)
-    return bool(whole and images) and config.get("stage") not in BATCH_NORM
+    card = stages().get(str(config.get("stage")))
+    return bool(whole and images) and not (card and card.whole_batch)
 
 
 def machine_of(config: Mapping[str, Any]) -> dict[str, int]:
@@ -173,7 +174,7 @@ def code_of(config: "Config") -> str:
     """
     content = config.to_dict()
     stage = content.get("stage")
-    modules = {STAGES[stage]} if stage in STAGES else set(all_modules())
+    modules = {stages()[stage].module} if stage in stages() else set(all_modules())
     imports = content.get("custom_imports", {}).get("imports", [])
     modules |= {imports} if isinstance(imports, str) else set(imports)
     modules |= {text for text in _texts(content) if text.partition(".")[0] in PACKAGES}

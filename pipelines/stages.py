@@ -1,10 +1,13 @@
-"""The stages by name, and what is to be known of each."""
+"""The stages: the list of their cards, and what the orchestration asks of a stage."""
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import cache
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mae_core.card import MetricInfo, Stage
 from mae_core.errors import UserError, suggest
 from mae_core.stage import Reporter, StageResult
 from pipelines.last_net import checking
@@ -15,40 +18,72 @@ if TYPE_CHECKING:
 
 StageFunction = Callable[["Config", str, Path, Reporter], StageResult]
 
-STAGES = {
-    "pretrain": "mae_core.pretrain",
-    "supervise": "downstream.classification.finetune",
-    "finetune": "downstream.classification.finetune",
-    "partial-finetune": "downstream.classification.partial",
-    "low-shot": "downstream.classification.low_shot",
-    "linear-probe": "downstream.classification.linear_probe",
-    "knn": "downstream.classification.knn",
-    "few-shot": "downstream.few_shot.stage",
-    "suite": "downstream.suite",
-    "evaluate": "downstream.classification.evaluate",
-    "analyze": "downstream.analysis.stage",
-    "detect": "downstream.detection.stage",
-    "segment": "downstream.segmentation.stage",
-}
-CHECKS = {  # where the stage's own module imports more than a check needs
-    "detect": "downstream.detection.check",
-    "segment": "downstream.segmentation.check",
-}
-PARALLEL = ("pretrain", "supervise", "finetune", "detect", "segment")  # several devices share them
-BATCH_NORM = ("linear-probe",)  # normalises over the images that a device handles at once
-# Those that take 'supervised', and those where that is what 'random' is.
-FROM_SCRATCH = ("finetune", "partial-finetune", "low-shot", "detect", "segment")
-SAME_AS_RANDOM = ("finetune", "evaluate", "detect", "segment")
+CARDS = (  # modules, in the order of the report's tables
+    "mae_core.pretrain_card",
+    "downstream.classification.card",
+    "downstream.few_shot.card",
+    "downstream.classification.evaluate_card",
+    "downstream.detection.card",
+    "downstream.segmentation.card",
+    "downstream.analysis.card",
+)
+PLUGINS = "mae_bench.stages"  # the group of entry points by which other packages name theirs
 NO_FILE = ("random", "supervised")  # encoders that begin with random weights
 RUNS, MODELS = "runs:/", "models:/"  # begin the names of what MLflow keeps
-MAKE_ENCODERS = ("pretrain", "supervise")
-TASKS = tuple(name for name in STAGES if name not in MAKE_ENCODERS)
-STAGE_OF = {"fine-tune": "finetune"}  # a task of the report whose stage has another name
 
 
-def stage_function(name: str) -> StageFunction:
-    """The function behind a stage's name; imports its libraries."""
-    return importlib.import_module(STAGES[name]).run
+@cache
+def stages() -> dict[str, Stage]:
+    """All cards by the stages' names: ours, then those of installed packages.
+
+    Raises:
+        UserError: if a package's module of cards cannot be imported, or a name is there twice.
+    """
+    found: dict[str, Stage] = {}
+    for module in (*CARDS, *plugins()):
+        for card in cards_of(module):
+            if card.name in found:
+                raise UserError(f"{module} brings a stage '{card.name}', which is there already")
+            found[card.name] = card
+    return found
+
+
+def plugins() -> Iterator[str]:
+    """The modules of cards that installed packages name, in alphabetical order."""
+    yield from sorted(point.value for point in entry_points(group=PLUGINS))
+
+
+def cards_of(module: str) -> tuple[Stage, ...]:
+    """The cards in a module."""
+    try:
+        cards: tuple[Stage, ...] = importlib.import_module(module).CARDS
+    except (ImportError, AttributeError) as error:
+        raise UserError(
+            f"{module}, which an installed package names as cards of stages ({PLUGINS}), has none: "
+            f"{error}"
+        ) from error
+    return cards
+
+
+def card_of(name: str) -> Stage:
+    """The card of a stage.
+
+    Raises:
+        UserError: if no stage is called so.
+    """
+    if name not in stages():
+        raise UserError(f"no stage is called '{name}'{suggest(name, stages())}")
+    return stages()[name]
+
+
+def tasks() -> tuple[str, ...]:
+    """The stages that test an encoder, in order."""
+    return tuple(name for name, card in stages().items() if card.makes != "encoder")
+
+
+def makers() -> tuple[str, ...]:
+    """The stages that make an encoder."""
+    return tuple(name for name, card in stages().items() if card.makes == "encoder")
 
 
 def stage_of(task: str) -> str:
@@ -58,19 +93,40 @@ def stage_of(task: str) -> str:
         UserError: if there is no such task.
     """
     name = task.partition("/")[0]
-    stage = STAGE_OF.get(name, name)
-    if stage not in TASKS:
-        raise UserError(f"no task is called '{name}'{suggest(name, TASKS)}")
-    return stage
+    card = card_with(name) or stages().get(name)
+    if card is None or card.name not in tasks():
+        raise UserError(f"no task is called '{name}'{suggest(name, tasks())}")
+    return card.name
 
 
-def check_stage(stage: str, config: "Config", encoder: str) -> None:
+def card_with(prefix: str) -> Stage | None:
+    """The card of the stage whose metrics' names begin so; None if there is none."""
+    return next((card for card in stages().values() if card.prefix == prefix), None)
+
+
+def metric(name: str) -> MetricInfo:
+    """What is known of a metric, such as 'knn/top1'; one that no card knows is no headline."""
+    task, _, rest = name.partition("/")
+    card = card_with(task)
+    if card and (info := card.metric(name)):
+        return info
+    shown = f"{task}, {rest}".capitalize()
+    return MetricInfo(rest, shown, "unknown", higher_is_better=None, headline=False, digits=3)
+
+
+def stage_function(name: str) -> StageFunction:
+    """The function behind a stage's name; imports its libraries."""
+    function: StageFunction = importlib.import_module(card_of(name).module).run
+    return function
+
+
+def check_stage(name: str, config: "Config", encoder: str) -> None:
     """Raise UserError for what the stage can know to be wrong before it runs.
 
     Whatever else the check raises becomes one too: its input is at fault, or the check.
 
     Args:
-        stage: a name of :data:`STAGES`.
+        name: of the stage.
         config: of the stage.
         encoder: as the stage takes it; 'random' stands in for one that is not there yet.
     """
@@ -78,8 +134,9 @@ def check_stage(stage: str, config: "Config", encoder: str) -> None:
     from mae_core.data.first import try_images
     from mae_core.data.overlap import tell_overlaps
 
-    check = importlib.import_module(CHECKS.get(stage, STAGES[stage])).check
-    with checking(f"the check of {stage} in {config.filename} for the encoder '{encoder}'"):
+    card = card_of(name)
+    check = importlib.import_module(card.checks or card.module).check
+    with checking(f"the check of {name} in {config.filename} for the encoder '{encoder}'"):
         check_keys(config)
         check(config, encoder)
         try_images(config)

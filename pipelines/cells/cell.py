@@ -10,7 +10,7 @@ from mae_core.stage import THREADS
 from pipelines.cells.folder import STAGES
 from pipelines.cells.resources import Resources
 from pipelines.identity import fingerprint_of, inputs
-from pipelines.stages import PARALLEL
+from pipelines.stages import card_of
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Cell:
     """What to do.
 
     Attributes:
-        stage: a name of :data:`pipelines.stages.STAGES`.
+        stage: a name of :func:`pipelines.stages.stages`.
         encoder: the row's name.
         source: 'random', 'supervised', or the path of the encoder's file.
         config: the stage's config.
@@ -74,5 +74,5 @@ def usable(cell: Cell, resources: Resources) -> Resources:
     """What of a machine the cell uses: the threads of its config, whatever the machine has, and
     one device, unless its stage can share several.
     """
-    devices = resources.devices if cell.stage in PARALLEL else 1
+    devices = resources.devices if card_of(cell.stage).several_devices else 1
     return replace(resources, threads=cell.config.get("threads", THREADS), devices=devices)

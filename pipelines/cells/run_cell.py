@@ -33,7 +33,7 @@ from pipelines.display import Shown
 from pipelines.errors import StageFailed, StageInterrupted
 from pipelines.events import EVENTS, Event, read_events
 from pipelines.identity import data_digests
-from pipelines.stages import MAKE_ENCODERS
+from pipelines.stages import makers
 from pipelines.tracking.delivery import Delivery
 from pipelines.tracking.handover import clear, take_over, uploading
 from pipelines.tracking.model_registry import PROBE, probed, register
@@ -232,10 +232,10 @@ def hand_in(cell: Cell, setting: Setting, outcome: Outcome, folder: Path) -> Non
 
 def register_encoder(cell: Cell, setting: Setting, run_id: str, result: StageResult) -> None:
     """Enter an encoder, or what a linear probe says of one, in the register of models."""
-    if cell.stage in MAKE_ENCODERS:
+    if cell.stage in makers():
         tags = {"encoder": cell.encoder, "recipe": setting.recipe, "fingerprint": cell.key}
         register(setting.tracker, run_id, tags)
-    if cell.stage == "linear-probe" and cell.encoder_run:
+    if PROBE in result.metrics and cell.encoder_run:
         data = hashlib.sha256(json.dumps(sorted(data_digests(cell.config).values())).encode())
         top1 = result.metrics[PROBE].value
         probed(setting.tracker, cell.encoder_run, top1, data.hexdigest())

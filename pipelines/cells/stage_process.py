@@ -79,7 +79,7 @@ def run_job(job: dict[str, Any], reporter: "Reporter") -> StageResult:
     from mae_core.engine.distributed import joined, local_rank, rank
     from mae_core.errors import Interrupted
     from pipelines.cells.inputs import Inputs
-    from pipelines.stages import stage_function
+    from pipelines.stages import card_of, stage_function
 
     config, work_dir = Config.fromfile(job["config"]), Path(job["work_dir"])
     expected = {} if local_rank() else job.get("inputs", {})  # one process of each machine looks
@@ -94,6 +94,7 @@ def run_job(job: dict[str, Any], reporter: "Reporter") -> StageResult:
             refuse_changed(inputs, work_dir)
             raise
         refuse_changed(inputs, work_dir)
+    card_of(job["stage"]).refuse_unknown(result)
     return StageResult() if rank() else result.sealed(inputs.digests)
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from mae_core.card import Stage
 from mae_core.errors import UserError
 from mae_core.notices import accept_any_name
 from pipelines.cli.data import app as data_app
@@ -25,29 +26,12 @@ from pipelines.cli.outcome import USER_MISTAKE as USER_MISTAKE
 from pipelines.cli.outcome import Commands, interruptible, outcome
 from pipelines.cli.report import app as report_app
 from pipelines.environment import ENVIRONMENT
-from pipelines.stages import STAGES
+from pipelines.stages import stages
 from pipelines.stopping import INTERRUPTED as INTERRUPTED
 from pipelines.stopping import before_the_start, end_when_asked, is_command, raise_when_asked
 
 if TYPE_CHECKING:
     from pipelines.cells.resources import Resources
-
-HELP = {
-    "pretrain": "Pretrain a masked autoencoder on images.",
-    "supervise": "Train an encoder from scratch on all labels: the row 'supervised'.",
-    "finetune": "Fine-tune the encoder on labels.",
-    "partial-finetune": "Fine-tune only the last 0, 1/2, 1, 2, 4, ... blocks.",
-    "low-shot": "Probe and fine-tune on few labels, over several splits.",
-    "linear-probe": "Train a linear classifier on the frozen encoder.",
-    "knn": "Classify by the nearest neighbours of frozen features.",
-    "few-shot": "Classify in N-way K-shot episodes on frozen features.",
-    "suite": "Probe many data sets with 1000 labels each (VTAB's sets, our draw, frozen).",
-    "evaluate": "Test a fine-tuned classifier on other sets of images (ImageNet-A, -C, ...).",
-    "analyze": "Draw attention, patch features, class features and CKA between layers.",
-    "detect": "Train and test detection and instance segmentation.",
-    "segment": "Train and test semantic segmentation.",
-}
-DENSE = ("detect", "segment")  # whose models can be asked about images
 
 app = typer.Typer(
     cls=Commands,
@@ -204,7 +188,7 @@ def sweep(
         mae_sweep(sweep, str(work_dir) if work_dir else None, override or [], devices)
 
 
-def stage_command(stage: str) -> None:
+def stage_command(card: Stage) -> None:
     """Add the command of one stage."""
 
     def command(
@@ -222,13 +206,13 @@ def stage_command(stage: str) -> None:
     ) -> None:
         check_config(config, override)
         machine = machine_of(devices, nodes, rendezvous)
-        start_stage(stage, config, encoder, work_dir, override, machine, join, fresh)
+        start_stage(card.name, config, encoder, work_dir, override, machine, join, fresh)
 
-    command.__doc__ = HELP[stage]
-    app.command(stage)(command)
+    command.__doc__ = card.help
+    app.command(card.name)(command)
 
 
-def dense_command(stage: str) -> None:
+def command_with_predict(card: Stage) -> None:
     """Add the command of a stage whose model can also be asked about images."""
 
     def command(
@@ -251,21 +235,23 @@ def dense_command(stage: str) -> None:
         ] = False,
     ) -> None:
         if predict:
-            predict_images(stage, Path(config), images or [], work_dir or Path("predictions"))
+            predict_images(
+                card.predict, Path(config), images or [], work_dir or Path("predictions")
+            )
             return
         if images:
             raise UserError(f"'{images[0]}': images go with --predict")
         if not encoder:
             raise UserError(
-                f"{stage} needs --encoder: a checkpoint's path, timm:<model>, runs:/<MLflow run>, "
-                "or 'random' for one that knows nothing"
+                f"{card.name} needs --encoder: a checkpoint's path, timm:<model>, "
+                "runs:/<MLflow run>, or 'random' for one that knows nothing"
             )
         check_config(config, override)
         machine = machine_of(devices, nodes, rendezvous)
-        start_stage(stage, config, encoder, work_dir, override, machine, join, fresh)
+        start_stage(card.name, config, encoder, work_dir, override, machine, join, fresh)
 
-    command.__doc__ = HELP[stage]
-    app.command(stage)(command)
+    command.__doc__ = card.help
+    app.command(card.name)(command)
 
 
 def check_config(config: str, override: list[str] | None) -> None:
@@ -303,12 +289,10 @@ def start_stage(
         start(stage, config, encoder, work_dir, override or [], machine, fresh)
 
 
-def predict_images(stage: str, model: Path, images: list[Path], out: Path) -> None:
+def predict_images(module: str, model: Path, images: list[Path], out: Path) -> None:
     """Write what a trained model finds in images, and tell the files."""
-    package = {"detect": "detection", "segment": "segmentation"}[stage]
     with quiet():
-        predict = import_module(f"downstream.{package}.predict").predict
-        files = predict(model, images, out)
+        files = import_module(module).predict(model, images, out)
     print(*files, sep="\n")
 
 
@@ -377,8 +361,18 @@ def main() -> None:
     sys.exit(code)
 
 
-for _stage in STAGES:
-    (dense_command if _stage in DENSE else stage_command)(_stage)
+def add_stages() -> None:
+    """Add the commands of all stages; a package whose cards are broken ends this one."""
+    try:
+        cards = stages()
+    except UserError as error:
+        print(error, file=sys.stderr)
+        sys.exit(USER_MISTAKE)
+    for card in cards.values():
+        (command_with_predict if card.predict else stage_command)(card)
+
+
+add_stages()
 
 if __name__ == "__main__":
     main()

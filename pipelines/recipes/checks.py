@@ -12,7 +12,7 @@ from mae_core.data.sources import opened_once
 from mae_core.errors import UserError, check_name, suggest
 from mae_core.models import create_encoder
 from pipelines.last_net import checking
-from pipelines.stages import FROM_SCRATCH, SAME_AS_RANDOM, check_stage
+from pipelines.stages import check_stage, stages
 from pipelines.tracking.encoders import resolve_encoder
 
 log = logging.getLogger(__name__)
@@ -46,8 +46,8 @@ def check_stages(content: Config, configs: Mapping[str, Config]) -> None:
         for encoder in content.encoders:
             if encoder in made:
                 same_sizes(configs[made[encoder]], config)
-            if encoder == "supervised" and stage in FROM_SCRATCH:
-                checked = stage in SAME_AS_RANDOM and "scratch" in config  # as 'random'
+            if encoder == "supervised" and stages()[stage].from_scratch:
+                checked = stages()[stage].random_from_scratch and "scratch" in config  # as 'random'
                 if not checked:
                     check_stage(stage, config, encoder)
             elif encoder not in ROWS and stage != "evaluate":

@@ -7,7 +7,7 @@ from mmengine.config import Config
 from pipelines.cells.cell import Cell, cell_name, on_machine
 from pipelines.cells.resources import Resources
 from pipelines.recipes.recipe import Recipe
-from pipelines.stages import FROM_SCRATCH, SAME_AS_RANDOM
+from pipelines.stages import stages
 from pipelines.tracking.encoders import resolve_encoder, run_of
 
 
@@ -45,7 +45,7 @@ def cells_of(recipe: Recipe) -> Iterator[tuple[Cell, str | None]]:
 
 def same_as_random(stage: str, encoder: str, rows: Sequence[str]) -> bool:
     """Whether the row's cell would repeat that of `random`, whose number stands for both."""
-    return encoder == "supervised" and stage in SAME_AS_RANDOM and "random" in rows
+    return encoder == "supervised" and stages()[stage].random_from_scratch and "random" in rows
 
 
 def with_seed(config: Config, repeat: int) -> Config:
@@ -70,6 +70,6 @@ def origin(stage: str, encoder: str) -> tuple[str, str | None]:
         return "random", "finetune"
     if encoder == "mae":
         return "random", "pretrain"
-    if encoder == "supervised" and stage not in FROM_SCRATCH:
+    if encoder == "supervised" and not stages()[stage].from_scratch:
         return "random", "supervise"
     return (encoder if encoder == "supervised" else resolve_encoder(encoder)), None

@@ -15,7 +15,7 @@ from mae_core.errors import UserError, suggest
 from pipelines.display import Display
 from pipelines.identity import DATA_KEYS, data_roots, read_by
 from pipelines.recipes.reproduce import config_of_run, stored
-from pipelines.stages import MAKE_ENCODERS, STAGES, TASKS
+from pipelines.stages import makers, stages, tasks
 
 KEYS: dict[str, tuple[type, ...]] = {
     "seed": (int,),
@@ -56,16 +56,16 @@ class Recipe:
     @property
     def tasks(self) -> tuple[str, ...]:
         """The columns, in the recipe's order."""
-        return tuple(stage for stage in self.configs if stage in TASKS)
+        return tuple(stage for stage in self.configs if stage in tasks())
 
     def runs_of(self, stage: str) -> int:
         """How many runs of a stage a row has, each with another seed.
 
         A task that `repeats` does not name is run once for each training of an encoder.
         """
-        if stage in MAKE_ENCODERS:
+        if stage in makers():
             return self.repeats.get(stage, 1)
-        return self.repeats.get(stage, max(self.repeats.get(make, 1) for make in MAKE_ENCODERS))
+        return self.repeats.get(stage, max(self.repeats.get(make, 1) for make in makers()))
 
     @property
     def key(self) -> str:
@@ -161,10 +161,10 @@ def split_overrides(overrides: Iterable[str]) -> tuple[list[str], dict[str, list
     for override in overrides:
         key, equals, _ = override.partition("=")
         stage, dot, _ = key.partition(".")
-        if dot and stage in (*STAGES, ALL):
+        if dot and stage in (*stages(), ALL):
             of_stage.setdefault(stage, []).append(override.removeprefix(f"{stage}."))
         elif equals and stage not in {**KEYS, **OPTIONAL}:
-            choices = suggest(stage, [*KEYS, *OPTIONAL, *STAGES])
+            choices = suggest(stage, [*KEYS, *OPTIONAL, *stages()])
             raise UserError(f"override '{override}' is of neither recipe nor stage{choices}")
         else:
             of_recipe.append(override)
@@ -181,7 +181,7 @@ def check_content(content: Config) -> None:
             expected = kinds[0].__name__
             raise UserError(f"{key}={content[key]!r} in a recipe: expected {expected}")
     for stage, count in content.get("repeats", {}).items():
-        known = stage in (*TASKS, *MAKE_ENCODERS)  # a run may leave tasks out
+        known = stage in stages()  # a run may leave tasks out
         if not known or not isinstance(count, int) or isinstance(count, bool) or count < 1:
             raise UserError(
                 f"repeats has {stage}={count!r}: expected a task, 'pretrain' or 'supervise', and "
@@ -193,8 +193,8 @@ def check_content(content: Config) -> None:
     if not names or any(not isinstance(n, str) or names.count(n) > 1 for n in names):
         raise UserError(f"encoders={names}: name at least one, and each once")
     for task, config in content.tasks.items():
-        if task not in TASKS:
-            raise UserError(f"no task is called '{task}'{suggest(task, TASKS)}")
+        if task not in tasks():
+            raise UserError(f"no task is called '{task}'{suggest(task, tasks())}")
         if not isinstance(config, str):
             raise UserError(f"task '{task}' has {config!r} where its config's name belongs")
     if "evaluate" in content.tasks and "finetune" not in content.tasks:

@@ -15,7 +15,7 @@ from mae_core.config import apply_overrides, note_threads
 from mae_core.errors import UserError
 from mae_core.untrusted import BY_NAME, check_data, own_imports, registered_names
 from pipelines.cells.folder import CONFIG
-from pipelines.stages import RUNS, STAGES, stage_function
+from pipelines.stages import RUNS, stage_function, stages
 
 
 def stored(name: str) -> bool:
@@ -62,7 +62,7 @@ def check_data_only(content: Any, name: str) -> None:
         if text in BY_NAME | registered_names():
             return True
         stage = fields.get("stage")
-        if isinstance(stage, str) and stage in STAGES:
+        if isinstance(stage, str) and stage in stages():
             stage_function(stage)  # imports what registers, which takes seconds
         for module in modules:
             importlib.import_module(module)

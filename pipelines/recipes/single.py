@@ -19,7 +19,7 @@ from pipelines.identity import look_again
 from pipelines.last_net import check_writable
 from pipelines.recipes.checks import check_encoder
 from pipelines.recipes.recipe import load_stage_config
-from pipelines.stages import FROM_SCRATCH, MAKE_ENCODERS, NO_FILE, PARALLEL, check_stage
+from pipelines.stages import NO_FILE, check_stage, makers, stages
 from pipelines.tracking.encoders import resolve_encoder, run_of
 from pipelines.tracking.tracker import Tracker
 
@@ -111,7 +111,7 @@ def prepare(
     machine: Resources,
 ) -> tuple[Cell, Path]:
     """The cell on this machine, both checked, and the folder for everything."""
-    if stage in MAKE_ENCODERS and encoder != "random":
+    if stage in makers() and encoder != "random":
         raise UserError(
             f"{stage} begins with random weights, so --encoder {encoder} would mean nothing: leave "
             "it out. To go on from an encoder's weights is not built in"
@@ -132,13 +132,14 @@ def names_for(stage: str) -> tuple[str, ...]:
     """The encoders without a file that a stage takes."""
     if stage == "evaluate":
         return ()
-    return NO_FILE if stage in FROM_SCRATCH else NO_FILE[:1]
+    return NO_FILE if stages()[stage].from_scratch else NO_FILE[:1]
 
 
 def check_machine(stage: str, machine: Resources) -> None:
     """Raise UserError unless the stage can be run so."""
-    if machine.nodes > 1 and stage not in PARALLEL:
-        raise UserError(f"{stage} runs on one machine; several share {', '.join(PARALLEL)}")
+    if machine.nodes > 1 and not stages()[stage].several_devices:
+        several = ", ".join(name for name, card in stages().items() if card.several_devices)
+        raise UserError(f"{stage} runs on one machine; several share {several}")
     host, colon, port = machine.rendezvous.rpartition(":")
     if machine.nodes > 1 and not (host and colon and port.isdigit()):
         raise UserError(

@@ -15,7 +15,7 @@ from downstream.statistics import mean, over_repeated, over_resamples, over_trai
 from mae_core.errors import UserError
 from pipelines.report.names import metrics_of, order
 from pipelines.report.stage_runs import StageRun, stage_run
-from pipelines.stages import SAME_AS_RANDOM, stage_of
+from pipelines.stages import card_of, stage_of
 from pipelines.tracking.runs import download
 from pipelines.tracking.tracker import Tracker
 
@@ -136,7 +136,7 @@ def numbers(
             groups.setdefault((run.data.tags["encoder"], name), []).append(run)
     stored = {run.info.run_id: outcomes_of(run, tracker) for run in runs}
     for encoder, name in list(groups) if "supervised" in encoders else ():
-        if encoder == "random" and stage_of(name) in SAME_AS_RANDOM:
+        if encoder == "random" and card_of(stage_of(name)).random_from_scratch:
             # Both are trained from scratch by the same recipe, of which there is one run.
             groups.setdefault(("supervised", name), groups[encoder, name])
     return [

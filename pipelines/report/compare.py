@@ -16,10 +16,10 @@ from mae_core.files import write_json, write_text
 from pipelines.report.collect import Benchmark, Row, collect
 from pipelines.report.differences import difference as verdict_on
 from pipelines.report.markdown import as_markdown
-from pipelines.report.names import is_share, number, order, title
+from pipelines.report.names import change, is_compared, number, order, points, title, unit
 from pipelines.report.protocol import by_digest, cases_of, digests_of, stored_config
 from pipelines.report.stage_runs import code_of
-from pipelines.stages import STAGES
+from pipelines.stages import stages
 from pipelines.tracking.runs import date_of
 from pipelines.tracking.tracker import Tracker, flatten
 
@@ -177,7 +177,7 @@ def lines(sides: Sequence[Side]) -> list[Line]:
     names = {f"{r.task}/{r.metric}" for side in sides for r in side.benchmark.rows}
     found = []
     for encoder in encoders:
-        for name in sorted(filter(is_share, names), key=order):
+        for name in sorted(filter(is_compared, names), key=order):
             if any(side.benchmark.value(encoder, name) for side in sides):
                 task, _, metric = name.partition("/")
                 found.append(Line(encoder, task, metric, tuple(values(sides, encoder, name))))
@@ -211,27 +211,27 @@ def difference(side: Side, row: Row, first_side: Side, first: Row) -> dict[str, 
 
 def changed(sides: Sequence[Side]) -> list[Changed]:
     """The config's keys that differ between benchmarks, by stage."""
-    stages = [side.stages() for side in sides]
+    of_sides = [side.stages() for side in sides]
     found = []
-    for stage in sorted({name for one in stages for name in one}, key=list(STAGES).index):
-        keys = sorted({key for one in stages for key in one.get(stage, {})})
+    for stage in sorted({name for one in of_sides for name in one}, key=list(stages()).index):
+        keys = sorted({key for one in of_sides for key in one.get(stage, {})})
         for key in keys:
-            values = tuple(one.get(stage, {}).get(key) for one in stages)
-            if len(set(values)) > 1 and all(stage in one for one in stages):
+            values = tuple(one.get(stage, {}).get(key) for one in of_sides)
+            if len(set(values)) > 1 and all(stage in one for one in of_sides):
                 found.append(Changed(stage, key, values))
-        if not all(stage in one for one in stages):
-            here = tuple("ran" if stage in one else None for one in stages)
+        if not all(stage in one for one in of_sides):
+            here = tuple("ran" if stage in one else None for one in of_sides)
             found.append(Changed(stage, "(stage)", here))
     return found
 
 
-def text(value: Value) -> str:
+def text(name: str, value: Value) -> str:
     """'+4.9 (2.1 to 7.7), better, unpaired: these two trainings, ...'; a dash without one."""
     if value.difference is None:
         return "–"
-    parts = [f"{100 * value.difference:+.1f}"]
+    parts = [change(name, value.difference)]
     if value.low is not None and value.high is not None:
-        parts[0] += f" ({100 * value.low:.1f} to {100 * value.high:.1f})"
+        parts[0] += f" ({points(name, value.low)} to {points(name, value.high)})"
         parts.append(value.verdict)
     else:
         parts.append("no interval")
@@ -243,13 +243,14 @@ def cells(line: Line) -> list[str]:
     """The texts of a line: encoder, metric, numbers, differences."""
     name = f"{line.task}/{line.metric}"
     numbers = ["–" if v.value is None else number(name, v.value, v.ci95) for v in line.values]
-    return [line.encoder, title(name), *numbers, *map(text, line.values[1:])]
+    changes = [text(name, value) for value in line.values[1:]]
+    return [line.encoder, title(name) + unit(name), *numbers, *changes]
 
 
 def header(sides: Sequence[Side]) -> list[str]:
     """The titles over :func:`cells`."""
     names = [side.name for side in sides]
-    return ["encoder", "task, metric (%)", *names, *(f"{n} − {names[0]}" for n in names[1:])]
+    return ["encoder", "task, metric", *names, *(f"{n} − {names[0]}" for n in names[1:])]
 
 
 def table_of_lines(sides: Sequence[Side], found: Sequence[Line]) -> Table:

@@ -7,7 +7,7 @@ from downstream.outcomes import Episodes, Outcomes, Repeated
 from downstream.statistics import Comparison, compare, compare_apart, holm
 from mae_core.stage import Metric
 from pipelines.report.collect import Benchmark, Row
-from pipelines.report.names import is_share, lower_is_better
+from pipelines.report.names import change, is_compared, lower_is_better
 from pipelines.stages import NO_FILE
 
 BASELINES = ("random", "supervised")
@@ -62,7 +62,7 @@ def baselines(encoders: Sequence[str]) -> tuple[str, ...]:
 def differences(benchmark: Benchmark, names: Iterable[str]) -> list[Difference]:
     """The first encoder against each baseline, in each metric of `names` that both have."""
     first, found = benchmark.encoders[0], []
-    for name in filter(is_share, names):
+    for name in filter(is_compared, names):
         one, of_metric = benchmark.value(first, name), []
         for baseline in baselines(benchmark.encoders):
             other = benchmark.value(baseline, name)
@@ -146,7 +146,7 @@ def covers(row: Row) -> str:
 
 def text(found: Difference) -> str:
     """'+5.9, better (p = 0.004, Holm 0.02): these two trainings, other test images', in points."""
-    said = f"{100 * found.difference:+.1f}"
+    said = change(found.name, found.difference)
     if not found.verdict:
         return said
     said += f", {found.verdict}"

@@ -8,9 +8,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from downstream.classification.card import METHODS, amount
 from mae_core.plots import new_figure
 from pipelines.report.collect import Benchmark
-from pipelines.report.names import METHODS, amount, order
+from pipelines.report.names import order
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
@@ -78,8 +79,7 @@ def shots_by_ways(benchmark: Benchmark) -> dict[int, list[int]]:
 def label_curve(benchmark: Benchmark) -> bytes:
     """Accuracy against labels, one colour an encoder, solid if fine-tuned and dashed if probed."""
     figure, axis = _axis("Few labels", "labelled images", "accuracy")
-    names = [f"{row.task}/{row.metric}" for row in benchmark.rows if row.task == "low-shot"]
-    sets = list(dict.fromkeys(set_of(name) for name in sorted(names, key=order)))
+    sets = label_sets(benchmark)
     for encoder, colour in zip(benchmark.encoders, cycle(COLOURS), strict=False):
         for method, style in (("finetune", "-"), ("probe", "--")):
             found = [benchmark.value(encoder, f"low-shot/{name}_{method}") for name in sets]
@@ -103,9 +103,11 @@ def label_curve(benchmark: Benchmark) -> bytes:
     return png(figure)
 
 
-def set_of(name: str) -> str:
-    """'low-shot/1pct_probe' -> '1pct'."""
-    return name.partition("/")[2].rpartition("_")[0]
+def label_sets(benchmark: Benchmark) -> list[str]:
+    """The sets of labels of low-shot: '1pct' of 'low-shot/1pct_probe', the smallest first."""
+    names = {f"{row.task}/{row.metric}" for row in benchmark.rows if row.task == "low-shot"}
+    sets = (name.partition("/")[2].rpartition("_")[0] for name in sorted(names, key=order))
+    return list(dict.fromkeys(sets))
 
 
 def _axis(title: str, x: str, y: str):  # type: ignore[no-untyped-def]

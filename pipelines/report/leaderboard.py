@@ -14,7 +14,7 @@ from rich.table import Table
 from mae_core.errors import UserError, suggest
 from pipelines.report.collect import Row, joined, outcomes_of
 from pipelines.report.differences import covers
-from pipelines.report.names import is_share, lower_is_better, metrics_of, number, order, title
+from pipelines.report.names import lower_is_better, metrics_of, number, order, title, unit
 from pipelines.report.protocol import digests_of, protocol, stored_config
 from pipelines.stages import stage_of
 from pipelines.tracking.runs import date_of
@@ -132,8 +132,8 @@ def place(runs: Sequence[Run], name: str, tracker: Tracker) -> Place:
 
 def table(board: Board, name: str) -> Table:
     """For a terminal."""
-    unit = " (%)" if is_share(name) else ""
-    shown = Table(title=f"{title(name)}{unit}, protocol {board.protocol}", caption=board.config)
+    name_and_unit = f"{title(name)}{unit(name)}"
+    shown = Table(title=f"{name_and_unit}, protocol {board.protocol}", caption=board.config)
     shown.add_column("", justify="right")
     shown.add_column("encoder")
     shown.add_column("± 95 %", justify="right")

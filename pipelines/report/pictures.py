@@ -9,60 +9,28 @@ from pathlib import Path
 
 from PIL import Image
 
+from mae_core.card import Stage
 from pipelines.report.collect import Benchmark
-from pipelines.report.figures import few_shot_curve, label_curve, loss_curve, set_of, shots_by_ways
+from pipelines.report.figures import (
+    few_shot_curve,
+    label_curve,
+    label_sets,
+    loss_curve,
+    shots_by_ways,
+)
+from pipelines.stages import stages
 
-CAPTIONS = {
-    "pretrain-reconstruction": "Reconstruction of images that pretraining never saw",
-    "detect-overlay": "Detection and instance segmentation",
-    "detect-box_precision_recall": "Precision against recall, boxes",
-    "detect-mask_precision_recall": "Precision against recall, masks",
-    "detect-box_ap_by_class": "Box AP by class",
-    "detect-mask_ap_by_class": "Mask AP by class",
-    "detect-confusion": "Instances by true and found class; 'none' was missed or is not there",
-    "segment-overlay": "Semantic segmentation",
-    "segment-iou_by_class": "IoU by class",
-    "segment-confusion": "Pixels by true and found class",
-    "low-shot-curve": "Accuracy against labelled images",
-    "partial-finetune-curve": "Accuracy against fine-tuned blocks",
-    "analyze-attention": "Where the class token of the last block looks, brighter is more; the "
-    "mean of all heads, then each head",
-    "analyze-patches-pca": "Patches that the encoder takes for alike have similar colours (three "
-    "principal components of their features)",
-    "analyze-tsne": "Val images, close together where their features are alike; the clearer the "
-    "groups, the better the encoder tells classes apart (t-SNE)",
-    "analyze-cka": "How alike the features of two encoders' blocks are, 0 to 1 (linear CKA)",
-}
 WIDE = 1000  # pixels
-SECTIONS = {  # by what the file's name begins with
-    "loss": "Pretraining",
-    "pretrain": "Pretraining",
-    "few-shot": "Few images, few labels",
-    "low-shot": "Few images, few labels",
-    "partial-finetune": "Few images, few labels",
-    "detect": "Detection and instance segmentation",
-    "segment": "Semantic segmentation",
-    "analyze": "What the encoder sees",
-}
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure of the report."""
+    """A figure of the report, under the heading `section`."""
 
     file: str
     caption: str
     png: bytes
-
-    @property
-    def section(self) -> str:
-        """The heading that it stands under."""
-        return next(title for start, title in SECTIONS.items() if self.file.startswith(start))
-
-    @property
-    def place(self) -> int:
-        """Of its section among the others."""
-        return list(dict.fromkeys(SECTIONS.values())).index(self.section)
+    section: str
 
     @property
     def wide(self) -> bool:
@@ -82,24 +50,31 @@ class Picture:
 
 
 def pictures(benchmark: Benchmark) -> list[Picture]:
-    """The figures in reading order."""
-    found, names = [], file_names(benchmark.encoders)
-    if benchmark.losses:
-        found.append(Picture("loss.png", "Pretraining loss", loss_curve(benchmark)))
-    for kind, caption in CAPTIONS.items():
-        for encoder in benchmark.encoders:
-            png = benchmark.pictures.get((kind, encoder))
-            if png is not None:
-                file = f"{kind}-{names[encoder]}.png"
-                found.append(Picture(file, f"{caption}: {encoder}", png))
-    if shots_by_ways(benchmark):
-        figure = Picture(
-            "few-shot.png", "Few-shot accuracy against shots", few_shot_curve(benchmark)
-        )
-        found.append(figure)
-    if len({set_of(f"{r.task}/{r.metric}") for r in benchmark.rows if r.task == "low-shot"}) > 1:
-        found.append(Picture("low-shot.png", "Accuracy against labels", label_curve(benchmark)))
-    return sorted(found, key=lambda picture: picture.place)
+    """The figures in reading order: by the sections of the stages' cards."""
+    names, found = file_names(benchmark.encoders), []
+    for stage in stages().values():
+        found += own_pictures(benchmark, stage)
+        for picture, caption in stage.captions.items():
+            kind = f"{stage.name}-{picture}"
+            for encoder in benchmark.encoders:
+                png = benchmark.pictures.get((kind, encoder))
+                if png is not None:
+                    file = f"{kind}-{names[encoder]}.png"
+                    found.append(Picture(file, f"{caption}: {encoder}", png, stage.section))
+    sections = list(dict.fromkeys(stage.section for stage in stages().values()))
+    return sorted(found, key=lambda picture: sections.index(picture.section))
+
+
+def own_pictures(benchmark: Benchmark, stage: Stage) -> list[Picture]:
+    """The curves over several rows that the report draws for a stage."""
+    file, caption, png = f"{stage.name}.png", "", b""
+    if stage.name == "pretrain" and benchmark.losses:
+        file, caption, png = "loss.png", "Pretraining loss", loss_curve(benchmark)
+    if stage.name == "few-shot" and shots_by_ways(benchmark):
+        caption, png = "Few-shot accuracy against shots", few_shot_curve(benchmark)
+    if stage.name == "low-shot" and len(label_sets(benchmark)) > 1:
+        caption, png = "Accuracy against labels", label_curve(benchmark)
+    return [Picture(file, caption, png, stage.section)] if png else []
 
 
 def file_names(encoders: Sequence[str]) -> dict[str, str]:

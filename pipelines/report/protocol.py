@@ -7,18 +7,17 @@ from typing import Any
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
+from mae_core.card import CASES
 from pipelines.cells.folder import CONFIG
 from pipelines.identity import LOADER_SPEED, machine_of, result_config
+from pipelines.stages import stages
 from pipelines.stored_config import parse_config
 from pipelines.tracking.runs import download
 from pipelines.tracking.tracker import Tracker
 
 # Keys of a config that are no part of the protocol: the encoder's own, and how a run is shown.
 OWN = ("encoder", "reference", "seed", "default_hooks", "env_cfg", "default_scope", "log_level")
-CASES = ("data_root", "val_data", "val_dataloader", "sets", "datasets")
 NO_CASES = {*LOADER_SPEED, "batch_size", "collate_fn", "sampler", "train_data", "transform"}
-DRAWN = ("few-shot", "detect", "segment")  # whose cases are drawn: episodes, resamples of images
-OF_DRAW = ("seed", "episodes", "queries", "novel_classes")
 
 
 def stored_config(run: Run, tracker: Tracker) -> dict[str, Any]:
@@ -43,7 +42,8 @@ def protocol(config: Mapping[str, Any], digests: Mapping[str, str]) -> dict[str,
 
 def cases_of(config: Mapping[str, Any], digests: Mapping[str, str]) -> dict[str, Any] | None:
     """What decides the cases of a stage's test; None where the data's content is not known."""
-    chosen = CASES + OF_DRAW if config.get("stage") in DRAWN else CASES
+    card = stages().get(str(config.get("stage")))
+    chosen = card.cases if card else CASES
     found = without({key: config[key] for key in chosen if key in config}, NO_CASES)
     if not digests or not found:
         return None

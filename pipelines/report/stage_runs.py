@@ -12,7 +12,7 @@ from typing import Any
 from mlflow.entities import Run
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from pipelines.stages import MAKE_ENCODERS
+from pipelines.stages import makers
 from pipelines.tracking.tracker import Tracker
 
 POWER = re.compile(r"system/gpu_\d+_power_usage_watts")  # MLflow's names of system metrics
@@ -173,10 +173,10 @@ def commands(tags: Mapping[str, str], stages: Sequence[StageRun]) -> list[str]:
         stages: of the benchmark.
     """
     lines = [tags.get("command") or shlex.join(["mae-bench", "run", tags["recipe"]])]
-    made = {s.encoder: f"runs:/{s.mlflow_run_id}" for s in stages if s.stage in MAKE_ENCODERS}
+    made = {s.encoder: f"runs:/{s.mlflow_run_id}" for s in stages if s.stage in makers()}
     for one in sorted(stages, key=lambda stage: stage.encoder not in made):
         encoder = made.get(one.encoder, one.encoder)
-        if one.stage in (*MAKE_ENCODERS, "evaluate") or encoder in MADE:
+        if one.stage in (*makers(), "evaluate") or encoder in MADE:
             continue
         config = f"runs:/{one.mlflow_run_id}"  # read as data, whoever wrote it
         return [*lines, shlex.join(["mae-bench", one.stage, config, "--encoder", encoder])]

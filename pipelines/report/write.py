@@ -8,11 +8,12 @@ from mae_core.files import write_bytes, write_json
 from pipelines.display import duration
 from pipelines.report.collect import Benchmark, Row, collect
 from pipelines.report.differences import Difference, baselines, differences, summaries, text
-from pipelines.report.names import is_headline, is_share, lower_is_better, number, order, title
+from pipelines.report.names import is_compared, is_headline, lower_is_better, number, order, title
 from pipelines.report.pictures import pictures
 from pipelines.report.published import Published, published
 from pipelines.report.render import rendered, write_pages
 from pipelines.report.stage_runs import commands, energy_note, facts
+from pipelines.stages import card_with
 from pipelines.tracking.tracker import Tracker
 
 LONGEST = 32  # characters of an encoder over a column
@@ -149,8 +150,8 @@ def cell(benchmark: Benchmark, encoder: str, name: str) -> str:
     row = benchmark.value(encoder, name)
     if row is not None:
         return number(name, row.value, row.ci95)
-    stage = "finetune" if name.startswith("fine-tune/") else name.partition("/")[0]
-    return "failed" if f"{stage}[{encoder}]" in benchmark.failed else "–"
+    card = card_with(name.partition("/")[0])
+    return "failed" if card and f"{card.name}[{encoder}]" in benchmark.failed else "–"
 
 
 def repeated(row: Row) -> str:
@@ -163,7 +164,7 @@ def repeated(row: Row) -> str:
 def best(name: str, rows: Sequence[Row | None]) -> int | None:
     """The place of the best row, None where no value is better than another."""
     values = [(row.value, place) for place, row in enumerate(rows) if row is not None]
-    if not values or not is_share(name):
+    if not values or not is_compared(name):
         return None
     chosen = min if lower_is_better(name) else max
     return chosen(values, key=lambda value: value[0])[1]

@@ -42,11 +42,11 @@ from pipelines.service.progress import StageProgress
 from pipelines.service.schedule import Planned, by_urgency, earlier_seconds
 from pipelines.service.server import end_with_worker
 from pipelines.service.slots import Slots
+from pipelines.stages import card_of
 from pipelines.stopping import ignoring_signals
 from pipelines.tracking.patience import patiently
 from pipelines.tracking.tracker import Tracker, check_parameter
 
-CPU_ONLY = ("few-shot",)  # stages that need no GPU once features are there
 RETRY_AFTER = 10  # seconds
 CAUSES_LIMIT = 4000  # characters in all; MLflow cuts a tag after 8000, and JSON escapes some
 
@@ -205,7 +205,7 @@ def run_matrix(
                 parameters = {"cell": cell, "setting": setting, "slots": slots}
                 parameters |= {"digests": digests, "upstream": upstream}
                 parameters["followers"] = [other.name for other, of in planned if of == cell.name]
-                gpu = cell.stage not in CPU_ONLY
+                gpu = not card_of(cell.stage).cached_features
                 with needs(usable(cell, setting.resources), gpu) if ray else nullcontext():
                     cells[cell.name] = runner.submit(named, parameters), takes or ""
             for future, _ in cells.values():
@@ -311,7 +311,7 @@ def slot_for(
 
 def needs_no_gpu(cell: Cell, work_dir: Path) -> bool:
     """Whether the cell computes on frozen features alone, and they are in the cache."""
-    if cell.stage not in CPU_ONLY:
+    if not card_of(cell.stage).cached_features:
         return False
     return features_cached(cell.config, cell.source, cell_folder(cell, work_dir))
 

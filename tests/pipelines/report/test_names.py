@@ -1,13 +1,32 @@
 import pytest
 
 from pipelines.report.names import (
-    COLUMNS,
+    change,
+    is_compared,
     is_headline,
+    lower_is_better,
     metrics_of,
     number,
     order,
     title,
+    unit,
 )
+
+HEADLINES = [  # in the report's order
+    "fine-tune/top1",
+    "linear-probe/top1",
+    "knn/top1",
+    "few-shot/5way1shot",
+    "few-shot/5way5shot",
+    "few-shot/10way1shot",
+    "few-shot/10way5shot",
+    "suite/mean",
+    "detect/box_AP",
+    "detect/box_AP50",
+    "detect/mask_AP",
+    "detect/mask_AP50",
+    "segment/mIoU",
+]
 
 
 @pytest.mark.parametrize(
@@ -49,11 +68,11 @@ def test_metrics_are_in_the_order_of_tasks_then_known_ones_then_numbers() -> Non
         "segment/mIoU",
     ]
     assert sorted(reversed(names), key=order) == names
-    assert sorted(COLUMNS, key=order)[:7] == list(COLUMNS)[:7]
+    assert sorted(reversed(HEADLINES), key=order) == HEADLINES
 
 
 def test_only_headlines_are_in_the_first_table() -> None:
-    for name in (*COLUMNS, "low-shot/1pct_probe", "evaluate/r", "evaluate/mCE"):
+    for name in (*HEADLINES, "low-shot/1pct_probe", "evaluate/r", "evaluate/mCE"):
         assert is_headline(name), name
     for name in ("knn/top1_k10", "few-shot/5way1shot_ridge", "suite/flowers", "analyze/rankme"):
         assert not is_headline(name), name
@@ -82,3 +101,22 @@ def test_numbers_are_in_percent_with_their_interval() -> None:
 )
 def test_dense_metrics_have_names(name: str, headline: bool, shown: str) -> None:
     assert (is_headline(name), title(name)) == (headline, shown)
+
+
+def test_a_metric_that_is_no_share_is_shown_as_it_is() -> None:
+    assert number("pretrain/loss", 0.41234, None) == "0.4123" and unit("pretrain/loss") == ""
+    assert change("pretrain/loss", -0.01) == "-0.0100"
+    assert change("knn/top1", 0.0512) == "+5.1" and unit("knn/top1") == " (%)"
+
+
+def test_each_metric_knows_which_way_is_better() -> None:
+    assert lower_is_better("pretrain/loss") and lower_is_better("evaluate/mCE")
+    assert not lower_is_better("knn/top1") and not lower_is_better("analyze/rankme")
+    assert is_compared("evaluate/mCE") and not is_compared("analyze/rankme")
+
+
+def test_a_metric_that_no_card_knows_is_shown_last_and_never_compared() -> None:
+    unknown = "depth/rmse"
+    assert sorted([unknown, *HEADLINES], key=order)[-1] == unknown
+    assert number(unknown, 0.412, 0.02) == "0.412 ± 0.020"
+    assert not is_headline(unknown) and not is_compared(unknown)

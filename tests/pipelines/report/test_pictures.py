@@ -10,7 +10,8 @@ from downstream.analysis import stage as analyze
 from mae_core.config import load_config
 from mae_core.stage import SilentReporter
 from pipelines.report.collect import collect
-from pipelines.report.pictures import CAPTIONS, file_names, pictures
+from pipelines.report.pictures import file_names, pictures
+from pipelines.stages import card_of
 from pipelines.tracking.tracker import Tracker
 
 TINY = {"img_size": 12, "width": 16, "depth": 1, "heads": 2}
@@ -29,7 +30,7 @@ def test_every_picture_of_the_stage_analyze_is_shown_with_a_caption(
     tracker.tag(parent, encoders='["mae"]', cells=json.dumps({"analyze[mae]": child}))
     shown = pictures(collect(parent, tracker))
     assert [one.caption for one in shown] == [
-        f"{caption}: mae" for kind, caption in CAPTIONS.items() if kind.startswith("analyze")
+        f"{caption}: mae" for caption in card_of("analyze").captions.values()
     ]
     assert {one.section for one in shown} == {"What the encoder sees"}
     drawn = [Path(path).read_bytes() for path in result.artifacts.values()]

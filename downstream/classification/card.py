@@ -1,0 +1,86 @@
+"""The cards of classification: trained whole, in part, or on frozen features."""
+
+import re
+
+from mae_core.card import MetricInfo, Stage
+
+FEW = "Few images, few labels"  # section of the report
+SETS = {  # of labels: what a name's number counts
+    r"([\d.]+)pct": r"\1 % of them",
+    r"([\d.]+)img": r"\1 image(s) a class",
+    r"(.+)": r"\1",
+}
+METHODS = {"probe": "linear classifier", "finetune": "fine-tuned"}
+FEW_LABELS = tuple(
+    MetricInfo(f"{pattern}_{method}", f"Few labels, {shown}, {name}")
+    for pattern, shown in SETS.items()
+    for method, name in METHODS.items()
+)
+
+
+def amount(name: str) -> str:
+    """'1pct' -> '1 % of them', '2img' -> '2 image(s) a class'; other names stay."""
+    found = (re.fullmatch(pattern, name) for pattern in SETS)
+    return next(m.expand(SETS[m.re.pattern]) for m in found if m)
+
+
+CARDS = (
+    Stage(
+        name="supervise",
+        help="Train an encoder from scratch on all labels: the row 'supervised'.",
+        module="downstream.classification.finetune",
+        takes="nothing",
+        makes="encoder",
+        several_devices=True,
+        metrics=(MetricInfo("top1", "Training from scratch, top-1", headline=False),),
+    ),
+    Stage(
+        name="finetune",
+        help="Fine-tune the encoder on labels.",
+        module="downstream.classification.finetune",
+        task="fine-tune",
+        makes="classifier",
+        from_scratch=True,
+        random_from_scratch=True,
+        several_devices=True,
+        metrics=(MetricInfo("top1", "Fine-tuning, top-1"),),
+    ),
+    Stage(
+        name="partial-finetune",
+        help="Fine-tune only the last 0, 1/2, 1, 2, 4, ... blocks.",
+        module="downstream.classification.partial",
+        section=FEW,
+        from_scratch=True,
+        metrics=(
+            MetricInfo(
+                r"([\d.]+)blocks", r"Fine-tuning of the last \1 blocks, top-1", headline=False
+            ),
+        ),
+        captions={"curve": "Accuracy against fine-tuned blocks"},
+    ),
+    Stage(
+        name="low-shot",
+        help="Probe and fine-tune on few labels, over several splits.",
+        module="downstream.classification.low_shot",
+        section=FEW,
+        from_scratch=True,
+        metrics=FEW_LABELS,
+        captions={"curve": "Accuracy against labelled images"},
+    ),
+    Stage(
+        name="linear-probe",
+        help="Train a linear classifier on the frozen encoder.",
+        module="downstream.classification.linear_probe",
+        whole_batch=True,  # it normalises over the batch
+        metrics=(MetricInfo("top1", "Linear probe, top-1"),),
+    ),
+    Stage(
+        name="knn",
+        help="Classify by the nearest neighbours of frozen features.",
+        module="downstream.classification.knn",
+        metrics=(
+            MetricInfo("top1", "kNN, top-1"),
+            MetricInfo(r"top1_k(\d+)", r"kNN, top-1, k = \1", headline=False),
+        ),
+    ),
+)

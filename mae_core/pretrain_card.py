@@ -1,0 +1,26 @@
+"""The card of :mod:`mae_core.pretrain`."""
+
+from mae_core.card import MetricInfo, Stage
+
+CARDS = (
+    Stage(
+        name="pretrain",
+        help="Pretrain a masked autoencoder on images.",
+        module="mae_core.pretrain",
+        section="Pretraining",
+        takes="nothing",
+        makes="encoder",
+        several_devices=True,
+        metrics=(
+            MetricInfo(
+                "loss",
+                "Pretraining loss",
+                unit="of the training",
+                higher_is_better=False,
+                headline=False,
+                digits=4,
+            ),
+        ),
+        captions={"reconstruction": "Reconstruction of images that pretraining never saw"},
+    ),
+)
