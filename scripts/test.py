@@ -3,8 +3,10 @@
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 CLUSTER = "tests/pipelines/service/test_cluster.py"
 GROUPS = {
@@ -24,18 +26,27 @@ def main() -> int:
 
 
 def run(name: str) -> int:
-    """The exit code of a group's tests; what they say is printed in one piece."""
+    """The exit code of a group's tests; what they say is printed in one piece.
+
+    A process that ended before its last test has failed, whatever its code: pytest writes its
+    report at the very end.
+    """
     print(f"{name}: {' '.join(GROUPS[name])}", flush=True)
     begun = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", *GROUPS[name]],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder, "report.xml")
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", *GROUPS[name], f"--junit-xml={report}"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        came_to_its_end = report.exists()
+    code = done.returncode or int(not came_to_its_end)
     minutes = (time.monotonic() - begun) / 60
-    print(f"\n{done.stdout}\n{name}: code {done.returncode} after {minutes:.1f} min", flush=True)
-    return done.returncode
+    broken_off = "" if came_to_its_end else ", broken off"
+    print(f"\n{done.stdout}\n{name}: code {code}{broken_off} after {minutes:.1f} min", flush=True)
+    return code
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 import gc
 import resource
+import signal
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
@@ -12,6 +14,16 @@ STARTS = {"prefect", "pair", "shared", "trained", "configs"}  # fixtures of test
 
 settings.register_profile("any machine", deadline=None)  # a busy one is slow, not wrong
 settings.load_profile("any machine")
+
+
+@pytest.fixture(autouse=True)
+def own_signals() -> Iterator[None]:
+    """A command that a test has run in this process leaves signals that would end it in silence."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.getsignal(number) for number in numbers]
+    yield
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
