@@ -16,7 +16,7 @@ from pipelines.cells.resources import Resources
 from pipelines.environment import SECRET
 from pipelines.tracking.tracker import shown
 
-CLOSING = 30  # seconds after a stage's grace, for its end: what Ray kills leaves its children
+CLOSING = 30  # seconds after a stage's grace, for its end
 PASSED_ON = ("MAE_BENCH_", "MLFLOW_")  # variables that the cluster's processes get, by prefix
 
 
@@ -80,10 +80,17 @@ def needs(resources: Resources, gpu: bool) -> AbstractContextManager[Any]:
 
 
 def cancel(futures: Iterable[PrefectFuture[Any]]) -> None:
-    """Stop the cells that are not done, as Ctrl-C would, and wait until they have saved."""
+    """Stop the cells that are not done, as Ctrl-C would, and wait until they have saved.
+
+    Those that are still there then are asked once more, as an interrupt may be lost between Ray's
+    code and ours; in the end Ray kills their workers, and the stages end with these.
+    """
     import ray
 
-    running = [future.wrapped_future for future in futures]  # type: ignore[attr-defined]
-    for reference in running:
-        ray.cancel(reference)
-    ray.wait(running, num_returns=len(running), timeout=grace() + CLOSING)
+    left = [future.wrapped_future for future in futures]  # type: ignore[attr-defined]
+    for force in (False, False, True):
+        for reference in left:
+            ray.cancel(reference, force=force)
+        _, left = ray.wait(left, num_returns=len(left), timeout=grace() + CLOSING)
+        if not left:
+            return
