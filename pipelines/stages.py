@@ -57,7 +57,7 @@ def cards_of(module: str) -> tuple[Stage, ...]:
     """The cards in a module."""
     try:
         cards: tuple[Stage, ...] = importlib.import_module(module).CARDS
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # whatever the package does
         raise UserError(
             f"{module}, which an installed package names as cards of stages ({PLUGINS}), has none: "
             f"{error}"

@@ -14,8 +14,8 @@ def metrics_of(name: str, names: list[str]) -> list[str]:
     return [n for n in names if n.startswith(prefix) and not n.endswith(SUFFIX)]
 
 
-def order(name: str) -> tuple[int, int, list[tuple[int, str]]]:
-    """Key that sorts metrics: by task, those that a card names first, the others by numbers."""
+def order(name: str) -> tuple[int, bool, int, list[tuple[int, str]]]:
+    """Key that sorts metrics: by task, headlines first, as the card names them, then by numbers."""
     task, _, rest = name.partition("/")
     prefixes = [card.prefix for card in stages().values()]
     place = prefixes.index(task) if task in prefixes else len(prefixes)
@@ -24,7 +24,7 @@ def order(name: str) -> tuple[int, int, list[tuple[int, str]]]:
     rank = known.index(rest) if rest in known else len(known)
     parts = re.findall(r"\d+\.?\d*|\D+", name)
     natural = [(int(10 * float(p)), "") if p[0].isdigit() else (0, p) for p in parts]
-    return place, rank, natural
+    return place, not is_headline(name), rank, natural
 
 
 def is_headline(name: str) -> bool:

@@ -33,6 +33,11 @@ class Picture:
     section: str
 
     @property
+    def place(self) -> int:
+        """Of its section among the others."""
+        return list(dict.fromkeys(card.section for card in stages().values())).index(self.section)
+
+    @property
     def wide(self) -> bool:
         """Whether it is too wide to share a line with another."""
         return self.size[0] > WIDE
@@ -61,8 +66,7 @@ def pictures(benchmark: Benchmark) -> list[Picture]:
                 if png is not None:
                     file = f"{kind}-{names[encoder]}.png"
                     found.append(Picture(file, f"{caption}: {encoder}", png, stage.section))
-    sections = list(dict.fromkeys(stage.section for stage in stages().values()))
-    return sorted(found, key=lambda picture: sections.index(picture.section))
+    return sorted(found, key=lambda picture: picture.place)
 
 
 def own_pictures(benchmark: Benchmark, stage: Stage) -> list[Picture]:

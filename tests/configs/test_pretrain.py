@@ -22,7 +22,7 @@ from mae_core.engine.schedule import warmup_cosine
 from mae_core.engine.train import build_runner, train
 from mae_core.models import ENCODERS
 from mae_core.stage import SilentReporter
-from pipelines.stages import STAGES
+from pipelines.stages import stages
 from tests.tiny import write_images
 
 OTHER = ("_base_", "benchmarks", "sweeps")
@@ -74,7 +74,7 @@ def test_there_is_one_for_each_size_and_length() -> None:
 @pytest.mark.parametrize("path", ALL, ids=lambda path: path.stem)
 def test_every_config_loads_and_is_in_its_stage_s_folder(path: Path) -> None:
     stage = load_config(str(path)).stage
-    assert stage in STAGES and stage.replace("-", "_") == path.parent.name
+    assert stage in stages() and stage.replace("-", "_") == path.parent.name
 
 
 @pytest.mark.parametrize("name", PRETRAIN)

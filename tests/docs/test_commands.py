@@ -10,11 +10,11 @@ from mmengine.config import Config
 
 from mae_core.config import load_config
 from pipelines.cli.main import app
-from pipelines.stages import STAGES
+from pipelines.stages import stages
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("configs/**/*.py")])
-SHIPPED = tuple(f"{stage.replace('-', '_')}/" for stage in STAGES)
+SHIPPED = tuple(f"{stage.replace('-', '_')}/" for stage in stages())
 
 
 def commands(path: Path) -> list[list[str]]:

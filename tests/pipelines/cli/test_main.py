@@ -13,7 +13,7 @@ from prefect.settings import PREFECT_API_URL
 from mae_core import create_encoder
 from mae_core.checkpoints import save_weights
 from pipelines.cli.main import main
-from pipelines.stages import STAGES
+from pipelines.stages import stages
 from pipelines.tracking.tracker import Tracker
 from tests.faults import arm
 from tests.processes import children, gone, wait_for
@@ -54,7 +54,9 @@ def test_the_help_names_every_command(
 ) -> None:
     assert call(monkeypatch, "--help") == 0
     text = capsys.readouterr().out
-    assert all(f" {name} " in text for name in ("run", "report", "reconstruct", "convert", *STAGES))
+    assert all(
+        f" {name} " in text for name in ("run", "report", "reconstruct", "convert", *stages())
+    )
 
 
 MISTAKES = {

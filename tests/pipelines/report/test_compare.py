@@ -150,4 +150,4 @@ def test_a_beginning_of_several_ids_is_refused_with_all_of_them(tracker: Tracker
     ],
 )  # fmt: skip
 def test_a_difference_says_how_sure_it_is(value: Value, expected: str) -> None:
-    assert text(value) == expected
+    assert text("knn/top1", value) == expected
