@@ -4,13 +4,11 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from mlflow.entities import Run
-from mlflow.exceptions import MlflowException
-
 from mae_core.files import checksum, publish
 from mae_core.stage import StageResult
 from pipelines.cells.folder import RESULT, read_result
-from pipelines.tracking.artifacts import SHA256, Damaged, within
+from pipelines.tracking.artifacts import SHA256, UNREADABLE, Damaged, within
+from pipelines.tracking.stored_run import StoredRun
 from pipelines.tracking.tracker import CHECKPOINT, Tracker
 
 
@@ -29,13 +27,13 @@ def restore(
     Returns:
         The run's id; '' if there is none whose files can be had.
     """
-    for run in tracker.runs_with(fingerprint, encoder):
+    for run in tracker.computed(fingerprint, encoder):
         if fetched(run, tracker, folder, say):
-            return run.info.run_id
+            return run.id
     return ""
 
 
-def fetched(run: Run, tracker: Tracker, folder: Path, say: Callable[[str], None]) -> bool:
+def fetched(run: StoredRun, tracker: Tracker, folder: Path, say: Callable[[str], None]) -> bool:
     """Whether all files of a run's result are in `folder` now; `say` is told of damaged ones."""
     try:
         return download(run, tracker, folder)
@@ -44,7 +42,7 @@ def fetched(run: Run, tracker: Tracker, folder: Path, say: Callable[[str], None]
         return False
 
 
-def download(run: Run, tracker: Tracker, folder: Path) -> bool:
+def download(run: StoredRun, tracker: Tracker, folder: Path) -> bool:
     """Whether all files of a run's result are in `folder` now; if not, it is as it was.
 
     Raises:
@@ -58,7 +56,7 @@ def download(run: Run, tracker: Tracker, folder: Path) -> bool:
             files = places(result, stored) if result else {}
             for artifact in files:
                 tracker.fetch(run, artifact, stored)
-        except (MlflowException, OSError):  # kept elsewhere, or lost
+        except UNREADABLE:  # kept elsewhere, or lost
             return False
         for artifact, place in files.items():
             (folder / place).parent.mkdir(parents=True, exist_ok=True)

@@ -142,10 +142,10 @@ def finished(cell: Cell, setting: Setting, folder: Path) -> Outcome | None:
         write_json(record, {"run_id": run_id})
     if not (run_id and tracker.finished(run_id)):
         return None
-    run = tracker.client.get_run(run_id)
-    result = whole_result(folder, cell.inputs, say, run.data.tags)
+    run = tracker.get(run_id)
+    result = whole_result(folder, cell.inputs, say, run.tags)
     if not result and fetched(run, tracker, folder, say):
-        result = whole_result(folder, cell.inputs, say, run.data.tags)
+        result = whole_result(folder, cell.inputs, say, run.tags)
         if result:
             say(f"its files are those of the MLflow run {run_id} again")
     if not result:

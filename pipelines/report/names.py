@@ -43,7 +43,7 @@ MCE, LOSS = "evaluate/mCE", "pretrain/loss"
 def metrics_of(stage: str, names: list[str]) -> list[str]:
     """Those among a run's metrics that are results of its stage, in no order."""
     task = "fine-tune" if stage == "finetune" else stage
-    return [n for n in names if n.startswith(f"{task}/") and not n.endswith("_ci95")]
+    return [name for name in names if name.startswith(f"{task}/")]
 
 
 def order(name: str) -> tuple[int, int, list[tuple[int, str]]]:

@@ -1,16 +1,13 @@
 """What two results must share to be compared: a protocol, and the cases of a test."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
-
-from mlflow.entities import Run
-from mlflow.exceptions import MlflowException
 
 from pipelines.cells.folder import CONFIG
 from pipelines.identity import LOADER_SPEED, machine_of, result_config
 from pipelines.stored_config import parse_config
-from pipelines.tracking.runs import download
+from pipelines.tracking.artifacts import UNREADABLE
+from pipelines.tracking.stored_run import StoredRun
 from pipelines.tracking.tracker import Tracker
 
 # Keys of a config that are no part of the protocol: the encoder's own, and how a run is shown.
@@ -21,11 +18,11 @@ DRAWN = ("few-shot", "detect", "segment")  # whose cases are drawn: episodes, re
 OF_DRAW = ("seed", "episodes", "queries", "novel_classes")
 
 
-def stored_config(run: Run, tracker: Tracker) -> dict[str, Any]:
+def stored_config(run: StoredRun, tracker: Tracker) -> dict[str, Any]:
     """The config that a stage's run keeps; empty if it has none that can be read."""
     try:
-        return parse_config(download(tracker, run, CONFIG).decode())
-    except (MlflowException, OSError, ValueError, SyntaxError):
+        return parse_config(tracker.read(run, CONFIG).decode())
+    except (*UNREADABLE, ValueError, SyntaxError):
         return {}
 
 
@@ -48,11 +45,6 @@ def cases_of(config: Mapping[str, Any], digests: Mapping[str, str]) -> dict[str,
     if not digests or not found:
         return None
     return by_digest(found, digests)
-
-
-def digests_of(run: Run) -> dict[str, str]:
-    """Digests of a run's data by path, empty where they were not tracked."""
-    return json.loads(run.data.tags.get("data", "{}"))
 
 
 def by_digest(node: Any, digests: Mapping[str, str]) -> Any:
