@@ -4,16 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipelines.cells.folder import CONFIG
-from pipelines.identity import LOADER_SPEED, machine_of, result_config
+from pipelines.identity import NO_CASES, machine_of, protocol_config, without
 from pipelines.stored_config import parse_config
 from pipelines.tracking.artifacts import UNREADABLE
 from pipelines.tracking.stored_run import StoredRun
 from pipelines.tracking.tracker import Tracker
 
-# Keys of a config that are no part of the protocol: the encoder's own, and how a run is shown.
-OWN = ("encoder", "reference", "seed", "default_hooks", "env_cfg", "default_scope", "log_level")
 CASES = ("data_root", "val_data", "val_dataloader", "sets", "datasets")
-NO_CASES = {*LOADER_SPEED, "batch_size", "collate_fn", "sampler", "train_data", "transform"}
 DRAWN = ("few-shot", "detect", "segment")  # whose cases are drawn: episodes, resamples of images
 OF_DRAW = ("seed", "episodes", "queries", "novel_classes")
 
@@ -33,9 +30,9 @@ def protocol(config: Mapping[str, Any], digests: Mapping[str, str]) -> dict[str,
         config: of a stage.
         digests: of the data that the config names, by path.
     """
-    kept = {key: value for key, value in result_config(config).items() if key not in OWN}
+    kept = protocol_config(config)
     kept["devices"] = machine_of(config)["devices"]  # more of them make larger updates
-    return by_digest(without(kept, LOADER_SPEED), digests)
+    return by_digest(kept, digests)
 
 
 def cases_of(config: Mapping[str, Any], digests: Mapping[str, str]) -> dict[str, Any] | None:
@@ -54,10 +51,3 @@ def by_digest(node: Any, digests: Mapping[str, str]) -> Any:
     if isinstance(node, list | tuple):
         return [by_digest(value, digests) for value in node]
     return f"data {digests[node]}" if isinstance(node, str) and node in digests else node
-
-
-def without(node: Any, keys: set[str]) -> Any:
-    """A part of a config without `keys`, at any depth."""
-    if isinstance(node, dict):
-        return {key: without(value, keys) for key, value in node.items() if key not in keys}
-    return [without(v, keys) for v in node] if isinstance(node, list | tuple) else node

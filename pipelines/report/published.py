@@ -15,8 +15,8 @@ from importlib.resources import files
 from typing import Any
 
 from mae_core.config import load_config
-from pipelines.identity import LOADER_SPEED, result_config
-from pipelines.report.protocol import stored_config, without
+from pipelines.identity import NO_PUBLISHED, result_config, without
+from pipelines.report.protocol import stored_config
 from pipelines.tracking.stored_run import StoredRun
 from pipelines.tracking.tracker import Tracker
 
@@ -42,7 +42,6 @@ SOURCES = {  # what is known of a protocol: source, code, whether its settings w
     "arXiv:2203.16527); its code (PyTorch), from which this one differs as docs/dense.md says",
 }
 UNKNOWN = "seeds and spread not told"
-FREE = {*LOADER_SPEED, "seed"}
 WEIGHTS = {  # published encoders by the config of their pretraining
     "pretrain/vit-base-p16_8xb512-amp-coslr-1600e_in1k": "timm:vit_base_patch16_224.mae",
     "pretrain/vit-large-p16_8xb512-amp-coslr-1600e_in1k": "timm:vit_large_patch16_224.mae",
@@ -126,16 +125,16 @@ def all_entries() -> list[dict[str, Any]]:
 
 def config_among(names: Sequence[str], run: StoredRun, tracker: Tracker) -> str:
     """The one of our configs `names` that a run followed, '' if none."""
-    own = protocol_config(stored_config(run, tracker))
+    own = settings_of(stored_config(run, tracker))
     return next((name for name in names if own == ours(name)), "")
 
 
 @cache
 def ours(name: str) -> Any:
     """What has to be the same of one of our configs."""
-    return protocol_config(load_config(name).to_dict())
+    return settings_of(load_config(name).to_dict())
 
 
-def protocol_config(config: Mapping[str, Any]) -> Any:
+def settings_of(config: Mapping[str, Any]) -> Any:
     """What has to be the same: all but seed and speed."""
-    return without(result_config(config), FREE)
+    return without(result_config(config), NO_PUBLISHED)
