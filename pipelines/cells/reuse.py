@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mae_core.files import checksum, publish
 from mae_core.stage import StageResult
-from pipelines.cells.folder import RESULT, read_result
+from pipelines.cells.folder import RESULT, accepted_codes, read_result
 from pipelines.tracking.artifacts import SHA256, UNREADABLE, Damaged, within
 from pipelines.tracking.stored_run import StoredRun
 from pipelines.tracking.tracker import CHECKPOINT, Tracker
@@ -16,6 +16,8 @@ def restore(
     fingerprint: str, encoder: str, tracker: Tracker, folder: Path, say: Callable[[str], None]
 ) -> str:
     """Download into `folder` what a row's finished run with this fingerprint left.
+
+    One that went on with a training of other code counts only where that was accepted.
 
     Args:
         fingerprint: of the cell.
@@ -28,7 +30,9 @@ def restore(
         The run's id; '' if there is none whose files can be had.
     """
     for run in tracker.computed(fingerprint, encoder):
-        if fetched(run, tracker, folder, say):
+        if run.accepted_code:
+            say(f"not reused: the MLflow run {run.id} went on with a training of other code")
+        elif fetched(run, tracker, folder, say):
             return run.id
     return ""
 
@@ -74,13 +78,15 @@ def whole_result(
 
     Args:
         folder: of the stage.
-        inputs: what the stage's fingerprint is made of.
+        inputs: what the stage's fingerprint is made of; for its code an accepted one may stand.
         say: told of what is damaged.
         tags: of the MLflow run that has finished with this result, which knows checksums too.
     """
     result = read_result(folder)
     if result is None:
         return None
+    if result.inputs.get("code") in accepted_codes(folder):
+        inputs = {**inputs, "code": result.inputs["code"]}
     if result.inputs and result.inputs != inputs:
         names = sorted(k for k, _ in result.inputs.items() ^ inputs.items())
         say(f"not reused: {folder / RESULT} was computed with other {', '.join(set(names))}")

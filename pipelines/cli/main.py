@@ -81,6 +81,10 @@ RecipeName = Annotated[str, typer.Argument(help="A name under configs/benchmarks
 Fresh = Annotated[
     bool, typer.Option("--fresh", help="Compute everything again; results are set aside.")
 ]
+AcceptCode = Annotated[
+    bool,
+    typer.Option("--accept-code", help="Go on with trainings that other code began; it is noted."),
+]
 Ray = Annotated[
     str | None, typer.Option(metavar="HOST:PORT", help="A Ray cluster to spread stages over.")
 ]
@@ -95,6 +99,7 @@ def run(
     devices: Devices = None,
     fresh: Fresh = False,
     ray: Ray = None,
+    accept_code: AcceptCode = False,
 ) -> None:
     """Run a whole benchmark: pretrain, every task for every encoder, report."""
     from pipelines.recipes.recipe import load_recipe
@@ -108,7 +113,14 @@ def run(
     with interruptible():
         folder = str(work_dir) if work_dir else None
         mae_full_benchmark(
-            recipe, folder, override or [], devices, fresh=fresh, strict=True, ray=ray
+            recipe,
+            folder,
+            override or [],
+            devices,
+            fresh=fresh,
+            strict=True,
+            ray=ray,
+            accept_code=accept_code,
         )
 
 
@@ -152,6 +164,7 @@ def submit(
     devices: Devices = None,
     fresh: Fresh = False,
     ray: Ray = None,
+    accept_code: AcceptCode = False,
 ) -> None:
     """Hand a benchmark to a worker of the Prefect server, after `mae-bench deploy`."""
     from pipelines.service.submit import submit as submit_run
@@ -162,6 +175,7 @@ def submit(
         "devices": devices,
         "fresh": fresh,
         "ray": ray,
+        "accept_code": accept_code,
     }
     print(submit_run(recipe, {key: value for key, value in given.items() if value}))
 
@@ -219,10 +233,12 @@ def stage_command(stage: str) -> None:
         rendezvous: Rendezvous = "",
         join: Join = False,
         fresh: Fresh = False,
+        accept_code: AcceptCode = False,
     ) -> None:
         check_config(config, override)
         machine = machine_of(devices, nodes, rendezvous)
-        start_stage(stage, config, encoder, work_dir, override, machine, join, fresh)
+        flags = {"fresh": fresh, "accept_code": accept_code}
+        start_stage(stage, config, encoder, work_dir, override, machine, join, flags)
 
     command.__doc__ = HELP[stage]
     app.command(stage)(command)
@@ -246,6 +262,7 @@ def dense_command(stage: str) -> None:
         rendezvous: Rendezvous = "",
         join: Join = False,
         fresh: Fresh = False,
+        accept_code: AcceptCode = False,
         predict: Annotated[
             bool, typer.Option("--predict", help="Ask a trained model about images.")
         ] = False,
@@ -262,7 +279,8 @@ def dense_command(stage: str) -> None:
             )
         check_config(config, override)
         machine = machine_of(devices, nodes, rendezvous)
-        start_stage(stage, config, encoder, work_dir, override, machine, join, fresh)
+        flags = {"fresh": fresh, "accept_code": accept_code}
+        start_stage(stage, config, encoder, work_dir, override, machine, join, flags)
 
     command.__doc__ = HELP[stage]
     app.command(stage)(command)
@@ -292,7 +310,7 @@ def start_stage(
     override: list[str] | None,
     machine: "Resources",
     join: bool,
-    fresh: bool,
+    flags: dict[str, bool],
 ) -> None:
     """Run a stage, or lend the machine to the one that does."""
     with before_the_start():
@@ -300,7 +318,7 @@ def start_stage(
 
     with interruptible():
         start = join_single if join else run_single
-        start(stage, config, encoder, work_dir, override or [], machine, fresh)
+        start(stage, config, encoder, work_dir, override or [], machine, **flags)
 
 
 def predict_images(stage: str, model: Path, images: list[Path], out: Path) -> None:

@@ -100,6 +100,8 @@ class Side:
             known = {key: str(value) for key, value in flat.items()} or dict(run.params)
             if of_stage := run.code.get("stage") or run.code.get("hash"):
                 known["(code)"] = of_stage
+            if run.accepted_code:
+                known["(accepted code)"] = run.accepted_code
             found.setdefault(run.stage, known)
         return found
 

@@ -30,6 +30,7 @@ class StageRun:
         watts: mean power while it ran; None if nothing is known of it.
         power: where `watts` is from, :data:`MEASURED` or :data:`STATED`, '' without.
         reused_from: the other benchmark or work dir that computed it, '' if this one did.
+        accepted_code: hashes of the other code that its training began with, '' if there is none.
         code, versions, hardware: of the run, empty where they were not tracked.
     """
 
@@ -42,6 +43,7 @@ class StageRun:
     watts: float | None
     power: str
     reused_from: str
+    accepted_code: str
     code: dict[str, str]
     versions: dict[str, str]
     hardware: str
@@ -54,6 +56,7 @@ class StageRun:
     def as_json(self) -> dict[str, Any]:
         """As in report.json."""
         energy = None if self.energy is None else round(self.energy, 3)
+        accepted = {"accepted_code": self.accepted_code} if self.accepted_code else {}
         return {
             "stage": self.stage,
             "encoder": self.encoder,
@@ -62,6 +65,7 @@ class StageRun:
             "energy_wh_estimate": energy,
             "reused_from": self.reused_from or None,
             "mlflow_run_id": self.mlflow_run_id,
+            **accepted,
         }
 
 
@@ -88,6 +92,7 @@ def stage_run(
         watts=watts or measured,
         power=STATED if watts else MEASURED if measured else "",
         reused_from=origin(run, parent, tracker),
+        accepted_code=run.accepted_code,
         code=run.code,
         versions={name: str(value) for name, value in run.record("versions").items()},
         hardware=machine(run.record("hardware")),
@@ -169,6 +174,9 @@ def facts(stages: Sequence[StageRun]) -> dict[str, str]:
         "seed": alternatives("" if one.seed is None else str(one.seed) for one in stages),
         "commit": alternatives(one.code.get("commit", "") for one in stages),
         "code": alternatives(one.code.get("hash", "") for one in stages),
+        "accepted code": ", ".join(
+            f"{one.accepted_code} in {one.name}" for one in stages if one.accepted_code
+        ),
         "versions": versions(stages),
         "hardware": alternatives(one.hardware for one in stages),
     }

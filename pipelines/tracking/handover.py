@@ -100,6 +100,9 @@ def take_over(
     """
     for status in STOPPED:
         for run in tracker.computed(fingerprint, encoder, status):
+            if run.accepted_code:
+                say(f"not continued: the MLflow run {run.id} went on with a training of other code")
+                continue
             try:
                 if download_state(run, tracker, folder):
                     say(f"continues what the MLflow run {run.id} has uploaded")

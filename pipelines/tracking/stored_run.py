@@ -78,6 +78,11 @@ class StoredRun:
         return self.tags.get("reused_from", "")
 
     @property
+    def accepted_code(self) -> str:
+        """Hashes of the other code that its training began with; '' if that was its own alone."""
+        return self.tags.get("accepted_code", "")
+
+    @property
     def labels(self) -> int | None:
         """How many labelled images the stage was trained with, None if that is not known."""
         found = self.tags.get("labels", "")
