@@ -4,14 +4,16 @@ Only trainings are accepted: what a stage measures is measured by the code that 
 of the other code stays as it is, and nothing but code may differ.
 """
 
+import json
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from mae_core.engine.checkpoint import checkpoints, step_of
+from mae_core.engine.fit import RECORD as BATCH_SIZE
 from mae_core.errors import UserError
-from mae_core.files import replacing, write_json
+from mae_core.files import replacing, write_json, write_text
 from mae_core.stage import StageResult
 from pipelines.cells.cell import Cell
 from pipelines.cells.folder import (
@@ -28,7 +30,7 @@ from pipelines.cells.inputs import aside
 from pipelines.cells.job import ACCEPTED_CODE, LINEAGE, LOG, PATCH, about, write_job
 from pipelines.cells.reuse import places, whole_result
 from pipelines.cells.unfinished import INPUTS, Other, others
-from pipelines.events import EVENTS
+from pipelines.events import EVENTS, read_events
 from pipelines.stages import MAKE_ENCODERS
 from pipelines.tracking.handover import BEST
 
@@ -88,8 +90,9 @@ def take(other: Other, cell: Cell, folder: Path, say: Say) -> bool:
     record = {"codes": codes, "folder": other.folder.name}
     record["run_id"] = read_record(other.folder / RECORD).get("run_id", "")
     write_json(folder / ACCEPTED, record)  # before the state that it tells of
-    copy(other.folder / EVENTS, folder / EVENTS)
+    copy_events(other, folder)
     if result is None:
+        copy(other.folder / BATCH_SIZE, folder / BATCH_SIZE)
         for path in [*other.folder.glob(BEST), *checkpoints(other.folder)[::-1]]:
             link(path, folder / path.name)
         what = f"goes on from {other.newest}"
@@ -102,7 +105,8 @@ def take(other: Other, cell: Cell, folder: Path, say: Say) -> bool:
 
 def trained_by(other: Other, result: StageResult | None) -> list[str]:
     """The hashes of all code that a training has gone through, the first first."""
-    last = result.inputs["code"] if result else other.about[INPUTS]["code"]
+    last = result.inputs.get("code") if result else None
+    last = last or other.about[INPUTS]["code"]
     return list(dict.fromkeys([*accepted_codes(other.folder), last]))
 
 
@@ -116,6 +120,13 @@ def take_result(other: Other, result: StageResult, cell: Cell, folder: Path) -> 
     write_json(folder / LINEAGE, lineage)
     for place in places(result, other.folder).values():  # the result itself is the last
         copy(other.folder / place, folder / place)
+
+
+def copy_events(other: Other, folder: Path) -> None:
+    """Copy what was measured until the last checkpoint: what came after is measured again."""
+    events = read_events(other.folder / EVENTS)
+    lines = [json.dumps(event) for event in events if event.get("step", 0) <= progress(other)]
+    write_text(folder / EVENTS, "".join(f"{line}\n" for line in lines))
 
 
 def copy(source: Path, target: Path) -> None:

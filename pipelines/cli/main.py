@@ -12,7 +12,7 @@ from contextlib import contextmanager, redirect_stdout
 from importlib import import_module
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -112,16 +112,8 @@ def run(
     check_server()
     with interruptible():
         folder = str(work_dir) if work_dir else None
-        mae_full_benchmark(
-            recipe,
-            folder,
-            override or [],
-            devices,
-            fresh=fresh,
-            strict=True,
-            ray=ray,
-            accept_code=accept_code,
-        )
+        given: dict[str, Any] = {"fresh": fresh, "ray": ray, "accept_code": accept_code}
+        mae_full_benchmark(recipe, folder, override or [], devices, strict=True, **given)
 
 
 @app.command()
