@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,20 +19,45 @@ if TYPE_CHECKING:
 
 DATA_KEYS = ("data", "data_root", "names_in")
 REFERENCE = "reference"  # key of an encoder to compare with
-LOADER_SPEED = {"num_workers", "persistent_workers", "pin_memory", "prefetch_factor"}
-MACHINE = ("devices", "threads")  # what of a machine decides a result, see machine_of
-# Keys of a config, from the top, that change what is shown or kept, or when, but no result.
-SHOWN = (
-    "sharded",
-    "preview",
-    "report_interval",
-    "log_level",
-    "visualizer",
-    "default_hooks.logger",
-    "default_hooks.runtime_info.interval",
-    "default_hooks.checkpoint.minutes",
-    "default_hooks.checkpoint.keep",
-)
+NO_SEED = "is drawn anew with the same protocol"
+# What of a config does not matter, to what, and why: the one list. Keys are from the top of a
+# config, with dots; those of a loader are meant in each loader.
+LOADER = {  # to no result, as batches follow from seeded draws
+    "num_workers": "how many processes load",
+    "persistent_workers": "whether they stay",
+    "pin_memory": "how a batch gets to the GPU",
+    "prefetch_factor": "how many batches wait",
+}
+NO_RESULT = {
+    "devices": "counts where it changes the update, see machine_of",
+    "threads": "counts as what it is with the stage's default, see machine_of",
+    "sharded": "says where weights lie, not what they are",
+    "preview": "is drawn beside the training",
+    "report_interval": "says how often a loss is told",
+    "log_level": "says what is told",
+    "visualizer": "says where to",
+    "default_hooks.logger": "says how often",
+    "default_hooks.runtime_info.interval": "says how often",
+    "default_hooks.checkpoint.minutes": "says how often a training is kept",
+    "default_hooks.checkpoint.keep": "says how much of it",
+}
+NO_PROTOCOL = {  # to no protocol: what may differ between results that are compared
+    "encoder": "is what is compared",
+    "reference": "is an encoder beside it",
+    "seed": NO_SEED,
+    "default_hooks": "say what is kept of a training, and when",
+    "env_cfg": "says how processes start",
+    "default_scope": "says where names are looked up",
+}
+NO_CASES = {  # to the cases of a test, in the part of a config that names its data
+    **LOADER,
+    "batch_size": "says how many are looked at together",
+    "collate_fn": "says how",
+    "sampler": "says in which order",
+    "train_data": "is what it was trained on",
+    "transform": "is how the model sees a case",
+}
+NO_PUBLISHED = {**LOADER, "seed": NO_SEED}  # to what a published figure stands beside
 
 
 def fingerprint(config: "Config", encoder: str) -> str:
@@ -110,18 +135,31 @@ def result_config(config: Mapping[str, Any]) -> dict[str, Any]:
     Seeded draws make batches independent of the loader's processes. What of a machine may count is
     left out too, see :func:`machine_of`.
     """
-    content = {key: value for key, value in config.items() if key not in MACHINE}
-    for key in SHOWN:
+    content = dict(config)
+    for key in NO_RESULT:
         content = _dropped(content, key.split("."))
     hook = content.get("default_hooks", {}).get("checkpoint", {})
     if not hook.get("best"):  # one that keeps the best looks for it whenever it writes
         content = _dropped(content, ["default_hooks", "checkpoint", "interval"])
     loader = content.get("train_dataloader", {})
     if loader.get("sampler", {}).get("type") == "DrawSampler":
-        free = {*LOADER_SPEED, "batch_size"} if fixed_update(content) else LOADER_SPEED
+        free = {*LOADER, "batch_size"} if fixed_update(content) else LOADER
         kept = {key: value for key, value in loader.items() if key not in free}
         content["train_dataloader"] = kept
     return content
+
+
+def protocol_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A config's content without what does not matter to a protocol, nor to a result."""
+    kept = {key: value for key, value in result_config(config).items() if key not in NO_PROTOCOL}
+    return dict(without(kept, LOADER))
+
+
+def without(node: Any, keys: Container[str]) -> Any:
+    """A part of a config without `keys`, at any depth."""
+    if isinstance(node, dict):
+        return {key: without(value, keys) for key, value in node.items() if key not in keys}
+    return [without(v, keys) for v in node] if isinstance(node, list | tuple) else node
 
 
 def fixed_update(config: Mapping[str, Any]) -> bool:

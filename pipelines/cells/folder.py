@@ -18,6 +18,7 @@ STAGES = "stages"  # folder of a work dir
 BEFORE = f"{STAGES}-before-"  # begins the names of those that `--fresh` set aside
 BENCHMARK = "benchmark.json"  # in a work dir: its newest benchmark
 CONFIG, JOB, RECORD, RESULT = "config.py", "job.json", "run.json", "result.json"
+ACCEPTED = "accepted.json"  # in a stage's folder: the other code that trained what is there
 FEATURES = "features"  # beside the stages' folders: what they share
 LOCK = ".lock"  # in a stage's folder, and in a work dir: of all that work there
 BENCHMARK_LOCK = ".benchmark.lock"  # in a work dir: of its one benchmark
@@ -134,6 +135,12 @@ def read_record(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
+
+
+def accepted_codes(folder: Path) -> list[str]:
+    """Hashes of the other code that trained what is in a stage's folder, the first first."""
+    found: list[str] = read_record(folder / ACCEPTED).get("codes", [])
+    return found
 
 
 def set_aside(work_dir: Path, say: Callable[[str], None], folder: Path | None = None) -> None:

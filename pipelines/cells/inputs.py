@@ -77,12 +77,17 @@ class Inputs:
         return f"{', '.join(told)} on {socket.gethostname()}" if told else ""
 
 
-def aside(folder: Path) -> Path:
-    """Move what a stage left into a folder of its own below, but for its log; that folder."""
-    place = folder / strftime("refused-%Y%m%d-%H%M%S")
+def aside(folder: Path, why: str = "refused") -> Path:
+    """Move what a stage left into a folder of its own below, but for its log; that folder.
+
+    Args:
+        folder: of the stage.
+        why: begins the name of the new one: 'refused' or 'before'.
+    """
+    place = folder / strftime(f"{why}-%Y%m%d-%H%M%S")
     place.mkdir(exist_ok=True)
     for path in sorted(folder.iterdir()):
-        own = path.name in KEPT or path.name.startswith(("log", "refused-"))
+        own = path.name in KEPT or path.name.startswith(("log", "refused-", "before-"))
         if not own:
             with suppress(FileNotFoundError):  # another machine that found the same was first
                 path.rename(place / path.name)

@@ -8,13 +8,14 @@ from mmengine.config import Config
 
 from mae_core.files import write_json, write_text
 from pipelines.cells.cell import Cell
-from pipelines.cells.folder import CONFIG, JOB, read_record
+from pipelines.cells.folder import CONFIG, JOB, accepted_codes, read_record
 from pipelines.cells.unfinished import COMMIT, INPUTS, SEED, SETTINGS
 from pipelines.identity import data_digests, settings
 from pipelines.tracking import lineage
 from pipelines.tracking.tracker import Tracker
 
 LINEAGE, PATCH, LOG = "lineage.json", "code.diff", "log.txt"  # in a stage's folder
+ACCEPTED_CODE = "accepted_code"  # tag: the other code that a training began with
 
 
 def prepare(cell: Cell, folder: Path) -> None:
@@ -26,6 +27,8 @@ def prepare(cell: Cell, folder: Path) -> None:
         "versions": json.dumps(lineage.versions()),
         "hardware": json.dumps(lineage.hardware()),
     }
+    if codes := accepted_codes(folder):
+        known[ACCEPTED_CODE] = " ".join(codes)
     write_json(folder / LINEAGE, known)
     write_text(folder / PATCH, lineage.uncommitted())
 

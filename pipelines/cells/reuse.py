@@ -4,13 +4,11 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from mlflow.entities import Run
-from mlflow.exceptions import MlflowException
-
 from mae_core.files import checksum, publish
 from mae_core.stage import StageResult
-from pipelines.cells.folder import RESULT, read_result
-from pipelines.tracking.artifacts import SHA256, Damaged, within
+from pipelines.cells.folder import RESULT, accepted_codes, read_result
+from pipelines.tracking.artifacts import SHA256, UNREADABLE, Damaged, within
+from pipelines.tracking.stored_run import StoredRun
 from pipelines.tracking.tracker import CHECKPOINT, Tracker
 
 
@@ -18,6 +16,8 @@ def restore(
     fingerprint: str, encoder: str, tracker: Tracker, folder: Path, say: Callable[[str], None]
 ) -> str:
     """Download into `folder` what a row's finished run with this fingerprint left.
+
+    One that went on with a training of other code counts only where that was accepted.
 
     Args:
         fingerprint: of the cell.
@@ -29,13 +29,15 @@ def restore(
     Returns:
         The run's id; '' if there is none whose files can be had.
     """
-    for run in tracker.runs_with(fingerprint, encoder):
-        if fetched(run, tracker, folder, say):
-            return run.info.run_id
+    for run in tracker.computed(fingerprint, encoder):
+        if run.accepted_code:
+            say(f"not reused: the MLflow run {run.id} went on with a training of other code")
+        elif fetched(run, tracker, folder, say):
+            return run.id
     return ""
 
 
-def fetched(run: Run, tracker: Tracker, folder: Path, say: Callable[[str], None]) -> bool:
+def fetched(run: StoredRun, tracker: Tracker, folder: Path, say: Callable[[str], None]) -> bool:
     """Whether all files of a run's result are in `folder` now; `say` is told of damaged ones."""
     try:
         return download(run, tracker, folder)
@@ -44,7 +46,7 @@ def fetched(run: Run, tracker: Tracker, folder: Path, say: Callable[[str], None]
         return False
 
 
-def download(run: Run, tracker: Tracker, folder: Path) -> bool:
+def download(run: StoredRun, tracker: Tracker, folder: Path) -> bool:
     """Whether all files of a run's result are in `folder` now; if not, it is as it was.
 
     Raises:
@@ -58,7 +60,7 @@ def download(run: Run, tracker: Tracker, folder: Path) -> bool:
             files = places(result, stored) if result else {}
             for artifact in files:
                 tracker.fetch(run, artifact, stored)
-        except (MlflowException, OSError):  # kept elsewhere, or lost
+        except UNREADABLE:  # kept elsewhere, or lost
             return False
         for artifact, place in files.items():
             (folder / place).parent.mkdir(parents=True, exist_ok=True)
@@ -76,13 +78,15 @@ def whole_result(
 
     Args:
         folder: of the stage.
-        inputs: what the stage's fingerprint is made of.
+        inputs: what the stage's fingerprint is made of; for its code an accepted one may stand.
         say: told of what is damaged.
         tags: of the MLflow run that has finished with this result, which knows checksums too.
     """
     result = read_result(folder)
     if result is None:
         return None
+    if result.inputs.get("code") in accepted_codes(folder):
+        inputs = {**inputs, "code": result.inputs["code"]}
     if result.inputs and result.inputs != inputs:
         names = sorted(k for k, _ in result.inputs.items() ^ inputs.items())
         say(f"not reused: {folder / RESULT} was computed with other {', '.join(set(names))}")

@@ -14,16 +14,19 @@ from mae_core.engine.checkpoint import checkpoints
 from mae_core.errors import UserError
 from mae_core.files import checksum, write_json
 from mae_core.stage import StageResult
+from pipelines.cells.accept import accept
 from pipelines.cells.cell import Cell, cell_folder, usable
 from pipelines.cells.folder import (
     JOB,
     RECORD,
     RESULT,
+    accepted_codes,
     exclusive_lock,
     finished_result,
     read_record,
     training_files,
 )
+from pipelines.cells.inputs import aside
 from pipelines.cells.job import LOG, about, describe, prepare
 from pipelines.cells.launch import launch
 from pipelines.cells.resources import Resources
@@ -61,6 +64,7 @@ class Setting:
         command: the shell line that does all this again, '' if there is none.
         watch: is told each event of a stage's process, and may raise to stop it.
         hints: whether to tell of unfinished trainings that this one could have gone on with.
+        accept_code: whether to go on with those that differ in nothing but their code.
     """
 
     work_dir: Path
@@ -73,6 +77,7 @@ class Setting:
     command: str = ""
     watch: Callable[[Event], None] | None = None
     hints: bool = True
+    accept_code: bool = False
 
 
 @dataclass(frozen=True)
@@ -119,6 +124,8 @@ def run_cell(cell: Cell, setting: Setting, slot: Slot = nullcontext) -> Outcome:
         place = setting.tracker.place
         if outcome := patiently(lambda: finished(cell, setting, folder), place):
             return outcome
+        if setting.accept_code:
+            accept(cell, folder, lambda text: setting.display.say(f"{cell.name}: {text}"))
         with slot() as gpus:
             if gpus is not None:
                 setting = replace(setting, resources=replace(setting.resources, gpus=gpus))
@@ -142,10 +149,10 @@ def finished(cell: Cell, setting: Setting, folder: Path) -> Outcome | None:
         write_json(record, {"run_id": run_id})
     if not (run_id and tracker.finished(run_id)):
         return None
-    run = tracker.client.get_run(run_id)
-    result = whole_result(folder, cell.inputs, say, run.data.tags)
+    run = tracker.get(run_id)
+    result = whole_result(folder, cell.inputs, say, run.tags)
     if not result and fetched(run, tracker, folder, say):
-        result = whole_result(folder, cell.inputs, say, run.data.tags)
+        result = whole_result(folder, cell.inputs, say, run.tags)
         if result:
             say(f"its files are those of the MLflow run {run_id} again")
     if not result:
@@ -154,7 +161,7 @@ def finished(cell: Cell, setting: Setting, folder: Path) -> Outcome | None:
             (folder / RESULT).replace(folder / f"{RESULT}.refused")
         return None
     tracker.adopt(run_id, cell.name, setting.parent)
-    setting.display.finish(cell.name, f"reused, {summary(result)}")
+    setting.display.finish(cell.name, f"reused{accepted_note(folder)}, {summary(result)}")
     return Outcome("reused", run_id, result)
 
 
@@ -166,11 +173,15 @@ def compute(cell: Cell, setting: Setting, folder: Path) -> Outcome:
     tracker, say = setting.tracker, setting.display.say
     record, earlier = folder / RECORD, read_record(folder / RECORD).get("run_id", "")
     result = whole_result(folder, cell.inputs, say)
-    if setting.elsewhere and not record.exists():
+    if setting.elsewhere and not record.exists() and not checkpoints(folder):
         take_over(cell.key, cell.encoder, tracker, folder, say)
     status: Status = "resumed" if checkpoints(folder) else "run"
-    if setting.hints and not result and status == "run":
-        for hint in others_like(folder, about(cell)):
+    anew = status == "run" and not result
+    if anew and accepted_codes(folder):  # of which nothing is left
+        aside(folder, "before")
+        earlier = ""
+    if anew and setting.hints:
+        for hint in others_like(folder, about(cell), cell.stage):
             say(f"{cell.name}: {hint}")
     run_id = tracker.start(cell.name, tags_of(cell, setting), setting.parent, resumed=earlier)
     with closing(cell, setting, run_id):
@@ -264,14 +275,19 @@ def summary(result: StageResult) -> str:
     return ", ".join(parts)
 
 
+def accepted_note(folder: Path) -> str:
+    """What is said of a stage that goes on with another code's training; '' of others."""
+    codes = accepted_codes(folder)
+    return f" (trained by other code too, which was accepted: {', '.join(codes)})" if codes else ""
+
+
 def _train(
     cell: Cell, setting: Setting, folder: Path, points: Delivery, status: Status
 ) -> StageResult:
     tracker, display, begun = setting.tracker, setting.display, time.monotonic()
     run_id, log = points.run_id, folder / LOG
-    display.say(
-        f"{cell.name}: {'resumes from its last checkpoint' if status == 'resumed' else 'starts'}"
-    )
+    resumes = f"resumes from its last checkpoint{accepted_note(folder)}"
+    display.say(f"{cell.name}: {resumes if status == 'resumed' else 'starts'}")
 
     def on_event(event: Event) -> None:
         points.add(event)

@@ -1,17 +1,41 @@
-"""Trainings that were begun and not finished, of which a new one takes no notice."""
+"""Work of the same stage, row and seed beside a stage's folder, of which it takes no notice."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mae_core.engine.checkpoint import checkpoints
 from pipelines.cells.folder import CONFIG, JOB, LOCK, finished_result, locked_at_once, read_record
+from pipelines.stages import makers
 
 INPUTS, SETTINGS, SEED, COMMIT = "inputs", "settings", "seed", "commit"  # of a job's file
 
 
-def others_like(folder: Path, about: Mapping[str, Any]) -> Iterator[str]:
-    """A line for each training of the same stage, row and seed that stopped beside `folder`.
+@dataclass(frozen=True)
+class Other:
+    """A stage's work in another folder.
+
+    Attributes:
+        folder: its own.
+        about: what its job's file says of it.
+        differs: what it was begun with that is other, see :func:`differing`.
+        newest: the last checkpoint of a training that stopped; None of a finished stage.
+    """
+
+    folder: Path
+    about: Mapping[str, Any]
+    differs: list[str]
+    newest: Path | None
+
+    @property
+    def finished(self) -> bool:
+        """Whether the stage has a result."""
+        return self.newest is None
+
+
+def others(folder: Path, about: Mapping[str, Any]) -> Iterator[Other]:
+    """What stopped or has finished beside `folder`; nobody works at the current one.
 
     Args:
         folder: of the stage that is about to begin.
@@ -19,30 +43,51 @@ def others_like(folder: Path, about: Mapping[str, Any]) -> Iterator[str]:
     """
     name = folder.name.rpartition("-")[0]  # without the fingerprint
     for other in sorted(folder.parent.glob(f"{name}-*")):
-        if other == folder or other.name.rpartition("-")[0] != name or finished_result(other):
+        if other == folder or other.name.rpartition("-")[0] != name:
             continue
-        found = checkpoints(other)
         with locked_at_once(other / LOCK) as free:
-            known = read_record(other / JOB)
-            same_seed = known.get(SEED, about[SEED]) == about[SEED]
-            if found and free and same_seed:
-                yield hint(other, found[0], known, about)
+            known, found = read_record(other / JOB), checkpoints(other)
+            if not free or known.get(SEED, about[SEED]) != about[SEED]:
+                continue
+            if finished_result(other):
+                yield Other(other, known, differing(known, about), None)
+            elif found:
+                yield Other(other, known, differing(known, about), found[0])
 
 
-def hint(other: Path, newest: Path, known: Mapping[str, Any], about: Mapping[str, Any]) -> str:
-    """What the training in `other` differs in, and how to go on with it."""
-    differs = differing(known, about)
+def others_like(folder: Path, about: Mapping[str, Any], stage: str) -> Iterator[str]:
+    """A line for each training that stopped, or that other code has finished, beside `folder`.
+
+    Args:
+        folder: of the stage that is about to begin.
+        about: what its job's file says of it.
+        stage: its name.
+    """
+    for other in others(folder, about):
+        if other.newest:
+            yield hint(other, other.newest)
+        elif other.differs == ["code"]:
+            line = f"starts anew beside {other.folder}, which other code has finished"
+            if stage in makers():
+                line += ": to take that, stop this and run the same command with --accept-code"
+            yield line
+
+
+def hint(other: Other, newest: Path) -> str:
+    """What a training differs in, and how to go on with it."""
     back = []
-    if "code" in differs:
-        commit = known.get(COMMIT)
+    if "code" in other.differs:
+        commit = other.about.get(COMMIT)
         back.append(f"its code (git checkout {commit[:12]})" if commit else "its code")
-    if "config" in differs:
-        back.append(f"its config ({other / CONFIG})")
-    back += [name for name in differs if name not in ("code", "config")]
+    if "config" in other.differs:
+        back.append(f"its config ({other.folder / CONFIG})")
+    back += [name for name in other.differs if name not in ("code", "config")]
+    way = f"bring back {', '.join(back) or 'what it began with'} and run the same command again"
+    if other.differs == ["code"]:
+        way = f"run the same command with --accept-code; or {way}"
     return (
         f"starts anew beside {newest}, which is of the same stage and row but other "
-        f"{', '.join(differs) or 'work'}: to go on from there, stop this, bring back "
-        f"{', '.join(back) or 'what it began with'} and run the same command again; "
+        f"{', '.join(other.differs) or 'work'}: to go on from there, stop this, {way}; "
         "`mae-bench clean unfinished` removes it"
     )
 

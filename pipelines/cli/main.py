@@ -12,7 +12,7 @@ from contextlib import contextmanager, redirect_stdout
 from importlib import import_module
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -65,6 +65,10 @@ RecipeName = Annotated[str, typer.Argument(help="A name under configs/benchmarks
 Fresh = Annotated[
     bool, typer.Option("--fresh", help="Compute everything again; results are set aside.")
 ]
+AcceptCode = Annotated[
+    bool,
+    typer.Option("--accept-code", help="Go on with trainings that other code began; it is noted."),
+]
 Ray = Annotated[
     str | None, typer.Option(metavar="HOST:PORT", help="A Ray cluster to spread stages over.")
 ]
@@ -79,6 +83,7 @@ def run(
     devices: Devices = None,
     fresh: Fresh = False,
     ray: Ray = None,
+    accept_code: AcceptCode = False,
 ) -> None:
     """Run a whole benchmark: pretrain, every task for every encoder, report."""
     from pipelines.recipes.recipe import load_recipe
@@ -91,9 +96,8 @@ def run(
     check_server()
     with interruptible():
         folder = str(work_dir) if work_dir else None
-        mae_full_benchmark(
-            recipe, folder, override or [], devices, fresh=fresh, strict=True, ray=ray
-        )
+        given: dict[str, Any] = {"fresh": fresh, "ray": ray, "accept_code": accept_code}
+        mae_full_benchmark(recipe, folder, override or [], devices, strict=True, **given)
 
 
 @app.command()
@@ -136,6 +140,7 @@ def submit(
     devices: Devices = None,
     fresh: Fresh = False,
     ray: Ray = None,
+    accept_code: AcceptCode = False,
 ) -> None:
     """Hand a benchmark to a worker of the Prefect server, after `mae-bench deploy`."""
     from pipelines.service.submit import submit as submit_run
@@ -146,6 +151,7 @@ def submit(
         "devices": devices,
         "fresh": fresh,
         "ray": ray,
+        "accept_code": accept_code,
     }
     print(submit_run(recipe, {key: value for key, value in given.items() if value}))
 
@@ -203,10 +209,12 @@ def stage_command(card: Stage) -> None:
         rendezvous: Rendezvous = "",
         join: Join = False,
         fresh: Fresh = False,
+        accept_code: AcceptCode = False,
     ) -> None:
         check_config(config, override)
         machine = machine_of(devices, nodes, rendezvous)
-        start_stage(card.name, config, encoder, work_dir, override, machine, join, fresh)
+        flags = {"fresh": fresh, "accept_code": accept_code}
+        start_stage(card.name, config, encoder, work_dir, override, machine, join, flags)
 
     command.__doc__ = card.help
     app.command(card.name)(command)
@@ -230,6 +238,7 @@ def command_with_predict(card: Stage) -> None:
         rendezvous: Rendezvous = "",
         join: Join = False,
         fresh: Fresh = False,
+        accept_code: AcceptCode = False,
         predict: Annotated[
             bool, typer.Option("--predict", help="Ask a trained model about images.")
         ] = False,
@@ -248,7 +257,8 @@ def command_with_predict(card: Stage) -> None:
             )
         check_config(config, override)
         machine = machine_of(devices, nodes, rendezvous)
-        start_stage(card.name, config, encoder, work_dir, override, machine, join, fresh)
+        flags = {"fresh": fresh, "accept_code": accept_code}
+        start_stage(card.name, config, encoder, work_dir, override, machine, join, flags)
 
     command.__doc__ = card.help
     app.command(card.name)(command)
@@ -278,7 +288,7 @@ def start_stage(
     override: list[str] | None,
     machine: "Resources",
     join: bool,
-    fresh: bool,
+    flags: dict[str, bool],
 ) -> None:
     """Run a stage, or lend the machine to the one that does."""
     with before_the_start():
@@ -286,7 +296,7 @@ def start_stage(
 
     with interruptible():
         start = join_single if join else run_single
-        start(stage, config, encoder, work_dir, override or [], machine, fresh)
+        start(stage, config, encoder, work_dir, override or [], machine, **flags)
 
 
 def predict_images(module: str, model: Path, images: list[Path], out: Path) -> None:

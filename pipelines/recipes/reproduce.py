@@ -4,9 +4,7 @@ Whoever may write to an MLflow server that others share could else run code on t
 """
 
 import importlib
-import tempfile
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
@@ -29,21 +27,19 @@ def config_of_run(name: str, overrides: Iterable[str] = ()) -> Config:
     Raises:
         UserError: if there is no such run, it keeps no config, or that holds more than data.
     """
-    from mlflow.exceptions import MlflowException
-
     from pipelines.stored_config import parse_config
+    from pipelines.tracking.artifacts import UNREADABLE
     from pipelines.tracking.tracker import Tracker
 
     tracker, run_id = Tracker(), name.removeprefix(RUNS).strip("/")
-    run = tracker.find(run_id)
+    run = tracker.look_up(run_id)
     if run is None:
         raise UserError(f"no MLflow run '{run_id}' in {tracker.place}")
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            text = tracker.fetch(run, CONFIG, Path(folder)).read_text()
+        text = tracker.read(run, CONFIG).decode()
         content = parse_config(text)
         config = Config(content, cfg_text=text or "\n", filename=name)
-    except MlflowException as error:
+    except UNREADABLE as error:
         raise UserError(f"{name}: the run's {CONFIG} cannot be had: {error}") from error
     except (ValueError, SyntaxError, TypeError, KeyError, RecursionError, MemoryError) as error:
         raise UserError(f"{name}: the run's {CONFIG} is no plain config: {error}") from error

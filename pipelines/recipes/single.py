@@ -8,6 +8,7 @@ from joblib import cpu_count
 
 from mae_core.data.sources import opened_once
 from mae_core.errors import UserError, check_name
+from pipelines.cells.accept import check_flags
 from pipelines.cells.cell import Cell, cell_folder, on_machine, usable
 from pipelines.cells.command_line import command_line
 from pipelines.cells.folder import exclusive_lock, set_aside
@@ -32,14 +33,17 @@ def run_single(
     overrides: Sequence[str],
     machine: Resources | None = None,
     fresh: bool = False,
+    accept_code: bool = False,
 ) -> Outcome:
     """Run `stage` on `machine`; on one device without it.
 
-    With `fresh` it is computed again, and what is there of it is set aside.
+    With `fresh` it is computed again, and what is there of it is set aside. With `accept_code` it
+    goes on with a training of other code, see :mod:`pipelines.cells.accept`.
 
     Raises:
         UserError: before anything is tracked, if config, encoder, data or machine are wrong.
     """
+    check_flags(fresh, accept_code)
     look_again()
     machine = machine or Resources()
     cell, folder = prepare(stage, config, encoder, work_dir, overrides, machine)
@@ -52,6 +56,7 @@ def run_single(
             Path(config).stem,
             resources=machine,
             elsewhere=not fresh,
+            accept_code=accept_code,
             command=command_line(
                 *(stage, config, "--encoder", encoder),
                 overrides=overrides,
@@ -87,6 +92,7 @@ def join_single(
     overrides: Sequence[str],
     machine: Resources,
     fresh: bool = False,
+    accept_code: bool = False,
 ) -> None:
     """Lend `machine` to another one that runs the same command.
 
@@ -94,8 +100,9 @@ def join_single(
         UserError: as :func:`run_single`.
     """
     cell, folder = prepare(stage, config, encoder, work_dir, overrides, machine)
-    if fresh:
-        raise UserError("--fresh goes with the command that runs the stage, not with --join")
+    for flag, given in (("--fresh", fresh), ("--accept-code", accept_code)):
+        if given:
+            raise UserError(f"{flag} goes with the command that runs the stage, not with --join")
     if machine.nodes == 1:
         raise UserError("--join needs --nodes, the number of machines that share the work")
     with stopping_on_error():

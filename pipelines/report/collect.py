@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mlflow.entities import Run
 
 from downstream.outcomes import FILE, Episodes, Outcomes, Repeated, Resampled, load_outcomes
 from downstream.statistics import mean, over_repeated, over_resamples, over_trainings
@@ -16,7 +15,7 @@ from mae_core.errors import UserError
 from pipelines.report.names import metrics_of, order
 from pipelines.report.stage_runs import StageRun, stage_run
 from pipelines.stages import card_of, stage_of
-from pipelines.tracking.runs import download
+from pipelines.tracking.stored_run import StoredRun
 from pipelines.tracking.tracker import Tracker
 
 
@@ -64,7 +63,7 @@ class Benchmark:
     pictures: dict[tuple[str, str], bytes]
     outcomes: dict[tuple[str, str], Outcomes] = field(default_factory=dict)
     stages: tuple[StageRun, ...] = ()
-    runs: dict[str, Run] = field(default_factory=dict)
+    runs: dict[str, StoredRun] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
 
     def value(self, encoder: str, name: str) -> Row | None:
@@ -85,29 +84,27 @@ def collect(run_id: str, tracker: Tracker, watts: float | None = None) -> Benchm
     Raises:
         UserError: if there is no such run, or it is not a benchmark.
     """
-    parent = tracker.find(run_id)
+    parent = tracker.look_up(run_id)
     if parent is None:
         raise UserError(f"no MLflow run '{run_id}' in {tracker.place}")
-    tags = parent.data.tags
+    tags = parent.tags
     if "cells" not in tags:
         raise UserError(f"MLflow run '{run_id}' is no finished benchmark: give its parent run's id")
-    runs = {
-        name: tracker.client.get_run(child) for name, child in json.loads(tags["cells"]).items()
-    }
+    runs = {name: tracker.get(child) for name, child in json.loads(tags["cells"]).items()}
     pictures: dict[tuple[str, str], bytes] = {}
     losses: tuple[tuple[int, float], ...] = ()
     for run in runs.values():
-        stage, encoder = run.data.tags["stage"], run.data.tags["encoder"]
-        if stage == "pretrain" and not losses:  # the first of several
-            losses = history(run, tracker)
+        if run.stage == "pretrain" and not losses:  # the first of several
+            losses = tuple(tracker.history(run.id, "loss"))
         for path in artifacts(run, tracker, ".png"):
-            if (_kind(stage, path), encoder) not in pictures:
-                pictures[_kind(stage, path), encoder] = download(tracker, run, path)
+            kind = f"{run.stage}-{Path(path).stem}"
+            if (kind, run.encoder) not in pictures:
+                pictures[kind, run.encoder] = tracker.read(run, path)
     encoders = tuple(json.loads(tags["encoders"]))
     found = numbers(list(runs.values()), tracker, encoders)
     found.sort(key=lambda n: (encoders.index(n[0].encoder), order(f"{n[0].task}/{n[0].metric}")))
     return Benchmark(
-        recipe=tags["recipe"],
+        recipe=parent.recipe,
         run_id=run_id,
         encoders=encoders,
         rows=tuple(row for row, _ in found),
@@ -121,47 +118,46 @@ def collect(run_id: str, tracker: Tracker, watts: float | None = None) -> Benchm
         pictures=pictures,
         stages=tuple(stage_run(name, run, run_id, tracker, watts) for name, run in runs.items()),
         runs=runs,
-        tags=tags,
+        tags=dict(tags),
     )
 
 
 def numbers(
-    runs: Sequence[Run], tracker: Tracker, encoders: Sequence[str] = ()
+    runs: Sequence[StoredRun], tracker: Tracker, encoders: Sequence[str] = ()
 ) -> list[tuple[Row, Outcomes | None]]:
     """A row, with its cases' outcomes, for each encoder and metric; several seeds are joined."""
-    groups: dict[tuple[str, str], list[Run]] = {}
+    groups: dict[tuple[str, str], list[StoredRun]] = {}
     for run in runs:
-        names = metrics_of(run.data.tags["stage"], list(run.data.metrics))
-        for name in names if run.data.tags["stage"] != "pretrain" else ():
-            groups.setdefault((run.data.tags["encoder"], name), []).append(run)
-    stored = {run.info.run_id: outcomes_of(run, tracker) for run in runs}
+        names = metrics_of(run.stage, list(run.metrics))
+        for name in names if run.stage != "pretrain" else ():
+            groups.setdefault((run.encoder, name), []).append(run)
+    stored = {run.id: outcomes_of(run, tracker) for run in runs}
     for encoder, name in list(groups) if "supervised" in encoders else ():
         if encoder == "random" and card_of(stage_of(name)).random_from_scratch:
             # Both are trained from scratch by the same recipe, of which there is one run.
             groups.setdefault(("supervised", name), groups[encoder, name])
     return [
-        joined(encoder, name, group, [stored[run.info.run_id].get(name) for run in group])
+        joined(encoder, name, group, [stored[run.id].get(name) for run in group])
         for (encoder, name), group in groups.items()
     ]
 
 
 def joined(
-    encoder: str, name: str, runs: Sequence[Run], outcomes: Sequence[Outcomes | None]
+    encoder: str, name: str, runs: Sequence[StoredRun], outcomes: Sequence[Outcomes | None]
 ) -> tuple[Row, Outcomes | None]:
     """One row of the runs of a stage, which differ in their seed."""
     task, _, metric = name.partition("/")
-    first, values = runs[0], [run.data.metrics[name] for run in runs]
-    labels = int(first.data.tags["labels"]) if "labels" in first.data.tags else None
+    first, values = runs[0], [run.metrics[name].value for run in runs]
     if len(runs) == 1:
-        ci95 = first.data.metrics.get(f"{name}_ci95")
-        row = Row(encoder, task, metric, values[0], ci95, first.info.run_id, labels=labels)
+        ci95 = first.metrics[name].ci95
+        row = Row(encoder, task, metric, values[0], ci95, first.id, labels=first.labels)
         return row, outcomes[0]
     seeds = tuple(
         {
-            "seed": int(run.data.tags["seed"]),
+            "seed": run.seed,
             "value": value,
-            "mlflow_run_id": run.info.run_id,
-            "encoder_run": run.data.tags.get("encoder_run", ""),
+            "mlflow_run_id": run.id,
+            "encoder_run": run.encoder_run,
         }
         for run, value in zip(runs, values, strict=True)
     )
@@ -176,7 +172,7 @@ def joined(
         case _:
             interval = mean(values).ci95
     value = float(np.mean(values))
-    return Row(encoder, task, metric, value, interval, first.info.run_id, seeds, labels), cases
+    return Row(encoder, task, metric, value, interval, first.id, seeds, first.labels), cases
 
 
 def of_all(outcomes: Sequence[Outcomes | None]) -> Outcomes | None:
@@ -194,23 +190,13 @@ def of_all(outcomes: Sequence[Outcomes | None]) -> Outcomes | None:
     return np.concatenate(known) if len(known) == len(outcomes) else None
 
 
-def history(run: Run, tracker: Tracker) -> tuple[tuple[int, float], ...]:
-    """The loss of a training as (step, value)."""
-    points = tracker.client.get_metric_history(run.info.run_id, "loss")
-    return tuple((point.step, point.value) for point in points)
-
-
-def artifacts(run: Run, tracker: Tracker, suffix: str) -> list[str]:
+def artifacts(run: StoredRun, tracker: Tracker, suffix: str) -> list[str]:
     """A run's artifacts that end so, outside of folders."""
-    return [name for name in tracker.files(run.info.run_id) if name.endswith(suffix)]
+    return [name for name in tracker.files(run.id) if name.endswith(suffix)]
 
 
-def outcomes_of(run: Run, tracker: Tracker) -> dict[str, Outcomes]:
+def outcomes_of(run: StoredRun, tracker: Tracker) -> dict[str, Outcomes]:
     """Outcomes by metric, empty where none were kept."""
     if FILE not in artifacts(run, tracker, FILE):
         return {}
-    return load_outcomes(BytesIO(download(tracker, run, FILE)))
-
-
-def _kind(stage: str, path: str) -> str:
-    return f"{stage}-{Path(path).stem}"
+    return load_outcomes(BytesIO(tracker.read(run, FILE)))

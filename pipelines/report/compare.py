@@ -6,7 +6,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -17,10 +16,8 @@ from pipelines.report.collect import Benchmark, Row, collect
 from pipelines.report.differences import difference as verdict_on
 from pipelines.report.markdown import as_markdown
 from pipelines.report.names import change, is_compared, number, order, points, title, unit
-from pipelines.report.protocol import by_digest, cases_of, digests_of, stored_config
-from pipelines.report.stage_runs import code_of
+from pipelines.report.protocol import by_digest, cases_of, stored_config
 from pipelines.stages import stages
-from pipelines.tracking.runs import date_of
 from pipelines.tracking.tracker import Tracker, flatten
 
 SHOWN = 10  # benchmarks that a message names
@@ -93,24 +90,25 @@ class Side:
     def configs(self) -> dict[str, dict[str, Any]]:
         """By run id, the config of a stage's run."""
         runs = self.benchmark.runs.values()
-        return {run.info.run_id: stored_config(run, self.tracker) for run in runs}
+        return {run.id: stored_config(run, self.tracker) for run in runs}
 
     def stages(self) -> dict[str, dict[str, str]]:
         """By stage, its config's keys with dots, and its code; data by its content."""
         found: dict[str, dict[str, str]] = {}
         for run in self.benchmark.runs.values():
-            flat = flatten(by_digest(self.configs[run.info.run_id], digests_of(run)))
-            known = {key: str(value) for key, value in flat.items()} or dict(run.data.params)
-            code = code_of(run.data.tags)
-            if of_stage := code.get("stage") or code.get("hash"):
+            flat = flatten(by_digest(self.configs[run.id], run.data))
+            known = {key: str(value) for key, value in flat.items()} or dict(run.params)
+            if of_stage := run.code.get("stage") or run.code.get("hash"):
                 known["(code)"] = of_stage
-            found.setdefault(run.data.tags["stage"], known)
+            if run.accepted_code:
+                known["(accepted code)"] = run.accepted_code
+            found.setdefault(run.stage, known)
         return found
 
     def cases(self, row: Row) -> dict[str, Any] | None:
         """What decides the test cases behind a row."""
-        run = next(r for r in self.benchmark.runs.values() if r.info.run_id == row.mlflow_run_id)
-        return cases_of(self.configs[row.mlflow_run_id], digests_of(run))
+        run = next(r for r in self.benchmark.runs.values() if r.id == row.mlflow_run_id)
+        return cases_of(self.configs[row.mlflow_run_id], run.data)
 
 
 def compare(given: Sequence[str], tracker: Tracker, out: Path, console: Console) -> list[Line]:
@@ -150,25 +148,25 @@ def find_benchmark(given: str, tracker: Tracker) -> str:
     Raises:
         UserError: if there is none, or more than one.
     """
-    known = {run.info.run_id: run for run in tracker.search("tags.stage = 'benchmark'")}
+    known = [run.id for run in tracker.find(stage="benchmark")]
     found = [run_id for run_id in known if given and run_id.startswith(given)]
     if len(found) > 1:
         raise UserError(f"'{given}' begins the ids of several benchmarks: {', '.join(found)}")
     if found:
         return found[0]
-    if (run := tracker.find(given)) is None:
-        latest = [run_id[:SHORT] for run_id in list(known)[:SHOWN]]
+    if (run := tracker.look_up(given)) is None:
+        latest = [run_id[:SHORT] for run_id in known[:SHOWN]]
         hint = suggest(given, latest) if latest else ": mae-bench run RECIPE makes one"
         raise UserError(f"no benchmark '{given}' in {tracker.place}{hint}")
-    child = run.data.tags
-    parent = child.get(MLFLOW_PARENT_RUN_ID)
-    hint = f": did you mean its benchmark, '{parent}'?" if parent else ", and of no benchmark"
-    raise UserError(f"MLflow run '{given}' is of the stage '{child.get('stage')}'{hint}")
+    hint = ", and of no benchmark"
+    if run.parent:
+        hint = f": did you mean its benchmark, '{run.parent}'?"
+    raise UserError(f"MLflow run '{given}' is of the stage '{run.stage}'{hint}")
 
 
 def side(run_id: str, tracker: Tracker) -> Side:
     """A benchmark, read from MLflow."""
-    return Side(collect(run_id, tracker), date_of(tracker.client.get_run(run_id)), tracker)
+    return Side(collect(run_id, tracker), tracker.get(run_id).date, tracker)
 
 
 def lines(sides: Sequence[Side]) -> list[Line]:

@@ -5,8 +5,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mlflow.entities import Run
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -15,9 +13,9 @@ from mae_core.errors import UserError, suggest
 from pipelines.report.collect import Row, joined, outcomes_of
 from pipelines.report.differences import covers
 from pipelines.report.names import lower_is_better, metrics_of, number, order, title, unit
-from pipelines.report.protocol import digests_of, protocol, stored_config
+from pipelines.report.protocol import protocol, stored_config
 from pipelines.stages import stage_of
-from pipelines.tracking.runs import date_of
+from pipelines.tracking.stored_run import StoredRun
 from pipelines.tracking.tracker import Tracker
 
 SHORT = 8  # characters of a run's id, and of a protocol's hash
@@ -65,9 +63,7 @@ def leaderboard(task: str, tracker: Tracker, console: Console) -> list[Board]:
     """
     stage, metric = stage_of(task), task.partition("/")[2]
     runs = finished_runs(stage, tracker)
-    names = sorted(
-        {n for run in runs for n in metrics_of(stage, list(run.data.metrics))}, key=order
-    )
+    names = sorted({n for run in runs for n in metrics_of(stage, list(run.metrics))}, key=order)
     if not names:
         raise UserError(
             f"no run of '{stage}' has finished in {tracker.place}: mae-bench {stage} makes one"
@@ -82,27 +78,25 @@ def leaderboard(task: str, tracker: Tracker, console: Console) -> list[Board]:
     return found
 
 
-def finished_runs(stage: str, tracker: Tracker) -> list[Run]:
+def finished_runs(stage: str, tracker: Tracker) -> list[StoredRun]:
     """The stage's finished runs, without those that only point to another."""
-    found = tracker.search(f"tags.stage = '{stage}' AND attributes.status = 'FINISHED'")
-    return [run for run in found if "reused_from" not in run.data.tags]
+    return [run for run in tracker.find(stage=stage, status="FINISHED") if not run.reused_from]
 
 
-def boards(runs: Sequence[Run], name: str, tracker: Tracker) -> list[Board]:
+def boards(runs: Sequence[StoredRun], name: str, tracker: Tracker) -> list[Board]:
     """The runs that have the metric by protocol.
 
     Seeds of one benchmark are joined; of a cell that it ran again, the last run counts.
     """
-    groups: dict[str, dict[tuple[str, str], dict[str, Run]]] = {}
+    groups: dict[str, dict[tuple[str, str], dict[int | None, StoredRun]]] = {}
     labels: dict[str, str] = {}
-    for run in sorted(runs, key=lambda run: run.info.start_time):
-        if name not in run.data.metrics:
+    for run in sorted(runs, key=lambda run: run.started):
+        if name not in run.metrics:
             continue
-        tags = run.data.tags
         key, label = protocol_of(run, tracker)
         labels[key] = label
-        origin = tags.get(MLFLOW_PARENT_RUN_ID, run.info.run_id), tags["encoder"]
-        groups.setdefault(key, {}).setdefault(origin, {})[tags.get("seed", "")] = run
+        origin = run.parent or run.id, run.encoder
+        groups.setdefault(key, {}).setdefault(origin, {})[run.seed] = run
     found = []
     for key, origins in groups.items():
         places = [place(list(seeds.values()), name, tracker) for seeds in origins.values()]
@@ -111,23 +105,21 @@ def boards(runs: Sequence[Run], name: str, tracker: Tracker) -> list[Board]:
     return sorted(found, key=lambda board: -len(board.places))
 
 
-def protocol_of(run: Run, tracker: Tracker) -> tuple[str, str]:
+def protocol_of(run: StoredRun, tracker: Tracker) -> tuple[str, str]:
     """The protocol's hash, and the data by content; a run without a config is alone."""
-    config, digests = stored_config(run, tracker), digests_of(run)
-    content = protocol(config, digests) if config else {"run": run.info.run_id}
+    config, digests = stored_config(run, tracker), run.data
+    content = protocol(config, digests) if config else {"run": run.id}
     text = json.dumps(content, sort_keys=True, default=str)
     data = ", ".join(f"{path} {value[:SHORT]}" for path, value in digests.items())
     return hashlib.sha256(text.encode()).hexdigest()[:SHORT], data
 
 
-def place(runs: Sequence[Run], name: str, tracker: Tracker) -> Place:
+def place(runs: Sequence[StoredRun], name: str, tracker: Tracker) -> Place:
     """The place of an encoder's runs, which differ in their seed."""
-    tags = runs[0].data.tags
-    several = len(runs) > 1
+    first, several = runs[0], len(runs) > 1
     outcomes = [outcomes_of(run, tracker).get(name) if several else None for run in runs]
-    row, _ = joined(tags["encoder"], name, runs, outcomes)
-    benchmark = tags.get(MLFLOW_PARENT_RUN_ID, "")
-    return Place(row, tags.get("recipe", ""), date_of(runs[0]), benchmark)
+    row, _ = joined(first.encoder, name, runs, outcomes)
+    return Place(row, first.recipe, first.date, benchmark=first.parent)
 
 
 def table(board: Board, name: str) -> Table:

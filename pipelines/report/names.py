@@ -5,13 +5,12 @@ import re
 from pipelines.stages import card_with, metric, stages
 
 LOSS = "pretrain/loss"
-SUFFIX = "_ci95"
 
 
 def metrics_of(name: str, names: list[str]) -> list[str]:
     """Those among a run's metrics that are results of its stage, in no order."""
     prefix = f"{stages()[name].prefix}/" if name in stages() else f"{name}/"
-    return [n for n in names if n.startswith(prefix) and not n.endswith(SUFFIX)]
+    return [n for n in names if n.startswith(prefix)]
 
 
 def order(name: str) -> tuple[int, bool, int, list[tuple[int, str]]]:

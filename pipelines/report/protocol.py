@@ -1,30 +1,23 @@
 """What two results must share to be compared: a protocol, and the cases of a test."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
-from mlflow.entities import Run
-from mlflow.exceptions import MlflowException
-
 from mae_core.card import CASES
 from pipelines.cells.folder import CONFIG
-from pipelines.identity import LOADER_SPEED, machine_of, result_config
+from pipelines.identity import NO_CASES, machine_of, protocol_config, without
 from pipelines.stages import stages
 from pipelines.stored_config import parse_config
-from pipelines.tracking.runs import download
+from pipelines.tracking.artifacts import UNREADABLE
+from pipelines.tracking.stored_run import StoredRun
 from pipelines.tracking.tracker import Tracker
 
-# Keys of a config that are no part of the protocol: the encoder's own, and how a run is shown.
-OWN = ("encoder", "reference", "seed", "default_hooks", "env_cfg", "default_scope", "log_level")
-NO_CASES = {*LOADER_SPEED, "batch_size", "collate_fn", "sampler", "train_data", "transform"}
 
-
-def stored_config(run: Run, tracker: Tracker) -> dict[str, Any]:
+def stored_config(run: StoredRun, tracker: Tracker) -> dict[str, Any]:
     """The config that a stage's run keeps; empty if it has none that can be read."""
     try:
-        return parse_config(download(tracker, run, CONFIG).decode())
-    except (MlflowException, OSError, ValueError, SyntaxError):
+        return parse_config(tracker.read(run, CONFIG).decode())
+    except (*UNREADABLE, ValueError, SyntaxError):
         return {}
 
 
@@ -35,9 +28,9 @@ def protocol(config: Mapping[str, Any], digests: Mapping[str, str]) -> dict[str,
         config: of a stage.
         digests: of the data that the config names, by path.
     """
-    kept = {key: value for key, value in result_config(config).items() if key not in OWN}
+    kept = protocol_config(config)
     kept["devices"] = machine_of(config)["devices"]  # more of them make larger updates
-    return by_digest(without(kept, LOADER_SPEED), digests)
+    return by_digest(kept, digests)
 
 
 def cases_of(config: Mapping[str, Any], digests: Mapping[str, str]) -> dict[str, Any] | None:
@@ -50,11 +43,6 @@ def cases_of(config: Mapping[str, Any], digests: Mapping[str, str]) -> dict[str,
     return by_digest(found, digests)
 
 
-def digests_of(run: Run) -> dict[str, str]:
-    """Digests of a run's data by path, empty where they were not tracked."""
-    return json.loads(run.data.tags.get("data", "{}"))
-
-
 def by_digest(node: Any, digests: Mapping[str, str]) -> Any:
     """A part of a config with 'data <digest>' in place of each known path of data."""
     if isinstance(node, dict):
@@ -62,10 +50,3 @@ def by_digest(node: Any, digests: Mapping[str, str]) -> Any:
     if isinstance(node, list | tuple):
         return [by_digest(value, digests) for value in node]
     return f"data {digests[node]}" if isinstance(node, str) and node in digests else node
-
-
-def without(node: Any, keys: set[str]) -> Any:
-    """A part of a config without `keys`, at any depth."""
-    if isinstance(node, dict):
-        return {key: without(value, keys) for key, value in node.items() if key not in keys}
-    return [without(v, keys) for v in node] if isinstance(node, list | tuple) else node

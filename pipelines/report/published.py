@@ -14,11 +14,10 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from mlflow.entities import Run
-
 from mae_core.config import load_config
-from pipelines.identity import LOADER_SPEED, result_config
-from pipelines.report.protocol import stored_config, without
+from pipelines.identity import NO_PUBLISHED, result_config, without
+from pipelines.report.protocol import stored_config
+from pipelines.tracking.stored_run import StoredRun
 from pipelines.tracking.tracker import Tracker
 
 PAPER = "He et al. 2021, Masked Autoencoders Are Scalable Vision Learners, arXiv:2111.06377"
@@ -43,7 +42,6 @@ SOURCES = {  # what is known of a protocol: source, code, whether its settings w
     "arXiv:2203.16527); its code (PyTorch), from which this one differs as docs/dense.md says",
 }
 UNKNOWN = "seeds and spread not told"
-FREE = {*LOADER_SPEED, "seed"}
 WEIGHTS = {  # published encoders by the config of their pretraining
     "pretrain/vit-base-p16_8xb512-amp-coslr-1600e_in1k": "timm:vit_base_patch16_224.mae",
     "pretrain/vit-large-p16_8xb512-amp-coslr-1600e_in1k": "timm:vit_large_patch16_224.mae",
@@ -61,20 +59,20 @@ class Published:
     encoder: str
 
 
-def published(run: Run, tracker: Tracker) -> list[Published]:
+def published(run: StoredRun, tracker: Tracker) -> list[Published]:
     """The figures published for a task's run: its protocol, architecture and pretraining.
 
     Args:
         run: of a task.
         tracker: of MLflow.
     """
-    known = entries(run.data.tags["stage"])
+    known = entries(run.stage)
     followed = config_among([entry["config"] for entry in known], run, tracker) if known else ""
     if not followed:  # what made the encoder need not be looked for
         return []
     pretrained, finetuned = origins(run, tracker)
     return [
-        Published(metric, value, protocol_line(entry), run.data.tags["encoder"])
+        Published(metric, value, protocol_line(entry), run.encoder)
         for entry in known
         if entry["config"] == followed
         and entry["pretrain"] == pretrained
@@ -83,23 +81,23 @@ def published(run: Run, tracker: Tracker) -> list[Published]:
     ]
 
 
-def origins(run: Run, tracker: Tracker) -> tuple[str, str]:
+def origins(run: StoredRun, tracker: Tracker) -> tuple[str, str]:
     """The configs of the pretraining and, of a classifier, of the fine-tuning behind a run.
 
     Each is '' where it is none that a figure was published for; the second is 'any' for a task that
     takes an encoder.
     """
     finetuned, maker = "any", run
-    while above := tracker.find(maker.data.tags.get("encoder_run", "")):
+    while above := tracker.look_up(maker.encoder_run):
         maker = above
-        if maker.data.tags["stage"] == "finetune":
+        if maker.stage == "finetune":
             known = sorted({name for e in entries() for name in e.get("finetune", ())})
             finetuned = config_among(known, maker, tracker)
-    if maker.data.tags["stage"] == "pretrain":
+    if maker.stage == "pretrain":
         pretrained = config_among(sorted({e["pretrain"] for e in entries()}), maker, tracker)
     else:
         by_weights = {weights: config for config, weights in WEIGHTS.items()}
-        pretrained = by_weights.get(maker.data.tags["encoder"], "")
+        pretrained = by_weights.get(maker.encoder, "")
     return pretrained, finetuned
 
 
@@ -125,18 +123,18 @@ def all_entries() -> list[dict[str, Any]]:
     return found
 
 
-def config_among(names: Sequence[str], run: Run, tracker: Tracker) -> str:
+def config_among(names: Sequence[str], run: StoredRun, tracker: Tracker) -> str:
     """The one of our configs `names` that a run followed, '' if none."""
-    own = protocol_config(stored_config(run, tracker))
+    own = settings_of(stored_config(run, tracker))
     return next((name for name in names if own == ours(name)), "")
 
 
 @cache
 def ours(name: str) -> Any:
     """What has to be the same of one of our configs."""
-    return protocol_config(load_config(name).to_dict())
+    return settings_of(load_config(name).to_dict())
 
 
-def protocol_config(config: Mapping[str, Any]) -> Any:
+def settings_of(config: Mapping[str, Any]) -> Any:
     """What has to be the same: all but seed and speed."""
-    return without(result_config(config), FREE)
+    return without(result_config(config), NO_PUBLISHED)

@@ -1,6 +1,5 @@
 """What each stage of a benchmark took, where it was reused from, and how to run it again."""
 
-import json
 import re
 import shlex
 from collections import Counter
@@ -9,10 +8,8 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from mlflow.entities import Run
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
-
 from pipelines.stages import makers
+from pipelines.tracking.stored_run import StoredRun
 from pipelines.tracking.tracker import Tracker
 
 POWER = re.compile(r"system/gpu_\d+_power_usage_watts")  # MLflow's names of system metrics
@@ -28,11 +25,12 @@ class StageRun:
     Attributes:
         name: of the cell, such as 'knn[mae]'.
         stage, encoder, mlflow_run_id: as tracked.
-        seed: of the stage, '' if unknown.
+        seed: of the stage, None if unknown.
         seconds: from the run's start to its end, with the pauses of one that was interrupted.
         watts: mean power while it ran; None if nothing is known of it.
         power: where `watts` is from, :data:`MEASURED` or :data:`STATED`, '' without.
         reused_from: the other benchmark or work dir that computed it, '' if this one did.
+        accepted_code: hashes of the other code that its training began with, '' if there is none.
         code, versions, hardware: of the run, empty where they were not tracked.
     """
 
@@ -40,11 +38,12 @@ class StageRun:
     stage: str
     encoder: str
     mlflow_run_id: str
-    seed: str
+    seed: int | None
     seconds: float
     watts: float | None
     power: str
     reused_from: str
+    accepted_code: str
     code: dict[str, str]
     versions: dict[str, str]
     hardware: str
@@ -57,19 +56,21 @@ class StageRun:
     def as_json(self) -> dict[str, Any]:
         """As in report.json."""
         energy = None if self.energy is None else round(self.energy, 3)
+        accepted = {"accepted_code": self.accepted_code} if self.accepted_code else {}
         return {
             "stage": self.stage,
             "encoder": self.encoder,
-            "seed": int(self.seed) if self.seed else None,
+            "seed": self.seed,
             "seconds": self.seconds,
             "energy_wh_estimate": energy,
             "reused_from": self.reused_from or None,
             "mlflow_run_id": self.mlflow_run_id,
+            **accepted,
         }
 
 
 def stage_run(
-    name: str, run: Run, parent: str, tracker: Tracker, watts: float | None = None
+    name: str, run: StoredRun, parent: str, tracker: Tracker, watts: float | None = None
 ) -> StageRun:
     """A cell's run of the benchmark `parent`.
 
@@ -80,29 +81,28 @@ def stage_run(
         tracker: of MLflow.
         watts: that a stage draws, stated by the user; without it the GPUs' measured power counts.
     """
-    tags = run.data.tags
     measured = None if watts else gpu_watts(run, tracker)
     return StageRun(
         name=name,
-        stage=tags["stage"],
-        encoder=tags["encoder"],
-        mlflow_run_id=run.info.run_id,
-        seed=tags.get("seed", ""),
-        seconds=(run.info.end_time - run.info.start_time) / 1000,
+        stage=run.stage,
+        encoder=run.encoder,
+        mlflow_run_id=run.id,
+        seed=run.seed,
+        seconds=run.seconds,
         watts=watts or measured,
         power=STATED if watts else MEASURED if measured else "",
         reused_from=origin(run, parent, tracker),
-        code=code_of(tags),
-        versions={name: str(value) for name, value in of_tag(tags, "versions").items()},
-        hardware=machine(of_tag(tags, "hardware")),
+        accepted_code=run.accepted_code,
+        code=run.code,
+        versions={name: str(value) for name, value in run.record("versions").items()},
+        hardware=machine(run.record("hardware")),
     )
 
 
-def gpu_watts(run: Run, tracker: Tracker) -> float | None:
+def gpu_watts(run: StoredRun, tracker: Tracker) -> float | None:
     """Mean measured power of the run's GPUs together; None if it was not tracked."""
-    names = [name for name in run.data.metrics if POWER.fullmatch(name)]
-    history = tracker.client.get_metric_history
-    means = [fmean(point.value for point in history(run.info.run_id, name)) for name in names]
+    names = [name for name in run.metrics if POWER.fullmatch(name)]
+    means = [fmean(value for _, value in tracker.history(run.id, name)) for name in names]
     return sum(means) if means else None
 
 
@@ -125,28 +125,13 @@ def energy_note(stages: Sequence[StageRun]) -> str:
     )
 
 
-def origin(run: Run, parent: str, tracker: Tracker) -> str:
+def origin(run: StoredRun, parent: str, tracker: Tracker) -> str:
     """What computed a run, if not the benchmark `parent`: 'demo, run 1a2b3c4d'."""
-    other = run.data.tags.get(MLFLOW_PARENT_RUN_ID, "")
-    if other == parent:
+    if run.parent == parent:
         return ""
-    if not tracker.exists(other or "-"):
-        return f"{run.data.tags.get('recipe', 'a single stage')}, run {run.info.run_id[:8]}"
-    return f"{tracker.client.get_run(other).data.tags.get('recipe', '')}, run {other[:8]}"
-
-
-def of_tag(tags: Mapping[str, str], name: str) -> dict[str, Any]:
-    """A tag's JSON object; empty if there is none."""
-    try:
-        content = json.loads(tags.get(name, "{}"))
-    except ValueError:
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def code_of(tags: Mapping[str, str]) -> dict[str, str]:
-    """The code of a run: its `hash` and, from a checkout, its `commit`."""
-    return of_tag(tags, "code") or ({"hash": tags["code"]} if "code" in tags else {})
+    if not tracker.exists(run.parent or "-"):
+        return f"{run.recipe or 'a single stage'}, run {run.id[:8]}"
+    return f"{tracker.get(run.parent).recipe}, run {run.parent[:8]}"
 
 
 def machine(hardware: Mapping[str, Any]) -> str:
@@ -186,9 +171,12 @@ def commands(tags: Mapping[str, str], stages: Sequence[StageRun]) -> list[str]:
 def facts(stages: Sequence[StageRun]) -> dict[str, str]:
     """What the stages ran with, as far as it was tracked; several values where they differ."""
     found = {
-        "seed": alternatives(one.seed for one in stages),
+        "seed": alternatives("" if one.seed is None else str(one.seed) for one in stages),
         "commit": alternatives(one.code.get("commit", "") for one in stages),
         "code": alternatives(one.code.get("hash", "") for one in stages),
+        "accepted code": ", ".join(
+            f"{one.accepted_code} in {one.name}" for one in stages if one.accepted_code
+        ),
         "versions": versions(stages),
         "hardware": alternatives(one.hardware for one in stages),
     }

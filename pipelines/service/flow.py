@@ -21,6 +21,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from downstream.classification.features import features_cached
 from mae_core.errors import UserError, check_name
 from mae_core.files import write_json
+from pipelines.cells.accept import check_flags
 from pipelines.cells.cell import Cell, cell_folder, usable
 from pipelines.cells.command_line import command_line
 from pipelines.cells.folder import BENCHMARK, BENCHMARK_LOCK, exclusive_lock, read_record, set_aside
@@ -65,6 +66,7 @@ def mae_full_benchmark(
     fresh: bool = False,
     strict: bool = False,
     ray: str | None = None,
+    accept_code: bool = False,
 ) -> str | State[str]:
     """Run a benchmark and return the report's folder.
 
@@ -83,9 +85,11 @@ def mae_full_benchmark(
         fresh: compute everything again; what is in the work dir is set aside.
         strict: end as failed if a cell failed; without it as completed, named 'Incomplete'.
         ray: `host:port` of a Ray cluster that the cells are spread over.
+        accept_code: go on with trainings in the work dir that differ in nothing but their code.
     """
     end_with_worker()
     check_parameter(tracking_uri)
+    check_flags(fresh, accept_code)
     with data_below(data_root):
         chosen = choices(recipe, encoders, tasks, seed)
         chosen += overrides or []
@@ -97,7 +101,9 @@ def mae_full_benchmark(
         with exclusive_lock(folder, name=BENCHMARK_LOCK, say=Display().say):
             if fresh:
                 set_aside(folder, Display().say)
-            place = Place(folder, Tracker(tracking_uri), devices, ray, not fresh, command)
+            place = Place(
+                folder, Tracker(tracking_uri), devices, ray, not fresh, command, accept_code
+            )
             try:
                 return run_benchmark(plan, digests, place)
             except BenchmarkFailed as error:
@@ -152,6 +158,7 @@ def run_under(
             resources,
             place.elsewhere,
             place.command,
+            accept_code=place.accept_code,
         )
         cells = run_matrix(plan, digests, setting, place.ray)
         failed = note_outcomes(cells, setting)

@@ -29,6 +29,7 @@ class Place:
     ray: str | None
     elsewhere: bool
     command: str
+    accept_code: bool = False
 
     def resources(self, slots: int) -> Resources:
         """What a stage may use."""

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from mlflow.entities import Run
 
 from downstream.statistics import LEVEL, normal_quantile, t_quantile
 from pipelines.report.collect import Row, numbers
 from pipelines.report.names import lower_is_better
 from pipelines.sweep.collect import CELLS, OTHER, SELECTION, Entry
+from pipelines.tracking.stored_run import StoredRun
 from pipelines.tracking.tracker import Tracker
 
 SEED = "seed"  # a parameter that repeats trials
@@ -94,20 +94,20 @@ def fresh_seeds(best: Best, trials: Sequence[Entry], repeats: int) -> list[int]:
 
 
 def reported(
-    best: Best, trials: Sequence[Entry], sweep_run: Run, tracker: Tracker
+    best: Best, trials: Sequence[Entry], sweep_run: StoredRun, tracker: Tracker
 ) -> Reported | None:
     """What is said of the winner; None until it was run on images that no trial was tested on."""
-    tags = sweep_run.data.tags
+    tags = sweep_run.tags
     goal, count = tags["goal"], len({settings(one.values) for one in trials})
     if tags.get(SELECTION) != OTHER:
         return on_same_images(best, count, goal, tracker)
-    found = tracker.find(tags.get(LATEST, ""))
-    if found is None or found.info.status != "FINISHED":
+    found = tracker.look_up(tags.get(LATEST, ""))
+    if found is None or found.status != "FINISHED":
         return None
-    row = row_of([found.info.run_id], goal, tracker)
-    if row is None or found.data.tags[SETTINGS] != settings(best.values):
+    row = row_of([found.id], goal, tracker)
+    if row is None or found.tags[SETTINGS] != settings(best.values):
         return None
-    return Reported(row.value, row.ci95, True, count, row.seeds, found.info.run_id)
+    return Reported(row.value, row.ci95, True, count, row.seeds, found.id)
 
 
 def on_same_images(best: Best, count: int, goal: str, tracker: Tracker) -> Reported:
@@ -125,9 +125,9 @@ def on_same_images(best: Best, count: int, goal: str, tracker: Tracker) -> Repor
 
 def row_of(run_ids: Sequence[str], goal: str, tracker: Tracker) -> Row | None:
     """The goal over the stages below these runs, joined over seeds; None if no stage has it."""
-    tags = [tracker.client.get_run(run_id).data.tags for run_id in run_ids]
+    tags = [tracker.get(run_id).tags for run_id in run_ids]
     ids = [run_id for one in tags for run_id in json.loads(one.get(CELLS, "{}")).values()]
-    rows = numbers([tracker.client.get_run(run_id) for run_id in ids], tracker)
+    rows = numbers([tracker.get(run_id) for run_id in ids], tracker)
     return next((row for row, _ in rows if f"{row.task}/{row.metric}" == goal), None)
 
 

@@ -4,9 +4,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from mlflow.entities import Run
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
-
+from pipelines.tracking.stored_run import StoredRun
 from pipelines.tracking.tracker import Tracker
 
 SWEEP, TRIAL, WINNER = "sweep", "trial", "winner"  # the runs' tag `stage`
@@ -39,36 +37,32 @@ class Entry:
 
 def is_sweep(run_id: str, tracker: Tracker) -> bool:
     """Whether an MLflow run is that of a sweep."""
-    return bool(tracker.search(f"attributes.run_id = '{run_id}' AND tags.stage = '{SWEEP}'"))
+    run = tracker.look_up(run_id)
+    return run is not None and run.stage == SWEEP
 
 
-def trial_runs(sweep_run: str, tracker: Tracker) -> list[Run]:
+def trial_runs(sweep_run: str, tracker: Tracker) -> list[StoredRun]:
     """The MLflow runs of a sweep's trials, the first first."""
-    below = f"tags.{MLFLOW_PARENT_RUN_ID} = '{sweep_run}' AND tags.stage = '{TRIAL}'"
-    return tracker.search(below)[::-1]
+    return tracker.find(parent=sweep_run, stage=TRIAL)[::-1]
 
 
-def entries(run: Run, tracker: Tracker) -> list[Entry]:
+def entries(run: StoredRun, tracker: Tracker) -> list[Entry]:
     """The trials of the sweep whose MLflow run is `run`, by their values."""
-    names = json.loads(run.data.tags["names"])
-    found = [entry(one, names) for one in trial_runs(run.info.run_id, tracker)]
+    names = json.loads(run.tags["names"])
+    found = [entry(one, names) for one in trial_runs(run.id, tracker)]
     return sorted(found, key=lambda one: [(str(type(v)), v) for v in one.values.values()])
 
 
-def entry(run: Run, names: dict[str, str]) -> Entry:
+def entry(run: StoredRun, names: dict[str, str]) -> Entry:
     """A trial's run as the report shows it."""
-    tags, metrics = run.data.tags, run.data.metrics
-    state = "pruned" if PRUNED in tags else STATES.get(run.info.status, "running")
-    values = json.loads(tags[VALUES])
+    state = "pruned" if PRUNED in run.tags else STATES.get(run.status, "running")
+    values = json.loads(run.tags[VALUES])
+    found = {name: metric for name, metric in run.metrics.items() if "/" in name}
     return Entry(
         values={name: values[key] for key, name in names.items()},
         state=state,
-        metrics={k: v for k, v in metrics.items() if "/" in k and not k.endswith("_ci95")},
-        intervals={
-            name.removesuffix("_ci95"): value
-            for name, value in metrics.items()
-            if name.endswith("_ci95")
-        },
-        note=tags.get(PRUNED, "") if state == "pruned" else tags.get("error", ""),
-        mlflow_run_id=run.info.run_id,
+        metrics={name: metric.value for name, metric in found.items()},
+        intervals={name: m.ci95 for name, m in found.items() if m.ci95 is not None},
+        note=run.tags.get(PRUNED, "") if state == "pruned" else run.tags.get("error", ""),
+        mlflow_run_id=run.id,
     )

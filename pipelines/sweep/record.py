@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from mlflow.entities import Run
 from prefect.runtime import flow_run
 
 from mae_core.files import write_json
@@ -24,6 +23,7 @@ from pipelines.sweep.collect import (
 from pipelines.sweep.space import Sweep, Values, short_names
 from pipelines.sweep.study import Past
 from pipelines.tracking.patience import AWAY, patiently
+from pipelines.tracking.stored_run import StoredRun
 from pipelines.tracking.tracker import Tracker
 
 RECORD = "sweep.json"  # in the work dir
@@ -78,19 +78,18 @@ def told_run(run_id: str, tracker: Tracker) -> Iterator[None]:
 
 def past_trials(sweep_run: str, tracker: Tracker) -> list[Past]:
     """The trials under a sweep's run, the first first."""
-    goal = tracker.client.get_run(sweep_run).data.tags["goal"]
+    goal = tracker.get(sweep_run).tags["goal"]
     return [past(run, goal, tracker) for run in trial_runs(sweep_run, tracker)]
 
 
-def past(run: Run, goal: str, tracker: Tracker) -> Past:
+def past(run: StoredRun, goal: str, tracker: Tracker) -> Past:
     """A trial as MLflow has it."""
-    finished = run.info.status == "FINISHED"
-    pruned = PRUNED in run.data.tags
-    points = tracker.client.get_metric_history(run.info.run_id, WATCHED)
+    finished, pruned = run.status == "FINISHED", PRUNED in run.tags
+    reached = run.metrics.get(goal) if finished and not pruned else None
     return Past(
-        values=json.loads(run.data.tags[VALUES]),
-        run_id=run.info.run_id,
+        values=json.loads(run.tags[VALUES]),
+        run_id=run.id,
         finished=finished,
-        goal=run.data.metrics.get(goal) if finished and not pruned else None,
-        reported={point.step: point.value for point in points},
+        goal=reached.value if reached else None,
+        reported=dict(tracker.history(run.id, WATCHED)),
     )

@@ -11,6 +11,7 @@ from optuna.study import Study
 from optuna.trial import Trial, TrialState
 
 from mae_core.errors import UserError
+from mae_core.stage import Metric
 from pipelines.cells.run_cell import Outcome, Setting, run_cell, with_encoder_from
 from pipelines.display import Prefixed
 from pipelines.errors import StageInterrupted
@@ -118,26 +119,22 @@ def note(done: Mapping[str, Outcome], goal: str, run_id: str, tracker: Tracker) 
     """
     values = patiently(lambda: metrics(list(done.values()), tracker), tracker.place)
     cells = json.dumps({name: one.run_id for name, one in done.items()})
-    patiently(lambda: tracker.points(run_id, values, step=0), tracker.place)
+    patiently(lambda: tracker.metrics(run_id, values), tracker.place)
     patiently(lambda: tracker.tag(run_id, **{CELLS: cells}), tracker.place)
     if goal not in values:
-        known = ", ".join(name for name in values if not name.endswith("_ci95"))
-        raise UserError(f"no stage measured the goal '{goal}': expected one of {known}")
-    return values[goal]
+        raise UserError(f"no stage measured the goal '{goal}': expected one of {', '.join(values)}")
+    return values[goal].value
 
 
-def metrics(outcomes: list[Outcome], tracker: Tracker) -> dict[str, float]:
+def metrics(outcomes: list[Outcome], tracker: Tracker) -> dict[str, Metric]:
     """The results of stages with their intervals, means over seeds."""
-    runs = [tracker.client.get_run(outcome.run_id) for outcome in outcomes]
+    runs = [tracker.get(outcome.run_id) for outcome in outcomes]
     values = {}
     for row, _ in numbers(runs, tracker):
-        name = f"{row.task}/{row.metric}"
-        values[name] = row.value
-        if row.ci95 is not None:
-            values[f"{name}_ci95"] = row.ci95
+        values[f"{row.task}/{row.metric}"] = Metric(row.value, row.ci95)
     losses = [one.result.metrics[LOSS].value for one in outcomes if LOSS in one.result.metrics]
     if losses:
-        values[LOSS] = fmean(losses)
+        values[LOSS] = Metric(fmean(losses))
     return values
 
 

@@ -4,9 +4,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from mlflow.entities import Run
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
-
 from mae_core.errors import UserError
 from pipelines.cells.run_cell import Outcome, Setting
 from pipelines.display import Prefixed
@@ -16,6 +13,7 @@ from pipelines.sweep.record import told_run
 from pipelines.sweep.space import Sweep, Values, short_names
 from pipelines.sweep.trial import note, run_cells
 from pipelines.tracking.patience import patiently
+from pipelines.tracking.stored_run import StoredRun
 from pipelines.tracking.tracker import Tracker
 
 RECIPES = "recipes"  # tag of a winner's run: their keys
@@ -31,7 +29,7 @@ def run_winner(sweep: Sweep, setting: Setting) -> float:
         UserError, StageFailed, StageInterrupted: as :func:`pipelines.cells.cell.run_cell`.
     """
     tracker, parent = setting.tracker, str(setting.parent)
-    sweep_run = patiently(lambda: tracker.client.get_run(parent), tracker.place)
+    sweep_run = patiently(lambda: tracker.get(parent), tracker.place)
     trials = patiently(lambda: entries(sweep_run, tracker), tracker.place)
     best = best_of(trials, sweep.goal)
     if best is None:
@@ -45,7 +43,7 @@ def run_winner(sweep: Sweep, setting: Setting) -> float:
         RECIPES: json.dumps([recipe.key for recipe in recipes]),
     }
     earlier = next((run for run in winner_runs(parent, tracker) if has(run, tags)), None)
-    known = earlier.info.run_id if earlier else ""
+    known = earlier.id if earlier else ""
     run_id = tracker.start(WINNER, tags, parent, resumed=known)
     patiently(lambda: tracker.tag(parent, **{LATEST: run_id}), tracker.place)
     display = Prefixed(setting.display, WINNER)
@@ -67,12 +65,11 @@ def to_run(best: Best, trials: Sequence[Entry], sweep: Sweep) -> list[Values]:
     return [{**fixed, keys[SEED]: seed} for seed in seeds] or [fixed]
 
 
-def winner_runs(sweep_run: str, tracker: Tracker) -> list[Run]:
+def winner_runs(sweep_run: str, tracker: Tracker) -> list[StoredRun]:
     """The runs of all that have been winners of a sweep, the latest first."""
-    below = f"tags.{MLFLOW_PARENT_RUN_ID} = '{sweep_run}' AND tags.stage = '{WINNER}'"
-    return patiently(lambda: tracker.search(below), tracker.place)
+    return patiently(lambda: tracker.find(parent=sweep_run, stage=WINNER), tracker.place)
 
 
-def has(run: Run, tags: Mapping[str, str]) -> bool:
+def has(run: StoredRun, tags: Mapping[str, str]) -> bool:
     """Whether a run is of the same values and recipes."""
-    return all(run.data.tags.get(key) == tags[key] for key in (SETTINGS, RECIPES))
+    return all(run.tags.get(key) == tags[key] for key in (SETTINGS, RECIPES))

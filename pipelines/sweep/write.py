@@ -25,8 +25,8 @@ PANELS = 4  # metrics drawn
 
 def write_sweep(run_id: str, tracker: Tracker, folder: Path) -> str:
     """Write the report of sweep `run_id` into `folder`; returns it as Markdown."""
-    run = tracker.client.get_run(run_id)
-    trials, tags = entries(run, tracker), run.data.tags
+    run = tracker.get(run_id)
+    trials, tags = entries(run, tracker), run.tags
     goal, names = tags["goal"], list(json.loads(tags["names"]).values())
     folder.mkdir(parents=True, exist_ok=True)
     metrics = shown_metrics(trials, goal)
@@ -41,10 +41,10 @@ def write_sweep(run_id: str, tracker: Tracker, folder: Path) -> str:
     found = reported(best, trials, run, tracker) if best else None
     winners = best.trials if best else ()
     values = {
-        "sweep": tags["recipe"],
+        "sweep": run.recipe,
         "benchmark": tags["benchmark"],
         "run_id": run_id,
-        "command": tags.get("command", ""),
+        "command": run.command,
         "goal": metric_title(goal),
         "names": names,
         "varied": varied,
@@ -57,7 +57,7 @@ def write_sweep(run_id: str, tracker: Tracker, folder: Path) -> str:
     }
     write_pages("sweep", values, folder)
     content = {
-        "sweep": tags["recipe"],
+        "sweep": run.recipe,
         "mlflow_run_id": run_id,
         "goal": goal,
         "best": best and asdict(best),

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mlflow import MlflowClient
-from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
@@ -19,9 +18,11 @@ from requests.exceptions import RequestException
 
 from mae_core.errors import UserError
 from mae_core.files import checksum
+from pipelines.tracking.stored_run import StoredRun, stored_run
 
 TAG = 250  # characters of a tag's key
 PLAIN = re.compile(r"[0-9A-Za-z_./ -]*")  # what MLflow takes in one, everywhere
+UNREADABLE = (MlflowException, OSError)  # how reading a stored file ends that cannot be had
 SHA256 = "sha256/"  # begins the tag of a file, whose value is '<hexadecimal digest> <bytes>'
 
 
@@ -48,14 +49,14 @@ def send(client: MlflowClient, run_id: str, path: Path, folder: str = "") -> Non
     client.set_tag(run_id, tag_of(name), found)
 
 
-def fetch(client: MlflowClient, run: Run, name: str, folder: Path) -> Path:
+def fetch(client: MlflowClient, run: StoredRun, name: str, folder: Path) -> Path:
     """Download a run's file to the same place below `folder`; one without a checksum as it is.
 
     Raises:
         Damaged: if it does not fit its checksum, or its name leads out of the folder.
         MlflowException: if there is none, or the server is away.
     """
-    run_id, place = run.info.run_id, folder / name
+    run_id, place = run.id, folder / name
     if not within(place, folder):
         raise Damaged(f"the MLflow run '{run_id}' names a file outside of its folder: '{name}'")
     with store_errors():
@@ -67,7 +68,7 @@ def fetch(client: MlflowClient, run: Run, name: str, folder: Path) -> Path:
             raise StoreError(f"'{name}' of the MLflow run '{run_id}': {cause}") from error
     if place.is_symlink() or not place.is_file():  # MLflow may end so without an error
         raise StoreError(f"the MLflow run '{run_id}' has no file '{name}'")
-    expected = run.data.tags.get(tag_of(name))
+    expected = run.tags.get(tag_of(name))
     if expected and (found := checksum(place)) != expected:
         place.unlink()
         raise Damaged(
@@ -95,10 +96,10 @@ def remove(client: MlflowClient, run_id: str, name: str) -> None:
     Raises:
         MlflowException: if the server is away or refuses.
     """
-    run = client.get_run(run_id)
+    run = stored_run(client.get_run(run_id))
     with store_errors():
         store_of(client, run).delete_artifacts(name)
-    if tag_of(name) in run.data.tags:
+    if tag_of(name) in run.tags:
         client.delete_tag(run_id, tag_of(name))
 
 
@@ -109,9 +110,9 @@ def tag_of(name: str) -> str:
     return SHA256 + hashlib.sha256(os.fsencode(name)).hexdigest()
 
 
-def store_of(client: MlflowClient, run: Run) -> ArtifactRepository:
+def store_of(client: MlflowClient, run: StoredRun) -> ArtifactRepository:
     """Where the run's files are, without the questions to the server that MLflow's client asks."""
-    return get_artifact_repository(run.info.artifact_uri, tracking_uri=client.tracking_uri)
+    return get_artifact_repository(run.artifacts, tracking_uri=client.tracking_uri)
 
 
 def within(place: Path, folder: Path) -> bool:

@@ -84,7 +84,7 @@ def fetch_checkpoint(run_id: str, folder: Path) -> None:
 
     tracker = Tracker()
     try:
-        run = tracker.find(run_id)
+        run = tracker.look_up(run_id)
         if run is None:
             raise UserError(f"no MLflow run '{run_id}' in {tracker.place}")
         stored = tracker.files(run_id, CHECKPOINT)

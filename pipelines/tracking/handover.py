@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from mae_core.engine.checkpoint import checkpoints
 from pipelines.events import EVENTS
 from pipelines.tracking.artifacts import Damaged, tag_of
 from pipelines.tracking.patience import AWAY, PATIENCE, SHORTLY
+from pipelines.tracking.stored_run import StoredRun
 from pipelines.tracking.tracker import Tracker
 
 STATE = "checkpoints"  # a run's folder of artifacts
@@ -99,27 +99,30 @@ def take_over(
         say: told of what is taken, and of files that are damaged.
     """
     for status in STOPPED:
-        for run in tracker.runs_with(fingerprint, encoder, status):
+        for run in tracker.computed(fingerprint, encoder, status):
+            if run.accepted_code:
+                say(f"not continued: the MLflow run {run.id} went on with a training of other code")
+                continue
             try:
                 if download_state(run, tracker, folder):
-                    say(f"continues what the MLflow run {run.info.run_id} has uploaded")
+                    say(f"continues what the MLflow run {run.id} has uploaded")
                     return
             except (Damaged, *AWAY) as error:
                 say(f"not continued: {error}")
 
 
-def download_state(run: Run, tracker: Tracker, folder: Path) -> bool:
+def download_state(run: StoredRun, tracker: Tracker, folder: Path) -> bool:
     """Whether a run has a state, which is in `folder` then.
 
     Raises:
         Damaged: if a file is not what was uploaded.
         MlflowException: if one was not uploaded to its end, or cannot be had.
     """
-    names = tracker.files(run.info.run_id, STATE)
+    names = tracker.files(run.id, STATE)
     with tempfile.TemporaryDirectory(dir=folder) as name:
         for file in names:
-            if tag_of(file) not in run.data.tags:
-                raise MlflowException(f"'{file}' of {run.info.run_id} is not whole")
+            if tag_of(file) not in run.tags:
+                raise MlflowException(f"'{file}' of {run.id} is not whole")
             tracker.fetch(run, file, Path(name))
         for file in names:
             (Path(name) / file).replace(folder / Path(file).name)

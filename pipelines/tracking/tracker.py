@@ -13,23 +13,24 @@ from typing import Any
 from urllib.parse import unquote
 
 from mlflow import MlflowClient
-from mlflow.entities import DatasetInput, Param, Run, RunTag
+from mlflow.entities import DatasetInput, Param, RunTag
 from mlflow.entities import Metric as Point
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.store.db.db_types import DATABASE_ENGINES
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 from sqlalchemy.exc import SQLAlchemyError
 
 from mae_core.errors import UserError
-from mae_core.stage import StageResult
+from mae_core.stage import Metric, StageResult
 from pipelines.errors import StageInterrupted
 from pipelines.last_net import disk_fault
-from pipelines.tracking.artifacts import SHA256, fetch, files, remove, send
+from pipelines.tracking.artifacts import SHA256, remove, send
 from pipelines.tracking.connection import check_answers, check_database, while_locked
 from pipelines.tracking.connection import with_driver as with_driver
 from pipelines.tracking.moved import ARTIFACTS, bring_along
 from pipelines.tracking.patience import SHORTLY, Undelivered, http_status, patiently
+from pipelines.tracking.runs import Runs
+from pipelines.tracking.stored_run import encoded
 
 EXPERIMENT = "mae-bench"
 Measured = tuple[str, float, int, int]  # name, value, milliseconds since 1970, step
@@ -39,7 +40,6 @@ ARTIFACT_ROOT = "MLFLOW_DEFAULT_ARTIFACT_ROOT"
 USER, PASSWORD = "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"
 CHECKPOINT = "checkpoint"  # a run's folder of artifacts for it
 START = "start"  # tag: drawn for each start of a run, which is repeated until the server answers
-RUN_ID = re.compile(r"[a-zA-Z0-9][\w-]{0,255}")  # what MLflow takes for one
 TRIES = 5
 log = logging.getLogger(__name__)
 PARAM_LIMIT = 500  # characters of a value; the whole config is an artifact
@@ -51,8 +51,8 @@ def tracking_uri() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI", default)
 
 
-class Tracker:
-    """The project's use of MLflow.
+class Tracker(Runs):
+    """The project's use of MLflow: runs are read as :class:`Runs` says, and written.
 
     Raises:
         UserError: if the server does not answer, or the experiment was deleted.
@@ -67,9 +67,9 @@ class Tracker:
                 check_answers(self.uri)
             elif re.split(r"[+:]", self.uri)[0] in DATABASE_ENGINES:
                 check_database(self.uri)
-            self.client = while_locked(lambda: MlflowClient(self.uri))
-            found = while_locked(lambda: self.client.get_experiment_by_name(EXPERIMENT))
-            self.experiment = found.experiment_id if found else while_locked(self._create)
+            client = while_locked(lambda: MlflowClient(self.uri))
+            found = while_locked(lambda: client.get_experiment_by_name(EXPERIMENT))
+            super().__init__(client, found.experiment_id if found else self._create(client))
             if found and self.uri.startswith(SQLITE):
                 database = Path(self.uri.removeprefix(SQLITE))
                 bring_along(database, found.artifact_location, log.warning)
@@ -102,7 +102,7 @@ class Tracker:
         """Another process makes its own connection."""
         return Tracker, (self.uri,)
 
-    def _create(self) -> str:
+    def _create(self, client: MlflowClient) -> str:
         """Id of the new experiment, whose files a server places, we beside a local database.
 
         `MLFLOW_DEFAULT_ARTIFACT_ROOT` means the same to us as to `mlflow server`: another place.
@@ -111,7 +111,9 @@ class Tracker:
         if location is None and self.uri.startswith(SQLITE):
             folder = Path(self.uri.removeprefix(SQLITE)).absolute().parent
             location = (folder / ARTIFACTS).as_uri()
-        return self.client.create_experiment(EXPERIMENT, artifact_location=location)
+        return while_locked(
+            lambda: client.create_experiment(EXPERIMENT, artifact_location=location)
+        )
 
     def start(
         self, name: str, tags: Mapping[str, str], parent: str | None = None, resumed: str = ""
@@ -138,80 +140,26 @@ class Tracker:
 
     def _made(self, tags: Mapping[str, str]) -> str:
         """Id of a new run, or of the one with these tags that an answer that was lost told of."""
-        for run in self.search(f"tags.{START} = '{tags[START]}'"):
-            return run.info.run_id
+        for run in self.find(start=tags[START]):
+            return run.id
         return self.client.create_run(self.experiment, tags=dict(tags)).info.run_id
-
-    def exists(self, run_id: str) -> bool:
-        """Whether the run is there and not deleted.
-
-        Raises:
-            MlflowException: if the server does not say, as it is away or refuses.
-        """
-        found = self.find(run_id)
-        return found is not None and found.info.lifecycle_stage == "active"
-
-    def find(self, run_id: str) -> Run | None:
-        """The run; None only if the server says that there is none, or it is no run's id.
-
-        Raises:
-            MlflowException: if the server does not say, as it is away or refuses.
-        """
-        if not RUN_ID.fullmatch(run_id):
-            return None
-        try:
-            return self.client.get_run(run_id)
-        except MlflowException as error:
-            if not absent(error):
-                raise
-            return None
-
-    def finished(self, run_id: str) -> bool:
-        """Whether the run is there and closed as finished."""
-        return self.exists(run_id) and self.client.get_run(run_id).info.status == "FINISHED"
-
-    def runs_with(self, fingerprint: str, encoder: str, status: str = "FINISHED") -> list[Run]:
-        """A row's runs with this fingerprint and status, the latest first."""
-        runs = self.client.search_runs(
-            [self.experiment],
-            f"tags.fingerprint = '{fingerprint}' AND attributes.status = '{status}'",
-            order_by=["attributes.end_time DESC"],
-        )
-        return [
-            run
-            for run in runs
-            if run.data.tags.get("encoder") == encoder and "reused_from" not in run.data.tags
-        ]
-
-    def search(self, wanted: str) -> list[Run]:
-        """All runs of the experiment that MLflow's filter `wanted` describes, the latest first."""
-        found: list[Run] = []
-        token: str | None = None
-        while token is None or token:
-            page = self.client.search_runs([self.experiment], wanted, page_token=token)
-            found += page
-            token = page.token or ""
-        return found
 
     def end_children(self, parent: str, status: str) -> None:
         """Close the runs under `parent` that are still open."""
-        running = f"tags.{MLFLOW_PARENT_RUN_ID} = '{parent}' AND attributes.status = 'RUNNING'"
-        for run in self.search(running):
-            self.end(run.info.run_id, status)
+        for run in self.find(parent=parent, status="RUNNING"):
+            self.end(run.id, status)
 
     def adopt(self, run_id: str, name: str, parent: str | None) -> None:
         """Show a finished run under another parent too: a short run that points to it."""
-        run = self.client.get_run(run_id)
-        if parent in (None, run.data.tags.get(MLFLOW_PARENT_RUN_ID)):
+        run = self.get(run_id)
+        if parent in (None, run.parent):
             return
-        there = f"tags.reused_from = '{run_id}' AND tags.{MLFLOW_PARENT_RUN_ID} = '{parent}'"
-        if self.client.search_runs([self.experiment], there, max_results=1):
+        if self.find(parent=str(parent), reused_from=run_id):
             return
         own = ("mlflow.", SHA256)
-        tags = {k: v for k, v in run.data.tags.items() if not k.startswith(own)}
+        tags = {k: v for k, v in run.tags.items() if not k.startswith(own)}
         copy = self.start(name, {**tags, "reused_from": run_id}, parent)
-        values = {k: v for k, v in run.data.metrics.items() if not k.startswith(SYSTEM)}
-        self.points(copy, values, step=0)
+        self.metrics(copy, {k: v for k, v in run.metrics.items() if not k.startswith(SYSTEM)})
         self.end(copy, "FINISHED")
 
     @property
@@ -267,18 +215,15 @@ class Tracker:
         """Log points; a point that is there with the same time stays as it is."""
         self.client.log_batch(run_id, [Point(*point) for point in points])
 
-    def finish(self, run_id: str, result: StageResult) -> None:
-        """Log a stage's metrics, checkpoint and artifacts, then mark the run as finished.
-
-        Metrics that the run has already are not logged again.
-        """
-        values = {}
-        for name, metric in result.metrics.items():
-            values[name] = metric.value
-            if metric.ci95 is not None:
-                values[f"{name}_ci95"] = metric.ci95
+    def metrics(self, run_id: str, metrics: Mapping[str, Metric]) -> None:
+        """Log results with their intervals; what the run has already is not logged again."""
         known = self.client.get_run(run_id).data.metrics
-        self.points(run_id, {k: v for k, v in values.items() if known.get(k) != v}, step=0)
+        new = {name: v for name, v in encoded(metrics).items() if known.get(name) != v}
+        self.points(run_id, new, step=0)
+
+    def finish(self, run_id: str, result: StageResult) -> None:
+        """Log a stage's metrics, checkpoint and artifacts, then mark the run as finished."""
+        self.metrics(run_id, result.metrics)
         if result.labels is not None:
             self.tag(run_id, labels=str(result.labels))
         for path in result.artifacts.values():
@@ -315,14 +260,6 @@ class Tracker:
         """Store a file with a run, see :func:`pipelines.tracking.artifacts.send`."""
         send(self.client, run_id, path, folder)
 
-    def fetch(self, run: Run, name: str, folder: Path) -> Path:
-        """Download a run's file, see :func:`pipelines.tracking.artifacts.fetch`."""
-        return fetch(self.client, run, name, folder)
-
-    def files(self, run_id: str, folder: str = "") -> list[str]:
-        """The names of a run's files, see :func:`pipelines.tracking.artifacts.files`."""
-        return files(self.client, run_id, folder)
-
     def remove(self, run_id: str, name: str) -> None:
         """Delete a run's file, see :func:`pipelines.tracking.artifacts.remove`."""
         remove(self.client, run_id, name)
@@ -330,11 +267,6 @@ class Tracker:
     def tag(self, run_id: str, **tags: str) -> None:
         """Set tags of a run."""
         self.client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
-
-
-def absent(error: MlflowException) -> bool:
-    """Whether the answer is that there is no such thing: not that a server is away, or refuses."""
-    return str(error.error_code) == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST)
 
 
 def shown(uri: str) -> str:

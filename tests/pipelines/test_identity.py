@@ -15,6 +15,7 @@ from pipelines.identity import (
     code_version,
     data_roots,
     fingerprint,
+    fingerprint_of,
     inputs,
     settings,
 )
@@ -154,6 +155,45 @@ def test_modules_that_a_config_names_count(
         assert len({before, after, fingerprint(config, "random")}) == 3
     config.custom_imports = {"imports": "downstream.classification.monitor"}
     assert fingerprint(config, "random") != before
+
+
+MADE = {
+    "stage": "pretrain",
+    "seed": 0,
+    "devices": 2,
+    "threads": 1,
+    "encoder": {"width": 16},
+    "train_data": {"data": "train"},
+    "preview": {"data": "preview"},
+    "log_level": "INFO",
+    "report_interval": 10,
+    "sharded": True,
+    "train_dataloader": {
+        "batch_size": 8,
+        "num_workers": 2,
+        "drop_last": True,
+        "sampler": {"type": "DrawSampler"},
+    },
+    "default_hooks": {
+        "logger": {"interval": 5},
+        "checkpoint": {"minutes": 1, "keep": 2, "interval": 1},
+    },
+}
+DIGESTS = {"code": "1", "encoder": "random", "train_data.data": "2"}
+
+
+def test_a_config_has_the_fingerprint_that_it_had_in_earlier_versions() -> None:
+    assert fingerprint_of(Config(MADE), DIGESTS) == "230d9bf0e01a79f7"
+    assert fingerprint_of(Config({**MADE, "effective_batch": 8}), DIGESTS) == "6a22827daed9c2f3"
+    assert settings(Config(MADE)) == "e5482eec32d999cf"
+
+
+def test_what_differs_between_results_that_are_compared_is_no_part_of_their_protocol() -> None:
+    other = {**MADE, "seed": 1, "encoder": {"width": 32}, "env_cfg": {}, "default_hooks": {}}
+    assert protocol(other, {}) == protocol(MADE, {})
+    assert fingerprint_of(Config(other), DIGESTS) != fingerprint_of(Config(MADE), DIGESTS)
+    assert protocol({**MADE, "threads": 2, "log_level": "DEBUG"}, {}) == protocol(MADE, {})
+    assert protocol({**MADE, "devices": 4}, {}) != protocol(MADE, {})
 
 
 @given(first=st.text(max_size=4), second=st.text(max_size=4))

@@ -135,6 +135,6 @@ def test_a_run_is_tracked_with_a_password_and_a_wrong_one_is_explained(
     tracker.finish(run_id, result)
     assert tracker.finished(run_id)
     (tmp_path / "back").mkdir()
-    run = tracker.client.get_run(run_id)
+    run = tracker.get(run_id)
     back = tracker.fetch(run, "checkpoint/encoder.safetensors", tmp_path / "back")
-    assert back.read_text() == "weights" and run.data.metrics == {"knn/top1": 0.5}
+    assert back.read_text() == "weights" and run.metrics == {"knn/top1": Metric(0.5)}

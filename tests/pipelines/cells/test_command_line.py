@@ -44,16 +44,16 @@ def test_a_benchmarks_command_gives_the_same_results_from_mlflow(
         seed=5,
         data_root=str(tmp_path / "the root"),
     )
-    first, stage = sorted(tracker.search(""), key=lambda run: run.info.start_time)
-    command = first.data.tags["command"]
-    assert stage.data.tags["command"] == command
+    first, stage = sorted(tracker.find(), key=lambda run: run.started)
+    command = first.command
+    assert stage.command == command
     run_again(command)
-    copy, again = tracker.search("")[:2]
-    if "reused_from" not in copy.data.tags:
+    copy, again = tracker.find()[:2]
+    if not copy.reused_from:
         copy, again = again, copy
-    assert copy.data.tags["reused_from"] == stage.info.run_id
-    assert again.data.tags["command"] == command
-    assert len(tracker.search("")) == 4
+    assert copy.reused_from == stage.id
+    assert again.command == command
+    assert len(tracker.find()) == 4
     assert command in (tmp_path / "runs" / "tiny" / "report" / "report.md").read_text()
 
 
@@ -61,14 +61,14 @@ def test_a_stages_command_is_reused_too(
     configs: Path, tracker: Tracker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outcome = run_single("knn", str(configs / "knn.py"), "random", None, ["k=2"])
-    command = tracker.client.get_run(outcome.run_id).data.tags["command"]
+    command = tracker.client.get_run(outcome.run_id).command
     assert shlex.split(command)[-2:] == ["-o", "k=2"]
     shutil.rmtree("runs")
     monkeypatch.setattr(sys, "argv", shlex.split(command))
     with pytest.raises(SystemExit) as end:
         main()
     assert end.value.code == 0
-    assert [run.info.run_id for run in tracker.search("")] == [outcome.run_id]
+    assert [run.id for run in tracker.find()] == [outcome.run_id]
     assert list(Path("runs/knn/stages").glob("knn-random-*/result.json"))
 
 

@@ -53,8 +53,8 @@ def swap(folder: Path) -> None:
 
 
 def last_error(setting: Setting, cell: Cell) -> str:
-    (run,) = setting.tracker.runs_with(cell.key, "random", "FAILED")
-    return run.data.tags["error"]
+    (run,) = setting.tracker.computed(cell.key, "random", "FAILED")
+    return run.tags["error"]
 
 
 def test_a_result_names_what_was_read_and_the_checksums_of_its_files(
@@ -284,6 +284,6 @@ def test_a_stage_that_does_not_start_leaves_no_running_run(
     cell = make(own, "knn", "k=2" if isinstance(error, OSError) else "k=4")
     with pytest.raises(type(error)):
         run_cell(cell, setting)
-    running = setting.tracker.runs_with(cell.key, "random", "RUNNING")
+    running = setting.tracker.computed(cell.key, "random", "RUNNING")
     ended = "FAILED" if isinstance(error, OSError) else "KILLED"
-    assert not running and len(setting.tracker.runs_with(cell.key, "random", ended)) == 1
+    assert not running and len(setting.tracker.computed(cell.key, "random", ended)) == 1

@@ -109,9 +109,9 @@ def test_a_run_whose_files_are_lost_is_not_taken(
         shutil.rmtree(victim) if victim.is_dir() else victim.unlink()
         tracker.client.log_artifacts(copy, stored)
     target = empty_folder(tmp_path)
-    assert not download(tracker.client.get_run(copy), tracker, target)
+    assert not download(tracker.get(copy), tracker, target)
     assert untouched(target)
-    assert download(tracker.client.get_run(first.run_id), tracker, target)
+    assert download(tracker.get(first.run_id), tracker, target)
 
 
 def empty_folder(tmp_path: Path) -> Path:
@@ -178,7 +178,7 @@ def test_a_result_that_names_files_outside_of_its_folder_moves_none(
     (stored / "result.json").write_text(json.dumps(result))
     target, tracker = empty_folder(tmp_path), shared[0].tracker
     with pytest.raises(Damaged, match="names a file outside of its folder"):
-        download(tracker.client.get_run(run_id), tracker, target)
+        download(tracker.get(run_id), tracker, target)
     assert untouched(target) and not list(tmp_path.rglob("stolen.txt"))
 
 
@@ -189,5 +189,5 @@ def test_a_result_that_is_none_is_not_taken(
     run_id, stored = copied
     (stored / "result.json").write_text(content)
     target, tracker = empty_folder(tmp_path), shared[0].tracker
-    assert not download(tracker.client.get_run(run_id), tracker, target)
+    assert not download(tracker.get(run_id), tracker, target)
     assert untouched(target)

@@ -37,7 +37,7 @@ def test_a_training_that_stopped_is_named_with_the_way_back(
     tmp_path: Path, changes: dict[str, Any], differs: str, back: str
 ) -> None:
     other = begin(tmp_path, "pretrain-mae-0000", **changes)
-    (line,) = others_like(tmp_path / "pretrain-mae-1111", ABOUT)
+    (line,) = others_like(tmp_path / "pretrain-mae-1111", ABOUT, "pretrain")
     assert f"beside {other}/step_8.pth" in line
     assert f"other {differs}:" in line and back in line
 
@@ -45,7 +45,7 @@ def test_a_training_that_stopped_is_named_with_the_way_back(
 def test_one_of_an_older_version_is_named_too(tmp_path: Path) -> None:
     begin(tmp_path, "pretrain-mae-0000")
     (tmp_path / "pretrain-mae-0000" / "job.json").write_text('{"stage": "pretrain"}')
-    (line,) = others_like(tmp_path / "pretrain-mae-1111", ABOUT)
+    (line,) = others_like(tmp_path / "pretrain-mae-1111", ABOUT, "pretrain")
     assert "what it began with" in line
 
 
@@ -55,4 +55,4 @@ def test_other_rows_seeds_and_what_runs_or_is_finished_are_not_named(tmp_path: P
     done = begin(tmp_path, "pretrain-mae-3333")
     (done / "result.json").write_text('{"metrics": {}, "checkpoint": null, "artifacts": {}}')
     with exclusive_lock(begin(tmp_path, "pretrain-mae-4444")):
-        assert not list(others_like(tmp_path / "pretrain-mae-1111", ABOUT))
+        assert not list(others_like(tmp_path / "pretrain-mae-1111", ABOUT, "pretrain"))

@@ -79,7 +79,7 @@ def test_only_headlines_are_in_the_first_table() -> None:
 
 
 def test_a_stages_results_are_told_from_what_it_logged() -> None:
-    logged = ["loss", "lr", "val/top1", "fine-tune/top1", "fine-tune/top1_ci95", "knn/top1"]
+    logged = ["loss", "lr", "val/top1", "fine-tune/top1", "knn/top1"]
     assert metrics_of("finetune", logged) == ["fine-tune/top1"]
 
 

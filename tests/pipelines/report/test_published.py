@@ -112,7 +112,7 @@ def test_another_seed_is_the_same_protocol_and_another_schedule_or_data_set_is_n
 ) -> None:
     above = rows.add(load_config(PRETRAIN), "mae", {})
     config = load_config(BASE, overrides=[override])
-    run = tracker.find(rows.add(config, "mae", {"fine-tune/top1": Metric(0.8)}, above))
+    run = tracker.look_up(rows.add(config, "mae", {"fine-tune/top1": Metric(0.8)}, above))
     assert run is not None and bool(published(run, tracker)) == shown
 
 
@@ -159,7 +159,7 @@ def test_a_classifiers_figures_need_its_fine_tuning_too(
 ) -> None:
     above = rows.add(load_config(PRETRAIN), "mae", {})
     tuned = rows.add(load_config(BASE, overrides=[override]), "mae", {}, above)
-    run = tracker.find(rows.add(load_config(EVALUATE), "mae", {}, tuned))
+    run = tracker.look_up(rows.add(load_config(EVALUATE), "mae", {}, tuned))
     assert run is not None
     found = {figure.metric: figure.value for figure in published(run, tracker)}
     table_13 = {"mCE": 0.517, "a": 0.359, "r": 0.483, "sketch": 0.345}

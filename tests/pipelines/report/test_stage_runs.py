@@ -7,7 +7,6 @@ from pipelines.report.collect import collect
 from pipelines.report.stage_runs import (
     MEASURED,
     STATED,
-    code_of,
     commands,
     energy_note,
     facts,
@@ -97,10 +96,7 @@ def test_what_was_tracked_of_code_versions_and_machine_is_told_and_nothing_else(
     }
 
 
-def test_tags_of_other_kinds_do_no_harm() -> None:
-    assert code_of({"code": "abc"}) == {"hash": "abc"}
-    assert code_of({"code": "12"}) == {"hash": "12"}
-    assert code_of({}) == {}
+def test_a_machine_of_which_little_is_known_is_told_too() -> None:
     assert machine({"cpu": "EPYC", "gpus": []}) == "EPYC, no GPU"
     assert machine({}) == ""
 

@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from mlflow.entities import Run
 
 from downstream.statistics import over_trainings, share
 from pipelines.errors import BenchmarkFailed, StageFailed
@@ -12,6 +11,7 @@ from pipelines.report.collect import outcomes_of
 from pipelines.report.names import number
 from pipelines.sweep.best import stretch
 from pipelines.sweep.flow import mae_sweep
+from pipelines.tracking.stored_run import StoredRun
 from pipelines.tracking.tracker import Tracker
 from tests.faults import arm
 from tests.pipelines.sweep.conftest import Write, halves
@@ -25,12 +25,12 @@ def content_of(folder: str) -> dict[str, Any]:
     return json.loads((Path(folder) / "sweep.json").read_text())
 
 
-def below(tracker: Tracker, run_id: str) -> list[Run]:
-    return tracker.search(f"tags.mlflow.parentRunId = '{run_id}'")
+def below(tracker: Tracker, run_id: str) -> list[StoredRun]:
+    return tracker.find(parent=run_id)
 
 
-def below_stage(tracker: Tracker, run_id: str, stage: str) -> list[Run]:
-    return [run for run in below(tracker, run_id) if run.data.tags["stage"] == stage]
+def below_stage(tracker: Tracker, run_id: str, stage: str) -> list[StoredRun]:
+    return [run for run in below(tracker, run_id) if run.stage == stage]
 
 
 def test_a_broken_trial_is_repeated_and_a_new_value_joins_the_others(
@@ -41,22 +41,22 @@ def test_a_broken_trial_is_repeated_and_a_new_value_joins_the_others(
     arm(configs / "pretrain.fault", "raise", 20)
     with pytest.raises(BenchmarkFailed, match=r"mask_ratio=0.\d+: .*the device is gone"):
         mae_sweep(sweep, "work")
-    (parent,) = tracker.search("tags.stage = 'sweep'")
-    first = {run.info.run_name: run for run in below(tracker, parent.info.run_id)}
-    assert sorted(run.info.status for run in first.values()) == ["FAILED", "FINISHED"]
+    (parent,) = tracker.find(stage="sweep")
+    first = {run.name: run for run in below(tracker, parent.id)}
+    assert sorted(run.status for run in first.values()) == ["FAILED", "FINISHED"]
     write(f"{{'{key}': [0.25, 0.5, 0.75]}}")
     folder = mae_sweep(sweep, "work")
-    trials = {run.info.run_name: run for run in below(tracker, parent.info.run_id)}
+    trials = {run.name: run for run in below(tracker, parent.id)}
     assert sorted(trials) == ["mask_ratio=0.25", "mask_ratio=0.5", "mask_ratio=0.75"]
     for name, run in first.items():
-        assert trials[name].info.run_id == run.info.run_id
+        assert trials[name].id == run.id
         unchanged = trials[name].info.end_time == run.info.end_time
-        assert unchanged == (run.info.status == "FINISHED")
+        assert unchanged == (run.status == "FINISHED")
     content = content_of(folder)
-    assert content["mlflow_run_id"] == parent.info.run_id
+    assert content["mlflow_run_id"] == parent.id
     for one in content["trials"]:
         run = trials[f"mask_ratio={one['values']['mask_ratio']}"]
-        stages = {child.info.run_name: child for child in below(tracker, run.info.run_id)}
+        stages = {child.name: child for child in below(tracker, run.id)}
         assert sorted(stages) == ["knn[mae]", "pretrain[mae]"]
         assert stages["pretrain[mae]"].data.params[key.removeprefix("pretrain.")] == str(
             one["values"]["mask_ratio"]
@@ -64,7 +64,7 @@ def test_a_broken_trial_is_repeated_and_a_new_value_joins_the_others(
         assert one["metrics"]["knn/top1"] == stages["knn[mae]"].data.metrics["knn/top1"]
     values = [one["metrics"]["knn/top1"] for one in content["trials"]]
     assert content["best"]["value"] == max(values)
-    stored = {file.path for file in tracker.client.list_artifacts(parent.info.run_id, "report")}
+    stored = {file.path for file in tracker.client.list_artifacts(parent.id, "report")}
     assert {"report/sweep.html", "report/sweep.json", "report/curves.png"} <= stored
 
 
@@ -76,7 +76,7 @@ def test_a_hopeless_trial_ends_early_and_is_not_tried_again(write: Write, tracke
     assert "% of its training, loss" in bad["note"]
     assert bad["metrics"].keys() <= {"pruning/value"}
     (killed,) = below(tracker, bad["mlflow_run_id"])
-    assert killed.info.status == "KILLED"
+    assert killed.status == "KILLED"
     write(f"{{'{RATE}': [4e-3, 1e-9, 2e-9]}}", pruning=PRUNING)
     again = content_of(mae_sweep(sweep, "work", ["slots=1"]))["trials"]
     assert [one["state"] for one in again] == ["pruned", "pruned", "complete"]
@@ -101,15 +101,15 @@ def test_the_winner_is_reported_on_images_that_no_trial_was_tested_on(
     arm(configs / "pretrain.fault", "raise", 20)
     with pytest.raises(BenchmarkFailed, match="the device is gone"):
         mae_sweep(write(f"{{'{key}': [0.25, 0.5]}}", **keys), "work")
-    (parent,) = tracker.search("tags.stage = 'sweep'")
-    assert not tracker.search("tags.stage = 'winner'")  # another may win yet
+    (parent,) = tracker.find(stage="sweep")
+    assert not tracker.find(stage="winner")  # another may win yet
     content = content_of(mae_sweep(write(f"{{'{key}': [0.25, 0.5]}}", **keys), "work"))
     best, reported = content["best"], content["reported"]
     assert best["value"] == max(one["metrics"]["knn/top1"] for one in content["trials"])
-    (winner,) = below_stage(tracker, parent.info.run_id, "winner")
-    assert reported["mlflow_run_id"] == winner.info.run_id
-    stages = {run.info.run_name: run for run in below(tracker, winner.info.run_id)}
-    made = tracker.client.get_run(stages["pretrain[mae]"].data.tags["reused_from"])  # by a trial
+    (winner,) = below_stage(tracker, parent.id, "winner")
+    assert reported["mlflow_run_id"] == winner.id
+    stages = {run.name: run for run in below(tracker, winner.id)}
+    made = tracker.client.get_run(stages["pretrain[mae]"].tags["reused_from"])  # by a trial
     assert made.data.params["mae.mask_ratio"] == str(best["values"]["mask_ratio"])
     correct = outcomes_of(stages["knn[mae]"], tracker)["knn/top1"]
     assert isinstance(correct, np.ndarray) and len(correct) == 15
@@ -123,7 +123,7 @@ def test_the_winner_is_reported_on_images_that_no_trial_was_tested_on(
     )
     again = content_of(mae_sweep(write(f"{{'{key}': [0.25, 0.5]}}", **keys), "work"))
     assert again == content
-    assert len(below_stage(tracker, parent.info.run_id, "winner")) == 1
+    assert len(below_stage(tracker, parent.id, "winner")) == 1
 
 
 def test_where_seeds_vary_the_winner_is_reported_with_others(
@@ -152,7 +152,7 @@ def test_on_the_same_images_the_interval_is_for_the_best_of_all(
     reported = content["reported"]
     assert not reported["held_out"] and reported["value"] == best["metrics"]["knn/top1"]
     assert reported["ci95"] == pytest.approx(best["intervals"]["knn/top1"] * stretch(3, 1))
-    assert not tracker.search("tags.stage = 'winner'")
+    assert not tracker.find(stage="winner")
     assert "on the very images that chose it" in (Path(folder) / "sweep.md").read_text()
 
 
@@ -164,16 +164,16 @@ def test_a_winner_whose_run_failed_is_run_again_and_no_trial_is(
         patch.setattr("pipelines.sweep.winner.run_cells", broken)
         with pytest.raises(BenchmarkFailed, match=r"winner: .*the device is gone"):
             mae_sweep(sweep, "work", ["encoders=['random']"])
-    (parent,) = tracker.search("tags.stage = 'sweep'")
-    before = {run.info.run_id: run for run in below(tracker, parent.info.run_id)}
-    (failed,) = below_stage(tracker, parent.info.run_id, "winner")
-    assert (failed.info.status, failed.data.tags["error"]) == ("FAILED", "the device is gone")
+    (parent,) = tracker.find(stage="sweep")
+    before = {run.id: run for run in below(tracker, parent.id)}
+    (failed,) = below_stage(tracker, parent.id, "winner")
+    assert (failed.status, failed.tags["error"]) == ("FAILED", "the device is gone")
     assert content_of("work/report")["reported"] is None
     content = content_of(mae_sweep(sweep, "work", ["encoders=['random']"]))
-    assert content["reported"]["mlflow_run_id"] == failed.info.run_id
-    after = {run.info.run_id: run for run in below(tracker, parent.info.run_id)}
+    assert content["reported"]["mlflow_run_id"] == failed.id
+    after = {run.id: run for run in below(tracker, parent.id)}
     changed = {key for key, run in after.items() if run.info.end_time != before[key].info.end_time}
-    assert changed == {failed.info.run_id}
+    assert changed == {failed.id}
 
 
 def broken(*_: object) -> None:

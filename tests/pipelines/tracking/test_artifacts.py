@@ -33,9 +33,9 @@ def test_a_file_comes_back_from_the_place_where_it_was_put(
     tracker.artifact(run_id, file, folder)
     name = f"{folder}/picture.png".strip("/")
     assert tracker.files(run_id, folder) == [name]
-    run = tracker.client.get_run(run_id)
+    run = tracker.get(run_id)
     expected = f"{hashlib.sha256(b'content').hexdigest()} 7"
-    assert run.data.tags[SHA256 + name] == expected
+    assert run.tags[SHA256 + name] == expected
     (tmp_path / "back").mkdir()
     found = tracker.fetch(run, name, tmp_path / "back")
     assert found == tmp_path / "back" / name and found.read_bytes() == b"content"
@@ -62,7 +62,7 @@ def test_a_file_that_was_damaged_is_not_handed_out(
     (place(tracker, run_id) / "picture.png").write_bytes(content)
     (tmp_path / "back").mkdir()
     with pytest.raises(Damaged, match=f"'picture.png' of the MLflow run '{run_id}' is damaged"):
-        tracker.fetch(tracker.client.get_run(run_id), "picture.png", tmp_path / "back")
+        tracker.fetch(tracker.get(run_id), "picture.png", tmp_path / "back")
     assert not list((tmp_path / "back").iterdir())
 
 
@@ -71,7 +71,7 @@ def test_a_name_that_leads_out_of_the_folder_is_refused(
     tracker: Tracker, run_id: str, tmp_path: Path, name: str
 ) -> None:
     with pytest.raises(Damaged, match="names a file outside of its folder"):
-        tracker.fetch(tracker.client.get_run(run_id), name, tmp_path)
+        tracker.fetch(tracker.get(run_id), name, tmp_path)
 
 
 def test_a_link_in_the_store_is_no_way_into_the_work_dir(
@@ -84,13 +84,13 @@ def test_a_link_in_the_store_is_no_way_into_the_work_dir(
     stored.symlink_to(secret)
     (tmp_path / "back").mkdir()
     with pytest.raises(MlflowException, match=r"'picture\.png' of the MLflow run .* outside"):
-        tracker.fetch(tracker.client.get_run(run_id), "picture.png", tmp_path / "back")
+        tracker.fetch(tracker.get(run_id), "picture.png", tmp_path / "back")
     assert not list((tmp_path / "back").iterdir()) and secret.read_text() == "of another one"
 
 
 def test_a_missing_file_is_an_error(tracker: Tracker, run_id: str, tmp_path: Path) -> None:
     with pytest.raises(MlflowException):
-        tracker.fetch(tracker.client.get_run(run_id), "picture.png", tmp_path)
+        tracker.fetch(tracker.get(run_id), "picture.png", tmp_path)
 
 
 def test_links_are_followed_to_see_what_is_within(tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_a_file_of_any_name_is_sent_and_checked(
 ) -> None:
     (tmp_path / name).write_bytes(b"content")
     tracker.artifact(run_id, tmp_path / name, "report")
-    run = tracker.client.get_run(run_id)
+    run = tracker.get(run_id)
     found = tracker.fetch(run, f"report/{name}", tmp_path / "back")
     assert found.read_bytes() == b"content"
     (place(tracker, run_id) / "report" / name).write_bytes(b"other")

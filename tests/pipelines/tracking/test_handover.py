@@ -137,11 +137,11 @@ def test_a_killed_pretraining_goes_on_in_an_empty_work_dir(
         setting = Setting(tmp_path / "work", tracker, Display(), "tiny")
         with pytest.raises(StageFailed):
             run_cell(cell, setting)
-        (killed,) = tracker.runs_with(cell.key, "random", "FAILED")
-        upload.upload(tracker, killed.info.run_id, cell_folder(cell, setting.work_dir))
+        (killed,) = tracker.computed(cell.key, "random", "FAILED")
+        upload.upload(tracker, killed.id, cell_folder(cell, setting.work_dir))
         there = replace(setting, work_dir=tmp_path / "there")
         outcome = run_cell(cell, there)
-    assert outcome.status == "resumed" and outcome.run_id != killed.info.run_id
+    assert outcome.status == "resumed" and outcome.run_id != killed.id
     assert "resumed epoch: 2" in (cell_folder(cell, there.work_dir) / "log.txt").read_text()
     points = tracker.client.get_metric_history(outcome.run_id, "loss")
     assert [point.step for point in points] == [10, 20, 30, 40, 48]

@@ -55,7 +55,7 @@ def test_files_are_read_from_and_written_to_the_new_place(
     tracker = of(new)
     assert f"was moved: the files of its runs are now below {new}/mlartifacts" in caplog.text
     run_id = only_run(tracker)
-    run = tracker.client.get_run(run_id)
+    run = tracker.get(run_id)
     assert tracker.fetch(run, "weights", tmp_path / "got").read_text() == "weights"
     assert tracker.files(run_id, CHECKPOINT) == [f"{CHECKPOINT}/weights"]
     (tmp_path / "later").write_text("later")
@@ -83,9 +83,7 @@ def test_a_place_of_the_users_own_stays(
     tracker.artifact(tracker.start("a", TAGS), tmp_path / "note")
     (tmp_path / "a").rename(tmp_path / "b")
     tracker = of(tmp_path / "b")
-    assert tracker.fetch(
-        tracker.client.get_run(only_run(tracker)), "note", tmp_path / "got"
-    ).exists()
+    assert tracker.fetch(tracker.get(only_run(tracker)), "note", tmp_path / "got").exists()
     assert not (tmp_path / "b" / "mlartifacts").exists()
 
 

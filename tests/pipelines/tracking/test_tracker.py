@@ -256,13 +256,13 @@ def test_an_outage_is_not_taken_for_a_run_that_is_gone(
 
     monkeypatch.setattr(patience, "PATIENCE", 0.01)
     monkeypatch.setattr(tracker.client, "get_run", away)
-    for ask in (tracker.exists, tracker.finished, tracker.find):
+    for ask in (tracker.exists, tracker.finished, tracker.look_up):
         with pytest.raises(MlflowException):
             ask(run_id)
     with pytest.raises(Undelivered):
         tracker.start("a", TAGS, resumed=run_id)
     monkeypatch.undo()
-    assert [run.info.run_id for run in tracker.search("")] == [run_id]
+    assert [run.id for run in tracker.find()] == [run_id]
 
 
 def test_a_start_whose_answer_is_lost_makes_one_run(
@@ -279,7 +279,7 @@ def test_a_start_whose_answer_is_lost_makes_one_run(
     monkeypatch.setattr(patience, "AGAIN", 0.001)
     monkeypatch.setattr(tracker.client, "create_run", answerless)
     run_id = tracker.start("a", TAGS)
-    assert [run.info.run_id for run in tracker.search("")] == [run_id]
+    assert [run.id for run in tracker.find()] == [run_id]
 
 
 def test_a_locked_database_delays_what_begins_and_ends_a_run(
