@@ -44,12 +44,14 @@ class ModelFile(NamedTuple):
         scope: mm's registry that the model is built from, such as 'mmdet'.
         name: of the file.
         size: the key of the config's `image` that says how large images become.
+        classified: whether the model predicts classes, whose names the file then has.
     """
 
     stage: str
     scope: str
     name: str
     size: str
+    classified: bool = True
 
 
 def to_store(config: Config) -> dict[str, Any]:
@@ -80,7 +82,8 @@ def check_stored(fields: Mapping[str, Any], classes: Any, path: Path, kind: Mode
     side = parts["image"].get(kind.size)  # type: ignore[union-attr]
     if not side or isinstance(side, dict | str | bool):
         raise UserError(f"{path}: its config does not say how large images become")
-    check_classes(classes, parts, path)
+    if kind.classified:
+        check_classes(classes, parts, path)
 
 
 def entries(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:

@@ -21,7 +21,8 @@ from mmengine.model import BaseModel
 from mmengine.registry import MODELS, TRANSFORMS, init_default_scope
 from mmengine.runner import set_random_seed
 
-import downstream.dense.pyramid  # noqa: F401  registers
+import downstream.dense.loading
+import downstream.dense.pyramid  # noqa: F401  both register
 from downstream.dense.backbone import place_encoder
 from downstream.dense.data import epochs_for
 from downstream.dense.draws import DrawnImages
