@@ -24,7 +24,7 @@ STAGES = {
     "linear-probe": "downstream.classification.linear_probe",
     "knn": "downstream.classification.knn",
     "few-shot": "downstream.few_shot.stage",
-    "suite": "downstream.suite",
+    "suite": "downstream.classification.suite",
     "evaluate": "downstream.classification.evaluate",
     "analyze": "downstream.analysis.stage",
     "detect": "downstream.detection.stage",

@@ -9,7 +9,7 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
-from downstream.overlay import PALETTE, figure_grid, save
+from downstream.drawing import PALETTE, figure_grid, save
 from mae_core.plots import new_figure
 
 Floats = NDArray[np.float32]

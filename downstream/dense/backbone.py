@@ -10,7 +10,7 @@ from mmengine.registry import MODELS
 from timm.layers import LayerScale
 from torch import Tensor, nn
 
-from downstream.dense.attention import GridAttention
+from downstream.dense.grid_attention import GridAttention
 from downstream.dense.relative_bias import BiasedAttention
 from downstream.dense.windows import Group, padded_layout, window_layout
 from mae_core.checkpoints import check_sizes, load_whole

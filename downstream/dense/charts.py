@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from downstream.overlay import colour, save
+from downstream.drawing import colour, save
 
 LINES = 10  # classes with a curve of their own
 NAMED = 40  # classes up to which a matrix has their names

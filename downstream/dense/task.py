@@ -29,7 +29,7 @@ from downstream.dense.draws import DrawnImages
 from downstream.dense.rehearsal import quiet, rehearsal
 from downstream.dense.stored import ModelFile, blaming, to_store
 from downstream.dense.trained import check_images, load_trained, own_names
-from downstream.overlay import figure_grid, read_image, save
+from downstream.drawing import figure_grid, read_image, save
 from downstream.scratch import recipe_for, recipes, weights_of
 from mae_core.checkpoints import check_sizes, save_weights
 from mae_core.data.overlap import tell_overlap

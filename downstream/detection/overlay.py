@@ -9,7 +9,7 @@ from matplotlib.patches import Rectangle
 from mmdet.structures.bbox import get_box_tensor
 from mmengine.model import BaseModel
 
-from downstream.overlay import PALETTE, colour, legend, paint
+from downstream.drawing import PALETTE, colour, legend, paint
 
 CONFIDENT = 0.5  # score from which an instance is drawn
 

@@ -7,7 +7,7 @@ import numpy as np
 from mmengine.model import BaseModel
 
 from downstream.dense.data import IGNORED
-from downstream.overlay import legend, paint
+from downstream.drawing import legend, paint
 
 BACKGROUND = "background"  # a class that is not painted
 

@@ -15,7 +15,6 @@ from mae_core.data import sampler  # noqa: F401  registers
 from mae_core.data.shared_memory import workers_for
 from mae_core.engine import amp, loop, optim  # noqa: F401  all register
 from mae_core.engine.batch import Batch, batch_of, scaled_optimizer
-from mae_core.engine.checkpoint import checkpoints, resume_point
 from mae_core.engine.finite import DivergenceHook
 from mae_core.engine.hooks import (
     AverageHook,
@@ -26,6 +25,7 @@ from mae_core.engine.hooks import (
 )
 from mae_core.engine.schedule import in_updates, warmup_cosine
 from mae_core.engine.sharded import ShardedRunner, is_sharded
+from mae_core.engine.step_checkpoints import checkpoints, resume_point
 from mae_core.engine.stop import deferring_signals
 from mae_core.engine.unreadable import UnreadableHook
 from mae_core.errors import UserError
@@ -131,7 +131,7 @@ def train(runner: Runner) -> nn.Module:
 
     Raises:
         Interrupted: after SIGTERM or SIGINT, with the state saved.
-        UserError: as the hooks do, see :mod:`mae_core.engine.checkpoint` and `finite`.
+        UserError: as the hooks do, see :mod:`mae_core.engine.step_checkpoints` and `finite`.
     """
     with deferring_signals():
         model = runner.train()

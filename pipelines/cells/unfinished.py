@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mae_core.engine.checkpoint import checkpoints
+from mae_core.engine.step_checkpoints import checkpoints
 from pipelines.cells.folder import CONFIG, JOB, LOCK, finished_result, locked_at_once, read_record
 
 INPUTS, SETTINGS, SEED, COMMIT = "inputs", "settings", "seed", "commit"  # of a job's file

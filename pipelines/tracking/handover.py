@@ -16,7 +16,7 @@ from pathlib import Path
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
-from mae_core.engine.checkpoint import checkpoints
+from mae_core.engine.step_checkpoints import checkpoints
 from pipelines.events import EVENTS
 from pipelines.tracking.artifacts import Damaged, tag_of
 from pipelines.tracking.patience import AWAY, PATIENCE, SHORTLY

@@ -9,9 +9,8 @@ from mmengine.config import Config
 
 import downstream.detection.stage
 import downstream.segmentation.stage
-from downstream import suite
 from downstream.analysis import stage as analysis
-from downstream.classification import finetune, knn, linear_probe, low_shot, partial
+from downstream.classification import finetune, knn, linear_probe, low_shot, partial, suite
 from downstream.few_shot import stage as few_shot
 from mae_core import create_encoder
 from mae_core.checkpoints import read_metadata, save_weights

@@ -30,7 +30,7 @@ from downstream.dense.task import (
     run_task,
 )
 from downstream.dense.testing import measure_images
-from downstream.overlay import read_image
+from downstream.drawing import read_image
 from mae_core import UserError
 from mae_core.config import load_config
 from mae_core.stage import Metric, Reporter, SilentReporter

@@ -104,4 +104,4 @@ def test_no_module_makes_figures_of_its_own() -> None:
             text = path.read_text()
             assert "pyplot" not in text, path
             if "Figure(" in text and path.name != "plots.py":
-                assert "downstream.overlay import" in text, path  # which imports it
+                assert "downstream.drawing import" in text, path  # which imports it

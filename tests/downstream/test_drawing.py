@@ -1,6 +1,6 @@
 import numpy as np
 
-from downstream.overlay import PALETTE, colour, paint
+from downstream.drawing import PALETTE, colour, paint
 
 
 def test_painting_changes_the_masked_pixels_only_and_a_copy() -> None:
