@@ -29,7 +29,7 @@ NUMBER = re.compile("[0-9]{1,6}")  # of an entry of a list
 COUNTED = 1 << 63  # what tensors can count to
 WRITTEN = 1 << 1024  # what can be written and read again, also as a float
 SIDES = ("img_size", "input_size")  # one number or two
-SPECIAL = {("batch_size", "auto")}  # text in place of a number, see mae_core.engine.fit
+SPECIAL = {("batch_size", "auto")}  # text in place of a number, see mae_core.engine.auto_batch
 
 
 def load_config(name: str, folder: str = "", overrides: Iterable[str] = ()) -> Config:

@@ -13,8 +13,8 @@ from mae_core.checkpoints import save_weights
 from mae_core.data.images import ImageDataset
 from mae_core.data.normalize import Normalize
 from mae_core.drop_path import draw_paths
+from mae_core.engine.auto_batch import resolve_batch_size
 from mae_core.engine.batch import check_batch
-from mae_core.engine.fit import resolve_batch_size
 from mae_core.engine.sharded import is_sharded
 from mae_core.engine.train import build_runner, train, use_average
 from mae_core.figures import draw_reconstructions

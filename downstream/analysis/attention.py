@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from downstream.overlay import figure_grid, save
+from downstream.drawing import figure_grid, save
 from mae_core.encoder import ViTEncoder
 from mae_core.patches import grid_size
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from downstream.overlay import save
+from downstream.drawing import save
 from mae_core.plots import new_figure
 
 

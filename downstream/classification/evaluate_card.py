@@ -6,7 +6,7 @@ CARDS = (
     Stage(
         name="suite",
         help="Probe many data sets with 1000 labels each (VTAB's sets, our draw, frozen).",
-        module="downstream.suite",
+        module="downstream.classification.suite",
         metrics=(
             MetricInfo("mean", "Suite of data sets, mean top-1"),
             MetricInfo(r"mean_(.+)", r"Suite, mean of \1", headline=False),

@@ -17,8 +17,8 @@ from downstream.statistics import share
 from mae_core.checkpoints import build_encoder, check_sizes, save_state
 from mae_core.data.images import ImageDataset, drawn_by
 from mae_core.data.normalize import Normalize
+from mae_core.engine.auto_batch import resolve_batch_size
 from mae_core.engine.batch import check_batch
-from mae_core.engine.fit import resolve_batch_size
 from mae_core.engine.train import build_runner, train, use_average
 from mae_core.layouts import StateDict
 from mae_core.pixels import with_pixels
@@ -112,6 +112,18 @@ def fit(
     train(runner)
     use_average(runner)
     return model, predict(runner)
+
+
+def fit_part(
+    config: Config,
+    encoder: str,
+    images: tuple[ImageDataset, ImageDataset],
+    reporter: Reporter,
+    work_dir: Path,
+    blocks: float | None = None,
+) -> torch.Tensor:
+    """As :func:`fit`, of a stage of several trainings: what :func:`cached_outcome` keeps."""
+    return fit(config, encoder, *images, work_dir, reporter, blocks)[1]
 
 
 def build_classifier(config: Config, encoder: str, classes: int) -> Classifier:

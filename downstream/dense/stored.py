@@ -10,20 +10,20 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from mmengine.config import Config
+from mmengine.model import BaseModel
 from mmengine.registry import init_default_scope
 from mmengine.registry.root import MODELS
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.modules.module import register_module_module_registration_hook
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mae_core.errors import UserError
 from mae_core.untrusted import BY_NAME, check_data, own_imports, registered_names
 
-SCOPES = {"detect": "mmdet", "segment": "mmseg"}
 WORD = re.compile(r"[A-Za-z0-9_+-]{0,64}")  # text in a model's config: no path, no address, no code
 LARGEST = 1_000_000  # of its numbers
 PIXELS = 8192  # of an image's side, a patch's, or of what a side is rounded to
@@ -36,35 +36,54 @@ COPIES = 30  # of the weights' numbers in all operations: made, initialised, mad
 PARTS = 20  # modules for each tensor in the file
 
 
+class ModelFile(NamedTuple):
+    """The file that a stage leaves its trained model in.
+
+    Attributes:
+        stage: the command that makes it, such as 'detect'.
+        scope: mm's registry that the model is built from, such as 'mmdet'.
+        name: of the file.
+        size: the key of the config's `image` that says how large images become.
+        classified: whether the model predicts classes, whose names the file then has.
+    """
+
+    stage: str
+    scope: str
+    name: str
+    size: str
+    classified: bool = True
+
+
 def to_store(config: Config) -> dict[str, Any]:
     """A stage's config for its model's file: what it imports is for the training alone."""
     return {key: value for key, value in config.to_dict().items() if key != "custom_imports"}
 
 
-def check_stored(fields: Mapping[str, Any], classes: Any, path: Path, stage: str) -> None:
+def check_stored(fields: Mapping[str, Any], classes: Any, path: Path, kind: ModelFile) -> None:
     """Raise UserError for a config of which no model should be built.
 
     Args:
         fields: of the stage's config.
         classes: names by label, as the file has them.
         path: of the file, for messages.
-        stage: that left it.
+        kind: what it should be.
     """
     parts = {key: fields.get(key) for key in ("model", "image")}
     whole = all(isinstance(part, dict) for part in parts.values())
     if not whole or not isinstance(parts["model"].get("backbone"), dict):  # type: ignore[union-attr]
         raise UserError(f"{path}: its config has no model with a backbone, or no image")
-    if fields.get("default_scope") != SCOPES[stage]:
-        raise UserError(f"{path}: its config has no default_scope={SCOPES[stage]!r}")
+    if fields.get("default_scope") != kind.scope:
+        raise UserError(f"{path}: its config has no default_scope={kind.scope!r}")
     own_imports(fields.get("custom_imports"), str(path))
     names = (registered_names("MODELS", "TASK_UTILS") | BY_NAME) - UNFIT
     check_data(parts, str(path), names.__contains__)
     for key, value in entries(parts):
         check_entry(key, value, path)
-    side = parts["image"].get("size" if stage == "detect" else "scale")  # type: ignore[union-attr]
+    side = parts["image"].get(kind.size)  # type: ignore[union-attr]
     if not side or isinstance(side, dict | str | bool):
         raise UserError(f"{path}: its config does not say how large images become")
-    check_classes(classes, parts, path)
+    if kind.classified:
+        check_classes(classes, parts, path)
 
 
 def entries(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
@@ -107,7 +126,7 @@ def check_classes(classes: Any, model: Mapping[str, Any], path: Path) -> None:
             )
 
 
-def build_stored(config: Config, state: Mapping[str, Tensor], path: Path) -> nn.Module:
+def build_stored(config: Config, state: Mapping[str, Tensor], path: Path) -> BaseModel:
     """The model of a config that was checked, with the file's weights.
 
     Raises:
@@ -120,7 +139,7 @@ def build_stored(config: Config, state: Mapping[str, Tensor], path: Path) -> nn.
         with bounded(ROOM + COPIES * weights, 1000 + PARTS * len(state)), torch.device("meta"):
             drawn = MODELS.build(copy.deepcopy(config.model)).state_dict()
         check_weights(drawn, state, path)
-        model: nn.Module = MODELS.build(config.model)
+        model: BaseModel = MODELS.build(config.model)
         model.load_state_dict(dict(state))
     return model
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from mmengine.dataset import BaseDataset
 from mmengine.evaluator import BaseMetric
+from mmengine.model import BaseModel
 from mmengine.runner import Runner
-from torch import nn
-from torch.utils.data import Dataset
 
 from mae_core.data.shared_memory import workers_for
 from mae_core.stage import Reporter
@@ -15,8 +15,8 @@ from mae_core.stage import Reporter
 
 @torch.inference_mode()
 def measure_images(
-    model: nn.Module,
-    dataset: Dataset[Any],
+    model: BaseModel,
+    dataset: BaseDataset,
     metric: BaseMetric,
     loader: Mapping[str, Any],
     reporter: Reporter,

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from mmengine.config import Config
 from mmengine.device import get_device
-from torch import nn
+from mmengine.model import BaseModel
 
-from downstream.dense.stored import blaming, build_stored, check_stored
+from downstream.dense.stored import ModelFile, blaming, build_stored, check_stored
 from mae_core.checkpoints import read_metadata, read_state
 from mae_core.errors import UserError
 
@@ -25,31 +25,30 @@ class Trained(NamedTuple):
         classes: names by label.
     """
 
-    model: nn.Module
+    model: BaseModel
     config: Config
     classes: tuple[str, ...]
 
 
-def load_trained(path: Path, stage: str) -> Trained:
-    """Read a `detector.safetensors` or `segmentor.safetensors`.
+def load_trained(path: Path, kind: ModelFile) -> Trained:
+    """Read a file such as `detector.safetensors`.
 
     Raises:
-        UserError: if it is neither, of another stage, or describes what should not be built, see
+        UserError: if it is none, another stage's, or describes what should not be built, see
             :mod:`downstream.dense.stored`.
     """
     with blaming(path):
         about = read_metadata(path)
     fields = about.get("config")
-    if not isinstance(fields, dict) or fields.get("stage") != stage:
-        file = {"detect": "detector", "segment": "segmentor"}[stage]
+    if not isinstance(fields, dict) or fields.get("stage") != kind.stage:
         raise UserError(
-            f"{path} is no model of mae-bench {stage}: expected the {file}.safetensors that a run "
+            f"{path} is no model of mae-bench {kind.stage}: expected the {kind.name} that a run "
             "left in its work dir"
         )
     model = fields.get("model")
     if isinstance(model, dict) and isinstance(model.get("backbone"), dict):
         model["backbone"].update(source="random", resample_patches=False)  # all weights come below
-    check_stored(fields, about.get("classes"), path, stage)
+    check_stored(fields, about.get("classes"), path, kind)
     config = Config({key: fields[key] for key in USED})
     built = build_stored(config, read_state(path), path)
     return Trained(built.to(get_device()).eval(), config, tuple(about["classes"]))

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from mmengine.config import Config
+
 import downstream.dense.loading  # noqa: F401  registers
 
 Transform = dict[str, Any]
@@ -39,6 +41,12 @@ def evaluation_pipeline(size: int) -> list[Transform]:
     load, annotations = _load()
     scale = {"type": "Resize", "scale": (size, size), "keep_ratio": True}
     return [load, scale, annotations, {"type": "PackDetInputs"}]
+
+
+def plain_pipeline(config: Config) -> list[Transform]:
+    """As :func:`evaluation_pipeline`, for images without annotations; of a completed config."""
+    steps = evaluation_pipeline(config.image.size)
+    return [step for step in steps if step["type"] != "LoadAnnotations"]
 
 
 def _load() -> list[Transform]:

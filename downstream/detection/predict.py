@@ -1,30 +1,19 @@
 """Find instances in any images with a trained detector."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import mmdet.models  # noqa: F401  registers mmdet's models
 import numpy as np
-import torch
-from mmcv.transforms import Compose
-from mmdet.registry import TRANSFORMS
 from pycocotools.mask import encode
 
-import downstream.dense.backbone
-import downstream.dense.pyramid
-import downstream.detection.cascade  # noqa: F401  all three register
-from downstream.dense.stored import blaming
-from downstream.dense.trained import check_images, load_trained, own_names
-from downstream.detection.overlay import CONFIDENT, find, name_classes, show
-from downstream.detection.pipeline import evaluation_pipeline
-from downstream.overlay import figure_grid, read_image, save
+from downstream.dense.task import predictions
+from downstream.detection.stage import TASK
+from mae_core.files import write_json
 
 FILE = "predictions.json"
 
 
-@torch.inference_mode()
 def predict(checkpoint: Path, images: Sequence[Path], out: Path) -> list[Path]:
     """Write a picture of each image's instances, and all of them as COCO JSON; the files.
 
@@ -37,25 +26,18 @@ def predict(checkpoint: Path, images: Sequence[Path], out: Path) -> list[Path]:
     Raises:
         UserError: if the checkpoint is no detector's, or an image is missing or cannot be read.
     """
-    check_images(images)
-    model, config, classes = load_trained(checkpoint, "detect")
-    steps = evaluation_pipeline(config.image.size)
-    pipeline = Compose([TRANSFORMS.build(s) for s in steps if s["type"] != "LoadAnnotations"])
-    out.mkdir(parents=True, exist_ok=True)
     entries: list[dict[str, Any]] = []
     instances: list[dict[str, Any]] = []
+    categories: list[dict[str, Any]] = []
     files = []
-    for number, (path, name) in enumerate(zip(images, own_names(images), strict=True), start=1):
-        image = read_image(path)
-        with blaming(checkpoint):
-            found = find(model, pipeline({"img_path": str(path), "img_id": number}))
-        size = {"height": image.shape[0], "width": image.shape[1]}
-        entries.append({"id": number, "file_name": str(path), **size})
-        instances += as_annotations(found, number, len(instances))
-        files.append(draw(image, found, classes, out / f"{name}.png"))
-    categories = [{"id": i, "name": name} for i, name in enumerate(classes, start=1)]
+    for number, one in enumerate(predictions(TASK, checkpoint, images, out), start=1):
+        height, width = one.size
+        entries.append({"id": number, "file_name": str(one.path), "height": height, "width": width})
+        instances += as_annotations(one.found, number, len(instances))
+        categories = [{"id": i, "name": name} for i, name in enumerate(one.classes, start=1)]
+        files.append(one.picture)
     content = {"images": entries, "annotations": instances, "categories": categories}
-    (out / FILE).write_text(json.dumps(content))
+    write_json(out / FILE, content)
     return [*files, out / FILE]
 
 
@@ -81,13 +63,3 @@ def as_annotations(found: Any, image: int, before: int) -> list[dict[str, Any]]:
             }
         )
     return entries
-
-
-def draw(image: np.ndarray, found: Any, classes: Sequence[str], path: Path) -> Path:
-    """One picture with its instances."""
-    figure, axes = figure_grid([""], 1, cell=6)
-    show(axes[0, 0], image, found, classes)
-    axes[0, 0].set_xlabel(f"{len(found)} found with a score above {CONFIDENT}")
-    name_classes(figure, classes, set(found.labels.tolist()))
-    save(figure, path)
-    return path

@@ -1,25 +1,44 @@
 """What can be known to be wrong before a segmentor is trained."""
 
+from typing import NamedTuple
+
 from mmengine.config import Config
 
-from downstream.dense.data import label_table, mask_splits, semantic_classes
+from downstream.dense.data import Masks, label_table, mask_splits, semantic_classes
 from downstream.dense.masks import check_masks
-from downstream.dense.rehearsal import quiet
-from downstream.scratch import recipes, weights_of
-from mae_core.checkpoints import check_sizes
-from mae_core.data.overlap import tell_overlap
+from downstream.dense.task import check_task
+
+
+class Semantic(NamedTuple):
+    """Images with semantic masks.
+
+    Attributes:
+        splits: 'train' and 'val'.
+        classes: names by label.
+    """
+
+    splits: dict[str, Masks]
+    classes: tuple[str, ...]
 
 
 def check(config: Config, encoder: str) -> None:
     """Raise UserError if the data or the encoder's sizes cannot do, or what follows a training."""
-    check_sizes(config.encoder, weights_of(encoder), config.get("resample_patches", False))
+    check_task("downstream.segmentation.stage", config, encoder, read_checked, paths)
+
+
+def read_semantic(config: Config) -> Semantic:
+    """The config's images. Raises UserError if classes or masks are missing."""
     classes = semantic_classes(config)
-    splits = mask_splits(config)
-    check_masks(splits, label_table(config, classes), config.get("ignored") or ())
-    if config.get("val_data"):
-        names = [[str(image) for image, _ in splits[name].pairs] for name in ("train", "val")]
-        tell_overlap(*names, config.train_data.images, config.val_data.images)
-    with quiet():
-        from downstream.segmentation.stage import rehearse  # imports mm, which takes seconds
-    for recipe in recipes(config, encoder):
-        rehearse(recipe, classes)
+    return Semantic(mask_splits(config), classes)
+
+
+def read_checked(config: Config) -> Semantic:
+    """As :func:`read_semantic`. Raises UserError also for masks that no segmentor can learn."""
+    data = read_semantic(config)
+    check_masks(data.splits, label_table(config, data.classes), config.get("ignored") or ())
+    return data
+
+
+def paths(data: Semantic, name: str) -> list[str]:
+    """Where the images of a split lie."""
+    return [str(image) for image, _ in data.splits[name].pairs]

@@ -19,7 +19,7 @@ class PairedImages(BaseDataset):
     def __init__(
         self, pairs: Sequence[tuple[Path, Path]], pipeline: Sequence[dict[str, Any]]
     ) -> None:
-        self.pairs, self.steps = pairs, pipeline
+        self.pairs = pairs
         super().__init__(pipeline=[TRANSFORMS.build(step) for step in pipeline])
 
     def load_data_list(self) -> list[dict[str, Any]]:
@@ -29,7 +29,3 @@ class PairedImages(BaseDataset):
             | {"label_map": None, "reduce_zero_label": False}
             for image, mask in self.pairs
         ]
-
-    def first(self) -> "PairedImages":
-        """The same with the first pair alone."""
-        return PairedImages(self.pairs[:1], self.steps)

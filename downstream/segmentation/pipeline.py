@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 from mmcv.transforms import BaseTransform
+from mmengine.config import Config
 from mmseg.registry import TRANSFORMS
 
 import downstream.dense.loading  # noqa: F401  registers
-from downstream.dense.data import read_mask
+from downstream.dense.data import IGNORED, VALUES, read_mask
 
 Transform = dict[str, Any]
 
@@ -67,6 +68,12 @@ def evaluation_pipeline(table: Sequence[int], scale: tuple[int, int]) -> list[Tr
     load, mask = _load(table)
     resize = {"type": "Resize", "scale": tuple(scale), "keep_ratio": True}
     return [load, resize, mask, {"type": "PackSegInputs"}]
+
+
+def plain_pipeline(config: Config) -> list[Transform]:
+    """As :func:`evaluation_pipeline`, for images without masks; of a completed config."""
+    steps = evaluation_pipeline([IGNORED] * VALUES, config.image.scale)
+    return [step for step in steps if step["type"] != "LoadMask"]
 
 
 def multiscale_pipeline(

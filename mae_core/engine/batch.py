@@ -8,7 +8,7 @@ from mmengine.config import Config
 
 from mae_core.errors import UserError
 
-AUTO = "auto"  # in place of a batch size, see mae_core.engine.fit
+AUTO = "auto"  # in place of a batch size, see mae_core.engine.auto_batch
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import OPTIM_WRAPPERS
 from mmengine.runner import Runner
 
-from mae_core.engine.checkpoint import resume_point
 from mae_core.engine.loop import Diverged
 from mae_core.engine.sharded import whole
+from mae_core.engine.step_checkpoints import resume_point
 from mae_core.errors import UserError
 from mae_core.stage import Reporter
 

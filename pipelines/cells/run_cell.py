@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from mae_core.engine.checkpoint import checkpoints
+from mae_core.engine.step_checkpoints import checkpoints
 from mae_core.errors import UserError
 from mae_core.files import checksum, write_json
 from mae_core.stage import StageResult

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mae_core.engine.checkpoint import checkpoints
+from mae_core.engine.step_checkpoints import checkpoints
 from pipelines.cells.folder import CONFIG, JOB, LOCK, finished_result, locked_at_once, read_record
 from pipelines.stages import makers
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 from mmengine.config import Config
 
-from mae_core.engine.checkpoint import checkpoints
+from mae_core.engine.step_checkpoints import checkpoints
 from pipelines.cells import launch
 from pipelines.cells.cell import Cell
 from pipelines.cells.job import write_job

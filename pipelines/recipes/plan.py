@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from mae_core.engine.checkpoint import checkpoints, step_of
+from mae_core.engine.step_checkpoints import checkpoints, step_of
 from pipelines.cells.cell import Cell, cell_folder, usable
 from pipelines.cells.folder import finished_result
 from pipelines.cells.resources import Resources, default_devices

@@ -37,8 +37,8 @@ from pipelines.recipes.matrix import planned_cells
 from pipelines.recipes.recipe import Recipe, choices, load_recipe
 from pipelines.report.write import write_report
 from pipelines.service.cluster import cancel, needs, ray_runner
-from pipelines.service.names import FLOW_NAME, INCOMPLETE
 from pipelines.service.place import REPORT, Future, Place, cause_of, failure_message, publish
+from pipelines.service.prefect_names import FLOW_NAME, INCOMPLETE
 from pipelines.service.progress import StageProgress
 from pipelines.service.schedule import Planned, by_urgency, earlier_seconds
 from pipelines.service.server import end_with_worker

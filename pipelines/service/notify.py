@@ -9,7 +9,7 @@ from prefect.blocks.webhook import Webhook
 from prefect.client.orchestration import SyncPrefectClient
 from pydantic import SecretStr
 
-from pipelines.service.names import FLOW_NAME, INCOMPLETE
+from pipelines.service.prefect_names import FLOW_NAME, INCOMPLETE
 
 NAME = "mae-bench-failed"  # of the automation and its webhook
 STATES = ("Failed", "Crashed", INCOMPLETE)

@@ -11,7 +11,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.settings import get_current_settings
 
 from mae_core.errors import UserError
-from pipelines.service.names import FLOW_NAME
+from pipelines.service.prefect_names import FLOW_NAME
 from pipelines.service.server import require_server
 
 ANY = "demo"  # the deployment for recipes that have none of their own: it takes every recipe

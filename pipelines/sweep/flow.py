@@ -21,8 +21,8 @@ from pipelines.environment import data_below
 from pipelines.errors import BenchmarkFailed, StageInterrupted
 from pipelines.identity import look_again, read_code
 from pipelines.last_net import check_writable
-from pipelines.service.names import SWEEP_FLOW
 from pipelines.service.place import REPORT, Future, Place, cause_of, failure_message, publish
+from pipelines.service.prefect_names import SWEEP_FLOW
 from pipelines.service.progress import StageProgress
 from pipelines.service.server import end_with_worker
 from pipelines.service.slots import Slots

@@ -9,14 +9,17 @@ import pytest
 import torch
 from mmdet.structures import DetDataSample
 from mmengine.config import Config, ConfigDict
-from mmengine.registry import init_default_scope
+from mmengine.registry import MODELS, init_default_scope
 from PIL import Image
 from timm.layers import LayerNorm2d
 
 from downstream.dense.backbone import place_encoder
+from downstream.dense.data import instance_splits
+from downstream.dense.task import prepare
 from downstream.detection import stage as detection
 from downstream.scratch import recipe_for
 from downstream.segmentation import stage as segmentation
+from downstream.segmentation.check import read_semantic
 from mae_core.config import CONFIG_ROOT, load_config
 from mae_core.data.demo.coco import coco_file
 from mae_core.engine.batch import batch_of, scaled_optimizer
@@ -124,8 +127,8 @@ def test_vitdet_sees_squares(scenes: Path, tmp_path: Path) -> None:
     config = shrunk("detect/mask-rcnn_vit-base-p16_8xb8-amp-lsj-100e_coco", scenes)
     config.image.size = 64
     init_default_scope("mmdet")
-    detection.complete(config, "random", detection.instance_splits(config), tmp_path)
-    preprocess = detection.MODELS.build(config.model.data_preprocessor)
+    prepare(detection.TASK, config, "random", instance_splits(config), tmp_path)
+    preprocess = MODELS.build(config.model.data_preprocessor)
     images = [torch.full((3, 40, 64), 255), torch.full((3, 9, 11), 255)]
     samples = [DetDataSample(metainfo={"img_shape": tuple(i.shape[1:])}) for i in images]
     for one in (images, images[:1]):
@@ -216,7 +219,7 @@ def built(stage: Any, config: Config, classes: int) -> torch.nn.Module:
             if model[key] is not None:
                 model[key].num_classes = classes
     with torch.device("meta"):
-        return stage.MODELS.build(model)
+        return MODELS.build(model)
 
 
 def parameters(model: torch.nn.Module) -> int:
@@ -309,15 +312,14 @@ def test_size_classes_and_schedule_follow_from_the_data(
     config.data_root, config.train_data, config.val_data = str(scenes), data, data
     if config.stage == "detect":
         init_default_scope("mmdet")
-        splits = detection.instance_splits(config)
-        detection.complete(config, "random", splits, tmp_path)
+        prepare(detection.TASK, config, "random", instance_splits(config), tmp_path)
         assert config.image.size == 64  # 48 rounded up to the detector's 32
         assert config.model.data_preprocessor.pad_size_divisor == 64
         assert config.model.roi_head.bbox_head.num_classes == 2
         assert config.train_cfg.max_epochs == config.updates * 4 / 8
     else:
         init_default_scope("mmseg")
-        segmentation.complete(config, "random", segmentation.semantic_classes(config))
+        prepare(segmentation.TASK, config, "random", read_semantic(config), tmp_path)
         assert (config.image.crop, tuple(config.image.scale)) == (64, (256, 64))
         windows = config.model.test_cfg  # as large as the crops of the training
         assert (windows.mode, windows.crop_size, windows.stride) == ("slide", (64, 64), (42, 42))

@@ -9,9 +9,8 @@ from mmengine.config import Config
 
 import downstream.detection.stage
 import downstream.segmentation.stage
-from downstream import suite
 from downstream.analysis import stage as analysis
-from downstream.classification import finetune, knn, linear_probe, low_shot, partial
+from downstream.classification import finetune, knn, linear_probe, low_shot, partial, suite
 from downstream.few_shot import stage as few_shot
 from mae_core import create_encoder
 from mae_core.checkpoints import read_metadata, save_weights
@@ -118,11 +117,11 @@ def test_dense_stages_too(
 ) -> None:
     seen: list[Config] = []
 
-    def stop(config: Config, *_: Any) -> None:
+    def stop(task: Any, config: Config, *_: Any) -> None:
         seen.append(config)
         raise InterruptedError
 
-    monkeypatch.setattr(stage, "complete", stop)
+    monkeypatch.setattr("downstream.dense.task.prepare", stop)
     detect = stage is downstream.detection.stage
     name = "detect/mask-rcnn_vit-micro-p6_1xb4-2e_demo"
     config = load_config(name if detect else "segment/upernet_vit-micro-p6_1xb20-14e_demo")

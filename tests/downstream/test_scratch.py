@@ -55,8 +55,8 @@ def test_a_check_tries_the_recipe_that_will_be_trained(
     save_weights(encoder, made, encoder=made.config)
     tried: list[int] = []
     monkeypatch.setattr(
-        f"{PACKAGE[config.stage]}.rehearse",
-        lambda recipe, *_: tried.append(recipe.train_cfg.max_epochs),
+        "downstream.dense.task.rehearse",
+        lambda task, recipe, *_: tried.append(recipe.train_cfg.max_epochs),
     )
     plain = config.train_cfg.max_epochs
     stage.check(config, encoder)
@@ -77,8 +77,7 @@ def test_a_stage_trains_the_recipe_of_its_encoder(
     def build_runner(recipe: Config, *_: Any) -> None:
         raise Seen(recipe.train_cfg.max_epochs)
 
-    module = PACKAGE[config.stage]
-    monkeypatch.setattr(f"{module}.build_runner", build_runner)
-    run: Callable[..., Any] = __import__(module, fromlist=["run"]).run
+    monkeypatch.setattr("downstream.dense.task.build_runner", build_runner)
+    run: Callable[..., Any] = __import__(PACKAGE[config.stage], fromlist=["run"]).run
     with pytest.raises(Seen, match=r"^7$"):
         run(config, "random", tmp_path / "work", SilentReporter())

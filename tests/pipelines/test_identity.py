@@ -128,7 +128,11 @@ def test_code_that_computes_nothing_for_the_stage_does_not_count(
 ) -> None:
     new_process()
     before = fingerprint(config, "random")
-    for place in ("pipelines/cells/cell.py", "downstream/suite.py", "mae_core/pretrain.py"):
+    for place in (
+        "pipelines/cells/cell.py",
+        "downstream/classification/suite.py",
+        "mae_core/pretrain.py",
+    ):
         assert key_with(config, copy / place, "", "\nCHANGED = 1\n") == before
 
 

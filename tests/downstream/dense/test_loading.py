@@ -12,7 +12,7 @@ from downstream.dense.data import Masks, image_sizes, read_mask
 from downstream.dense.faults import check_annotations
 from downstream.dense.masks import check_mask_folder
 from downstream.detection.pipeline import evaluation_pipeline
-from downstream.overlay import read_image
+from downstream.drawing import read_image
 from mae_core.data.decode import ORIENTATION, Unreadable, upright
 
 STORED = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)

@@ -21,6 +21,8 @@ import downstream.detection.cascade  # noqa: F401  both register
 from downstream.dense.backbone import place_encoder
 from downstream.dense.stored import to_store
 from downstream.dense.trained import USED, load_trained
+from downstream.detection import stage as detection
+from downstream.segmentation import stage as segmentation
 from mae_core import UserError
 from mae_core.checkpoints import save_weights
 from mae_core.config import load_config
@@ -30,6 +32,7 @@ NAMES = {
     "detect": "detect/mask-rcnn_vit-micro-p6_1xb4-2e_demo",
     "segment": "segment/upernet_vit-micro-p6_1xb20-14e_demo",
 }
+FILES = {"detect": detection.TASK.file, "segment": segmentation.TASK.file}
 CLASSES = {"detect": ["small", "large"], "segment": ["background", "small", "large"]}
 EXAMPLES = int(os.environ.get("EXAMPLES", 25))  # thousands by hand
 
@@ -82,13 +85,13 @@ def stored(
 
 
 def test_a_stages_own_file_is_taken(stage: str, stored: Callable[..., Path]) -> None:
-    trained = load_trained(stored(), stage)
+    trained = load_trained(stored(), FILES[stage])
     assert trained.classes == tuple(CLASSES[stage]) and not trained.model.training
 
 
 def test_where_the_encoder_lay_does_not_matter(stage: str, stored: Callable[..., Path]) -> None:
     source = {"source": "/home/other/encoder.safetensors", "resample_patches": True}
-    load_trained(stored(lambda fields: fields["model"]["backbone"].update(source)), stage)
+    load_trained(stored(lambda fields: fields["model"]["backbone"].update(source)), FILES[stage])
 
 
 def test_what_a_training_imports_is_not_in_its_models_file(stage: str) -> None:
@@ -130,7 +133,7 @@ def test_a_hostile_neck_is_refused_with_the_files_name(
     neck = json.loads(json.dumps(neck).replace("PWNED", str(tmp_path / "pwned")))
     path = stored(lambda fields: fields["model"].update(neck=neck))
     with pytest.raises(UserError, match=r"model\.safetensors"):
-        load_trained(path, stage)
+        load_trained(path, FILES[stage])
 
 
 def nest(depth: int) -> Any:
@@ -171,7 +174,7 @@ def test_a_config_that_is_no_stages_is_refused(
     change: Callable[[Fields], Any], stage: str, stored: Callable[..., Path]
 ) -> None:
     with pytest.raises(UserError, match=r"model\.safetensors"):
-        load_trained(stored(change), stage)
+        load_trained(stored(change), FILES[stage])
 
 
 @pytest.mark.parametrize(
@@ -192,7 +195,7 @@ def test_other_metadata_is_refused(
     metadata: Fields, stage: str, stored: Callable[..., Path]
 ) -> None:
     with pytest.raises(UserError, match=r"model\.safetensors"):
-        load_trained(stored(**metadata), stage)
+        load_trained(stored(**metadata), FILES[stage])
 
 
 def test_weights_of_another_model_are_refused(
@@ -201,7 +204,7 @@ def test_weights_of_another_model_are_refused(
     about = {"config": json.dumps(fields_of(stage)), "classes": json.dumps(CLASSES[stage])}
     save_file({"a": torch.zeros(3)}, tmp_path / "other.safetensors", about)
     with pytest.raises(UserError, match=r"other\.safetensors.*(no place|weights)"):
-        load_trained(tmp_path / "other.safetensors", stage)
+        load_trained(tmp_path / "other.safetensors", FILES[stage])
 
 
 LEAVES = (
@@ -256,7 +259,7 @@ def test_any_change_of_a_config_is_taken_or_refused(
 
     path = stored(change)
     try:
-        trained = load_trained(path, stage)
+        trained = load_trained(path, FILES[stage])
     except UserError as error:
         assert "model.safetensors" in str(error)
     else:

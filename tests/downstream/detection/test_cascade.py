@@ -10,8 +10,9 @@ from mmengine.structures import InstanceData
 from torch import nn
 
 from downstream.dense.data import instance_splits
+from downstream.dense.task import build, prepare
 from downstream.detection.cascade import scale_gradient
-from downstream.detection.stage import build, complete, training_images
+from downstream.detection.stage import TASK
 from mae_core.config import load_config
 from mae_core.stage import SilentReporter
 
@@ -26,10 +27,10 @@ def cascade(config: Config, tmp_path: Path) -> tuple[nn.Module, dict[str, Any]]:
     roi.update(fields, bbox_head=[roi.bbox_head] * 3)
     config.model.type, config.image.flip = shipped.type, 0.0
     config.model.train_cfg.rcnn = shipped.train_cfg.rcnn
-    complete(config, "random", instance_splits(config), tmp_path)
+    images = prepare(TASK, config, "random", instance_splits(config), tmp_path)
     torch.manual_seed(0)
-    model = build(config, SilentReporter())
-    item = training_images(config)[0]
+    model = build(TASK, config, SilentReporter())
+    item = images.train[0]
     batch = {"inputs": [item["inputs"]], "data_samples": [item["data_samples"]]}
     return model, model.data_preprocessor(batch, training=True)
 

@@ -1,13 +1,13 @@
 from pathlib import Path
 
 import torch
-from mmdet.registry import DATASETS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from downstream.dense.data import instance_splits
+from downstream.dense.task import build, prepare
 from downstream.detection.precision import in_float32
-from downstream.detection.stage import build, complete
+from downstream.detection.stage import TASK
 from mae_core.stage import SilentReporter
 
 
@@ -21,8 +21,8 @@ def test_every_tensor_is_cast() -> None:
 def test_boxes_are_exact_while_layers_work_in_bfloat16(config: Config, tmp_path: Path) -> None:
     init_default_scope("mmdet")
     torch.manual_seed(0)
-    complete(config, "random", instance_splits(config), tmp_path)
-    model = build(config, SilentReporter()).train()
+    images = prepare(TASK, config, "random", instance_splits(config), tmp_path)
+    model = build(TASK, config, SilentReporter()).train()
     inside: set[torch.dtype] = set()
     model.rpn_head.rpn_conv.register_forward_hook(lambda *args: inside.add(args[2].dtype))
     boxes: list[torch.Tensor] = []
@@ -34,7 +34,7 @@ def test_boxes_are_exact_while_layers_work_in_bfloat16(config: Config, tmp_path:
         return found
 
     model.rpn_head.predict_by_feat = noting
-    item = DATASETS.build(config.train_dataloader.dataset)[0]
+    item = images.train[0]
     batch = {"inputs": [item["inputs"]], "data_samples": [item["data_samples"]]}
     data = model.data_preprocessor(batch, training=True)
     with torch.autocast("cpu", torch.bfloat16):

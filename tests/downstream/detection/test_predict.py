@@ -1,4 +1,6 @@
 import json
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ from pycocotools.coco import COCO
 
 from downstream.detection.overlay import find
 from downstream.detection.predict import FILE, predict
-from downstream.detection.stage import run
+from downstream.detection.stage import TASK, run
 from mae_core import UserError
 from mae_core.data.decode import ORIENTATION
 from mae_core.stage import SilentReporter
@@ -27,7 +29,8 @@ def detector(config: Config, tmp_path: Path) -> Path:
 def test_pictures_and_a_coco_file_are_written(
     detector: Path, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("downstream.detection.predict.find", lambda *args: find(*args, score=0.05))
+    unsure = replace(TASK, find=partial(find, score=0.05))
+    monkeypatch.setattr("downstream.detection.predict.TASK", unsure)
     images = [scenes / "val" / "00.png", scenes / "train" / "00.png"]
     files = predict(detector, images, tmp_path / "out")
     assert [f.name for f in files] == ["00-1.png", "00-2.png", FILE]

@@ -11,7 +11,9 @@ from mmengine.runner import Runner
 from PIL import Image
 
 from downstream.dense.data import instance_splits
-from downstream.detection.stage import build, complete, run, training_images
+from downstream.dense.draws import DrawnImages
+from downstream.dense.task import build, prepare
+from downstream.detection.stage import TASK, run
 from mae_core import UserError
 from mae_core.checkpoints import read_metadata, read_state
 from mae_core.engine.train import build_runner
@@ -98,11 +100,10 @@ def test_a_batch_may_be_as_large_as_the_images_are_many(config: Config, tmp_path
     """It was once compared with the number of keys of the data set's config."""
     config.train_dataloader.update(batch_size=8, drop_last=True)
     init_default_scope("mmdet")
-    complete(config, "random", instance_splits(config), tmp_path)
-    images = {"train_dataloader": training_images(config)}
-    runner = build_runner(
-        config, build(config, SilentReporter()), tmp_path, SilentReporter(), images
-    )
+    images = prepare(TASK, config, "random", instance_splits(config), tmp_path)
+    loaded = {"train_dataloader": DrawnImages(images.train)}
+    model = build(TASK, config, SilentReporter())
+    runner = build_runner(config, model, tmp_path, SilentReporter(), loaded)
     assert len(runner.build_dataloader(runner._train_dataloader)) == 1
 
 
@@ -118,9 +119,9 @@ def step(config: Config, folder: Path, count: int) -> list[dict[str, torch.Tenso
     config = Config(config.to_dict())
     folder.mkdir(exist_ok=True)
     init_default_scope("mmdet")
-    complete(config, "random", instance_splits(config), folder)
-    model = build(config, SilentReporter())
-    images = training_images(config)
+    annotated = prepare(TASK, config, "random", instance_splits(config), folder)
+    model = build(TASK, config, SilentReporter())
+    images = DrawnImages(annotated.train)
     loader = {"train_dataloader": images}
     runner: Runner = build_runner(config, model, folder, SilentReporter(), loader)
     wrapper = runner.build_optim_wrapper(runner.optim_wrapper)

@@ -19,7 +19,7 @@ import torch
 from mae_core import UserError
 from mae_core.checkpoints import read_state
 from mae_core.config import load_config
-from mae_core.engine.checkpoint import checkpoints
+from mae_core.engine.step_checkpoints import checkpoints
 from mae_core.stage import StageResult
 from pipelines import last_net
 from pipelines.cells.launch import launch, stop, stop_all, stopping_on_error

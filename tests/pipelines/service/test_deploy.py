@@ -6,7 +6,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from mae_core.errors import UserError
 from pipelines.service.deploy import FILE, FORGETS, OPEN, POOL, SHIPPED, deploy
-from pipelines.service.names import FLOW_NAME, SWEEP_FLOW
+from pipelines.service.prefect_names import FLOW_NAME, SWEEP_FLOW
 from pipelines.service.slots import SHARED
 
 ROOT = Path(__file__).parents[3]

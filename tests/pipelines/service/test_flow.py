@@ -15,7 +15,7 @@ from pipelines.errors import BenchmarkFailed
 from pipelines.identity import data_digests
 from pipelines.recipes.recipe import load_recipe
 from pipelines.service.flow import check_same_data, mae_full_benchmark
-from pipelines.service.names import FLOW_NAME
+from pipelines.service.prefect_names import FLOW_NAME
 from pipelines.tracking.tracker import Tracker
 from tests.faults import arm
 from tests.tiny import write_configs, write_recipe

@@ -8,7 +8,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from mae_core.errors import UserError
 from pipelines.service.deploy import POOL, deploy
-from pipelines.service.names import FLOW_NAME
+from pipelines.service.prefect_names import FLOW_NAME
 from pipelines.service.slots import SHARED
 from pipelines.service.submit import check_worker, find_deployment, submit
 

@@ -6,7 +6,7 @@ import pytest
 from downstream.classification import finetune
 from mae_core import UserError, pretrain
 from mae_core.config import load_config
-from mae_core.engine.fit import candidates
+from mae_core.engine.auto_batch import candidates
 from tests.line import Notes
 
 AUTO, UPDATE = "train_dataloader.batch_size=auto", "effective_batch=16"
@@ -33,10 +33,10 @@ def test_it_divides_the_effective_batch_and_memory_bounds_it(
     configs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert run(configs, tmp_path / "a", "effective_batch=12")[0] == 12
-    monkeypatch.setattr("mae_core.engine.fit.step_memory", lambda *given: given[-1] << 20)
-    monkeypatch.setattr("mae_core.engine.fit.free_memory", lambda: 9 << 20)
+    monkeypatch.setattr("mae_core.engine.auto_batch.step_memory", lambda *given: given[-1] << 20)
+    monkeypatch.setattr("mae_core.engine.auto_batch.free_memory", lambda: 9 << 20)
     assert run(configs, tmp_path / "b", "effective_batch=12")[0] == 6  # 0.85 of 9 MiB
-    monkeypatch.setattr("mae_core.engine.fit.free_memory", lambda: 0)
+    monkeypatch.setattr("mae_core.engine.auto_batch.free_memory", lambda: 0)
     with pytest.raises(UserError, match=r"a step of 4 images needs 0.0 GiB.*smaller model"):
         run(configs, tmp_path / "c", UPDATE)
 

@@ -1,7 +1,7 @@
 import torch
 from torch.nn import functional as F
 
-from downstream.dense.attention import places, relative_table
+from downstream.dense.grid_attention import places, relative_table
 
 
 def test_a_table_for_a_longer_side_has_its_distances_interpolated() -> None:

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from mmengine.config import Config
 from sklearn.linear_model import LogisticRegression
 
-from downstream import suite
+from downstream.classification import suite
+from downstream.classification.suite import STRENGTHS, check, choose, fit, mean_of, run
 from downstream.outcomes import load_outcomes
-from downstream.suite import STRENGTHS, check, choose, fit, mean_of, run
 from mae_core import UserError
 from mae_core.config import load_config
 from mae_core.data.transform import Transform

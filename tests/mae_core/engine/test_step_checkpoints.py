@@ -12,7 +12,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 from mae_core import UserError
-from mae_core.engine.checkpoint import checkpoints, is_whole, resume_point
+from mae_core.engine.step_checkpoints import checkpoints, is_whole, resume_point
 from mae_core.errors import Interrupted
 from tests.faults import Evil
 from tests.line import LOADER, Notes, Points, checkpoint_hook, line
