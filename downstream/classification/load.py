@@ -6,8 +6,8 @@ from downstream.classification.classifier import Classifier
 from downstream.classification.imagenet import synsets
 from mae_core.checkpoints import load_weights, read_metadata, read_weights
 from mae_core.data.normalize import Normalize
+from mae_core.encoders import create_encoder
 from mae_core.errors import UserError
-from mae_core.models import create_encoder
 
 NORM = ("weight", "bias")
 
