@@ -22,8 +22,10 @@ def register_method(name: str) -> Callable[[M], M]:
         name: value of the config's key `method`, and the key of its fields.
 
     Raises:
-        ValueError: if another method has the name.
+        ValueError: if another method has the name, or no key of a config can be called so.
     """
+    if not name.isidentifier():
+        raise ValueError(f"'{name}' is no name for a method: expected a Python name")
 
     def register(method: M) -> M:
         method.name = name

@@ -1,0 +1,4 @@
+"""What somebody else's package looks like that adds an encoder and a method of pretraining.
+
+Its folder is put on the path by tests; configs name its modules in `custom_imports`.
+"""
