@@ -14,8 +14,8 @@ from torch import Tensor
 from benchmarks.measure import interleaved, machine
 from benchmarks.pretrain_throughput import SIZES, training_step, without_sdpa
 from mae_core import create_model
-from mae_core.encoder import ViTEncoder
-from mae_core.mae import MAE
+from mae_core.encoders.vit import ViTEncoder
+from mae_core.methods.mae import MAE
 from mae_core.patches import gather_patches
 
 

@@ -29,7 +29,7 @@ from benchmarks.measure import interleaved, machine, own_peak, peak_memory, resi
 from downstream.dense.backbone import MAEViT, place_encoder
 from downstream.detection.precision import keep_boxes_exact
 from mae_core.config import load_config
-from mae_core.models import create_encoder
+from mae_core.encoders import create_encoder
 
 BACKBONES = ("mmseg's MAE", "ours", "ours, windows", "ours, windows and relative positions")
 DETECTORS = ("mmdet's Swin-T Mask R-CNN", "ours, ViT-S Mask R-CNN")

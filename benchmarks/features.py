@@ -16,8 +16,7 @@ from benchmarks.measure import interleaved, machine
 from downstream.classification.features import extract
 from mae_core.data.images import ImageDataset
 from mae_core.data.normalize import Normalize
-from mae_core.encoder import ViTEncoder
-from mae_core.models import create_encoder
+from mae_core.encoders import Encoder, create_encoder
 from mae_core.stage import SilentReporter
 
 PIXELS = {"mean": [127.5] * 3, "std": [64.0] * 3}
@@ -33,7 +32,7 @@ def write_images(folder: Path, size: int, count: int) -> None:
 
 
 @torch.inference_mode()
-def forward(model: ViTEncoder, batches: list[torch.Tensor]) -> None:
+def forward(model: Encoder, batches: list[torch.Tensor]) -> None:
     """The encoder alone on batches that are ready."""
     for batch in batches:
         model(batch)

@@ -26,7 +26,7 @@ from benchmarks.measure import (
 )
 from mae_core import create_model
 from mae_core.convert import hf_config
-from mae_core.mae import MAE
+from mae_core.methods.mae import MAE
 
 SIZES = {
     "tiny": "vit-tiny-p16",

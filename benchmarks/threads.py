@@ -26,7 +26,7 @@ def steps_per_second(seconds: float) -> float:
     """Training steps of the demo's MAE on 128 random images, in this process."""
     import torch
 
-    from mae_core.models import create_model
+    from mae_core import create_model
 
     torch.manual_seed(0)
     model = create_model("vit-micro-p6", img_size=30, decoder_width=64, decoder_depth=2)

@@ -5,15 +5,21 @@ from typing import TYPE_CHECKING
 
 from mae_core.errors import UserError
 
-__all__ = ["UserError", "create_encoder", "create_model", "load_weights"]
+__all__ = ["MAE", "UserError", "create_encoder", "create_model", "load_weights"]
 
 if TYPE_CHECKING:
     from mae_core.checkpoints import load_weights
-    from mae_core.models import create_encoder, create_model
+    from mae_core.encoders import create_encoder
+    from mae_core.methods.mae import MAE, create_model
 else:
     # Imported when they are first asked for: with them come torch and timm, three seconds that
     # nothing pays that only needs a light module of this package, such as the command line's help.
-    PLACES = {"create_encoder": "models", "create_model": "models", "load_weights": "checkpoints"}
+    PLACES = {
+        "MAE": "methods.mae",
+        "create_encoder": "encoders",
+        "create_model": "methods.mae",
+        "load_weights": "checkpoints",
+    }
 
     def __getattr__(name: str) -> object:
         if name not in PLACES:

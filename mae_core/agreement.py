@@ -7,8 +7,8 @@ import torch
 from mmengine.config import Config
 
 from mae_core.data.transform import output_size
+from mae_core.encoders import create_encoder
 from mae_core.errors import UserError
-from mae_core.models import create_encoder
 from mae_core.pixels import CONFIG, ENCODER
 
 DENSE = ("detect", "segment")  # see images of any size, in colours

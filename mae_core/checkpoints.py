@@ -1,7 +1,8 @@
 """Reading and writing weights, so that nothing fails to load in silence.
 
-Our own files are safetensors whose metadata holds the encoder's fields: a file says by itself
-what it is. Foreign files are read with `weights_only=True`, in any of the known layouts.
+Our own files are safetensors whose metadata holds the encoder's family and fields: a file says by
+itself what it is; one without a family holds a ViT. Foreign files are read with
+`weights_only=True`, in any of the known layouts.
 """
 
 import json
@@ -10,22 +11,19 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from mae_core.encoder import ViTEncoder
+from mae_core.encoders.base import Encoder
+from mae_core.encoders.registry import create_encoder, restore_encoder
 from mae_core.errors import UserError
 from mae_core.files import replacing
-from mae_core.fitting import fit_channels, fit_patches, fit_positions
-from mae_core.grids import image_size, patch_size
 from mae_core.layouts import StateDict, detect, from_layout
-from mae_core.models import create_encoder
-from mae_core.patches import grid_size
 from mae_core.pixels import pixels_beside, stated_pixels
-from mae_core.reading import foreign_sizes, read_content, read_metadata
+from mae_core.reading import VIT, foreign_sizes, read_content, read_metadata
 from mae_core.unwrap import choose, described, state_dicts, unwrap
 
 log = logging.getLogger(__name__)
@@ -35,7 +33,7 @@ NOT_ENCODER = (  # begin keys that an encoder may leave out
     "vit.pooler.",  # transformers' layer on the class token, for tasks on text
     "vit.embeddings.mask_token",
 )
-SIZES = ("patch_size", "width", "depth", "heads")  # the first can be resampled
+ENCODER_ONLY = "encoder only"  # in the metadata: the file's keys are the encoder's own
 
 
 @dataclass(frozen=True)
@@ -84,16 +82,20 @@ class Read(NamedTuple):
 def load_weights(
     model: nn.Module, path: str | os.PathLike[str], resample_patches: bool = False
 ) -> LoadReport:
-    """Load a checkpoint of any known layout into an encoder or a MAE; say what became of each key.
+    """Load a checkpoint of any known layout into an encoder, or a model with one as `encoder`.
 
-    Positions are resampled to the model's grid, RGB weights adapted to its channels, and with
-    `resample_patches` the embedding to its patches (all are in the report's `resized`).
+    The report says what became of each key.
+
+    Of a ViT positions are resampled to the model's grid, RGB weights adapted to its channels, and
+    with `resample_patches` the embedding to its patches (all are in the report's `resized`); of
+    other families what :meth:`Encoder.fit` does.
 
     Raises:
         UserError: if the file cannot be read, if a tensor has another shape, or if the checkpoint
             has none of the model's keys.
     """
-    prefix = "encoder." if isinstance(model, ViTEncoder) else ""
+    encoder: Any = model if isinstance(model, Encoder) else model.encoder
+    prefix = "encoder." if encoder is model else ""
     own = {f"{prefix}{key}": value for key, value in model.state_dict().items()}
     _, state, notes, about = read_layout(path)
     loaded = [key for key in own if key in state]
@@ -102,7 +104,10 @@ def load_weights(
             f"{path} holds none of the {len(own)} weights of this model "
             f"(first keys there: {sorted(state)[:3]}, here: {sorted(own)[:3]})"
         )
-    resized = _fit(model, state, own, path, about, resample_patches)
+    try:
+        resized = encoder.fit(state, about, resample_patches)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
     for key in loaded:
         if state[key].shape != own[key].shape:
             raise UserError(
@@ -128,51 +133,31 @@ def check_values(value: Tensor, name: str) -> None:
         raise UserError(f"{name} is not finite everywhere: the training that wrote it diverged")
 
 
-def _fit(
-    model: nn.Module,
-    state: StateDict,
-    own: StateDict,
-    path: str | os.PathLike[str],
-    about: dict[str, Any],
-    resample_patches: bool,
-) -> list[str]:
-    """Fit positions, channels and patches in `state` to the model; the changed keys."""
-    encoder = cast(Any, model if isinstance(model, ViTEncoder) else model.encoder)
-    try:
-        old = None
-        if about.get("encoder") or about.get("image_size"):
-            old = grid_size(*image_size(state, about), patch_size(state))
-        return [
-            *fit_positions(state, encoder.grid, old),
-            *fit_channels(state, {key: value.shape for key, value in own.items()}),
-            *(fit_patches(state, encoder.patch_size) if resample_patches else []),
-        ]
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
-
-
-def load_encoder(path: str | os.PathLike[str], **overrides: Any) -> ViTEncoder:
-    """The encoder stored at `path`, built from the fields in the file.
+def load_encoder(path: str | os.PathLike[str], **overrides: Any) -> Encoder:
+    """The encoder stored at `path`, built from the family and fields in the file.
 
     Args:
-        path: an encoder written by :func:`save_weights`.
+        path: an encoder written by :func:`save_encoder`.
         overrides: fields that may differ, such as `img_size` (positions are resampled).
 
     Raises:
-        UserError: if the file is not ours, is damaged, or lacks a weight.
+        UserError: if the file is not ours, is damaged, is of an unknown family, or lacks a weight.
     """
-    fields = read_metadata(path).get("encoder")
-    if fields is None:
+    about = read_metadata(path)
+    if "encoder" not in about:
         raise UserError(
             f"{path} does not say what encoder it holds: expected a .safetensors file written by "
             "mae-bench (mae-bench convert --to native makes one)"
         )
-    encoder = ViTEncoder(**{**fields, **overrides})
+    try:
+        encoder = restore_encoder(about, **overrides)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
     load_whole(encoder, path)
     return encoder
 
 
-def build_encoder(fields: dict[str, Any], source: str) -> ViTEncoder:
+def build_encoder(fields: dict[str, Any], source: str) -> Encoder:
     """The encoder of a stage.
 
     Args:
@@ -189,7 +174,7 @@ def build_encoder(fields: dict[str, Any], source: str) -> ViTEncoder:
 
 
 def check_sizes(fields: dict[str, Any], source: str, resample_patches: bool = False) -> None:
-    """Raise UserError unless `fields` make an encoder, of the sizes that a file of ours names.
+    """Raise UserError unless `fields` make an encoder, of the family and sizes of a file of ours.
 
     Also if what a file says of its pixels is not to be used, or it is a classifier of ours whose
     norm is not its encoder's.
@@ -200,7 +185,7 @@ def check_sizes(fields: dict[str, Any], source: str, resample_patches: bool = Fa
         resample_patches: whether the patch may have another size.
     """
     with torch.device("meta"):
-        wanted = create_encoder(**fields).config
+        wanted = create_encoder(**fields)
     if source == "random":
         return
     stated_pixels(source)
@@ -210,17 +195,23 @@ def check_sizes(fields: dict[str, Any], source: str, resample_patches: bool = Fa
             f"{source} is a classifier that norms after pooling (fc_norm), for which an encoder "
             "has no place: take the encoder that it was made from, or one of mae-bench supervise"
         )
+    family = about.get("family", VIT)
+    if family != wanted.family:
+        raise UserError(
+            f"encoder {source} is of the family '{family}', the config's {fields['arch']} of "
+            f"'{wanted.family}': change `encoder` in the config"
+        )
     stored = about.get("encoder")
-    for key in SIZES[resample_patches:]:
-        if stored is not None and stored[key] != wanted[key]:
+    for key, value in wanted.bound(resample_patches).items():
+        if stored is not None and stored.get(key) != value:
             raise UserError(
-                f"encoder {source} has {key}={stored[key]}, the config asks for "
-                f"{key}={wanted[key]}: change `encoder` in the config"
+                f"encoder {source} has {key}={stored.get(key)}, the config asks for "
+                f"{key}={value}: change `encoder` in the config"
             )
 
 
 def load_whole(
-    encoder: ViTEncoder, path: str | os.PathLike[str], resample_patches: bool = False
+    encoder: Encoder, path: str | os.PathLike[str], resample_patches: bool = False
 ) -> LoadReport:
     """Load every weight of an encoder. Raises UserError if one is missing or has no place."""
     report = load_weights(encoder, path, resample_patches)
@@ -236,6 +227,12 @@ def load_whole(
             "Without them its features would be others"
         )
     return report
+
+
+def save_encoder(path: str | os.PathLike[str], encoder: Encoder, **metadata: Any) -> None:
+    """Write an encoder alone, under its own names, so that :func:`load_encoder` builds it again."""
+    about = {**encoder.metadata(), "holds": ENCODER_ONLY}
+    save_state(path, encoder.state_dict(), **about, **metadata)
 
 
 def save_weights(path: str | os.PathLike[str], model: nn.Module, **metadata: Any) -> None:
@@ -261,15 +258,19 @@ def read_layout(path: str | os.PathLike[str]) -> Read:
     """The weights of a checkpoint in our names, and what was done to find them.
 
     Raises:
-        UserError: if it cannot be read, or holds no ViT in a known layout.
+        UserError: if it cannot be read, or holds neither a ViT in a known layout nor an encoder of
+            another family in a file of ours.
     """
-    content = read_content(path)
+    content, stated = read_content(path), read_metadata(path)
+    if stated.get("family", VIT) != VIT:
+        prefix = "encoder." if stated.get("holds") == ENCODER_ONLY else ""
+        return Read("native", {f"{prefix}{key}": content[key] for key in content}, (), stated)
     try:
         state, notes = unwrap(content)
         layout = detect(state, described(content))
         pixels = pixels_beside(path)
         beside = {} if pixels is None else {"pixels": pixels}
-        about = {**foreign_sizes(path, content), **beside, **read_metadata(path)}
+        about = {**foreign_sizes(path, content), **beside, **stated}
         return Read(layout, from_layout(state, layout), tuple(notes), about)
     except UserError as error:
         raise UserError(f"{path} holds {error}") from error

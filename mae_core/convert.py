@@ -12,6 +12,7 @@ from mae_core.errors import UserError, suggest
 from mae_core.files import replacing, write_json
 from mae_core.grids import image_size
 from mae_core.layouts import LAYOUTS, StateDict, to_layout
+from mae_core.reading import VIT
 
 FOREIGN = ("image_size", "heads")  # what other projects' configs say, see mae_core.reading
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
@@ -57,6 +58,11 @@ def convert(
     if not target.parent.is_dir():
         raise UserError(f"cannot write {target}: there is no folder {target.parent}")
     found, state, notes, metadata = read_layout(source)
+    if metadata.get("family", VIT) != VIT:
+        raise UserError(
+            f"{source} holds an encoder of the family '{metadata['family']}': only ViTs have "
+            "layouts to convert between"
+        )
     converted, left_out = to_layout(state, layout)
     if not converted:
         raise UserError(f"{source} has no weights for which '{layout}' has a place")

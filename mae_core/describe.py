@@ -4,15 +4,16 @@ import os
 from typing import Any
 
 from mae_core.checkpoints import load_weights, read_layout
-from mae_core.encoder import ViTEncoder
+from mae_core.encoders.registry import restore_encoder
+from mae_core.encoders.vit import ARCHITECTURES
 from mae_core.errors import UserError
 from mae_core.grids import image_size
 from mae_core.layouts import StateDict
-from mae_core.mae import MAE
-from mae_core.models import ENCODERS, MAE_FIELDS
+from mae_core.methods.mae import MAE, MAE_FIELDS
+from mae_core.reading import VIT
 
 IMAGENET = {"mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375]}  # 0 to 255
-HEADS = {512: 16} | {fields["width"]: fields["heads"] for fields in ENCODERS.values()}
+HEADS = {512: 16} | {fields["width"]: fields["heads"] for fields in ARCHITECTURES.values()}
 
 
 def load_mae(path: str | os.PathLike[str]) -> tuple[MAE, dict[str, Any]]:
@@ -32,7 +33,10 @@ def load_mae(path: str | os.PathLike[str]) -> tuple[MAE, dict[str, Any]]:
             "mae.safetensors that pretraining writes beside encoder.safetensors, or a published "
             "checkpoint with decoder (mae_visualize_vit_*, *_full)"
         )
-    encoder = ViTEncoder(**encoder_fields(state, metadata))
+    about = dict(metadata)
+    if about.get("family", VIT) == VIT:
+        about["encoder"] = encoder_fields(state, metadata)
+    encoder = restore_encoder(about)
     fields = metadata.get("mae") or decoder_fields(state)
     if not isinstance(fields, dict) or not set(fields) <= set(MAE_FIELDS):
         raise UserError(f"{path} says of its decoder {fields}: expected {', '.join(MAE_FIELDS)}")
@@ -48,7 +52,7 @@ def encoder_fields(
     metadata: dict[str, Any] | None = None,
     img_size: tuple[int, int] | None = None,
 ) -> dict[str, Any]:
-    """Fields of :class:`ViTEncoder` for a state dict in our names.
+    """Fields of :class:`mae_core.encoders.vit.ViTEncoder` for a state dict in our names.
 
     From `metadata` if that has them. Else the heads are those of the named architecture of the same
     width, and the images' size as :func:`mae_core.grids.image_size` finds it.

@@ -1,7 +1,5 @@
 """Fitting weights to other images: positions to the grid, the embedding to channels or patch."""
 
-from collections.abc import Mapping
-
 import torch
 from timm.layers import resample_abs_pos_embed, resample_patch_embed
 from timm.models import adapt_input_conv
@@ -51,8 +49,8 @@ def fit_positions(
     return changed
 
 
-def fit_channels(state: StateDict, shapes: Mapping[str, torch.Size]) -> list[str]:
-    """Adapt RGB weights in `state` to the channels of `shapes`; the changed keys.
+def fit_channels(state: StateDict, wanted: int) -> list[str]:
+    """Adapt RGB weights in `state` to the channels `wanted`; the changed keys.
 
     The embedding as timm does: summed for grey, else repeated and scaled, so that its output
     keeps its size. The decoder's prediction: the mean for grey, else repeated.
@@ -60,9 +58,9 @@ def fit_channels(state: StateDict, shapes: Mapping[str, torch.Size]) -> list[str
     Raises:
         UserError: if channels differ and those of `state` are not three.
     """
-    if EMBEDDING not in state or EMBEDDING not in shapes:
+    if EMBEDDING not in state:
         return []
-    found, wanted = state[EMBEDDING].shape[1], shapes[EMBEDDING][1]
+    found = state[EMBEDDING].shape[1]
     if found == wanted:
         return []
     if found != 3:

@@ -55,9 +55,10 @@ def save_figure(figure: Figure, path: Path, dpi: int) -> None:
 
 
 def drawn(path: Path, draw: Callable[[Path], object], reporter: Reporter) -> dict[str, str]:
-    """Draw a picture of a result: as an artifact, by its name without suffix, or none if it fails.
+    """Draw a picture of a result: as an artifact, by its name without suffix.
 
-    Whatever goes wrong is a note: what was computed is worth more than its picture.
+    None if nothing was drawn, or that fails. Whatever goes wrong is a note: what was computed is
+    worth more than its picture.
     """
     try:
         draw(path)
@@ -65,4 +66,4 @@ def drawn(path: Path, draw: Callable[[Path], object], reporter: Reporter) -> dic
         log.warning("%s could not be drawn", path, exc_info=True)
         reporter.note(f"{path.name} could not be drawn ({type(error).__name__}: {error})")
         return {}
-    return {path.stem: str(path)}
+    return {path.stem: str(path)} if path.is_file() else {}

@@ -1,4 +1,4 @@
-"""The pretraining stage: a MAE on unlabelled images."""
+"""The pretraining stage: an encoder on unlabelled images, by a method that the config names."""
 
 from pathlib import Path
 from typing import Any
@@ -6,39 +6,90 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.dist import is_main_process
-from mmengine.model import BaseModel
+from mmengine.hooks import Hook
+from mmengine.model import BaseModel, is_model_wrapper
 from mmengine.runner import Runner, set_random_seed
 
-from mae_core.checkpoints import save_weights
+from mae_core.checkpoints import save_encoder
 from mae_core.data.images import ImageDataset
 from mae_core.data.normalize import Normalize
 from mae_core.drop_path import draw_paths
+from mae_core.encoders import create_encoder
 from mae_core.engine.auto_batch import resolve_batch_size
 from mae_core.engine.batch import check_batch
 from mae_core.engine.sharded import is_sharded
 from mae_core.engine.train import build_runner, train, use_average
-from mae_core.figures import draw_reconstructions
-from mae_core.mae import MAE
-from mae_core.models import create_model
-from mae_core.noise import uniform
+from mae_core.figures import draw_rows
+from mae_core.methods import Method, create_method
 from mae_core.plots import drawn
 from mae_core.stage import Metric, Reporter, StageResult
 
 
-class MAEPretrainer(BaseModel):
-    """A MAE as the Runner wants it."""
+class Pretrainer(BaseModel):
+    """A method as the Runner wants it.
 
-    def __init__(self, mae: MAE, preprocessor: Normalize) -> None:
+    It has the method under the method's name, so that a config can name its parts, such as
+    `mae.encoder.blocks.0`.
+    """
+
+    def __init__(self, method: Method, preprocessor: Normalize) -> None:
         super().__init__(data_preprocessor=preprocessor)
-        self.mae = mae
+        self.method_name = method.name
+        self.add_module(method.name, method)
+
+    @property
+    def method(self) -> Method:
+        """What is trained."""
+        return self.get_submodule(self.method_name)
 
     def forward(
         self, inputs: torch.Tensor, seed: torch.Tensor, mode: str = "loss", **_: Any
     ) -> dict[str, torch.Tensor]:
-        """Images (N, C, H, W) normalised -> `{"loss": ()}`; image i is masked as seed i says."""
-        rows, columns = self.mae.encoder.grid
-        draw_paths(self.mae.encoder, seed)
-        return {"loss": self.mae(inputs, uniform(seed, rows * columns)).loss}
+        """Images (N, C, H, W) normalised -> scalars, among them `loss`; image i draws by seed i."""
+        draw_paths(self.method.encoder, seed)
+        losses = self.method.losses(inputs, seed)
+        return losses if "loss" in losses else {"loss": total(losses), **losses}
+
+    def parse_losses(
+        self, losses: dict[str, torch.Tensor]
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """What is trained, and what is logged; mmengine would train the sum of all."""
+        return losses["loss"], losses
+
+
+def total(losses: dict[str, torch.Tensor]) -> torch.Tensor:
+    """The sum of scalars."""
+    return torch.stack([*losses.values()]).sum()
+
+
+class AfterUpdateHook(Hook):
+    """Tells the method of each update of the weights."""
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
+        """Call :meth:`Method.after_update` if this step made an update."""
+        accumulated = runner.optim_wrapper._accumulative_counts
+        if self.every_n_train_iters(runner, accumulated):
+            step = (runner.iter + 1) // accumulated
+            method_in(runner).after_update(step, runner.max_iters // accumulated)
+
+
+def method_in(runner: Runner) -> Method:
+    """The method that a Runner trains."""
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    return model.method
+
+
+def build_method(config: Config) -> Method:
+    """The method that `config.method` names ('mae' without), with the fields under that name.
+
+    Raises:
+        UserError: for an unknown method, encoder or field, or values that do not fit together.
+    """
+    name = config.get("method", "mae")
+    encoder = create_encoder(**config.encoder)
+    return create_method(name, encoder, **config.get(name, {}))
 
 
 def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> StageResult:
@@ -47,17 +98,18 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     `config.compile` is True, False, or None for "on a GPU, unless sharded". `config.ema` is the
     decay of a moving average of the weights, which is then what the stage returns, or None.
 
-    Returns the encoder as checkpoint, and `mae.safetensors` (with decoder) and the reconstruction
-    picture as artifacts. `encoder` is unused: pretraining makes it.
+    Returns the encoder as checkpoint, and as artifacts what the method keeps, such as
+    `mae.safetensors` with the decoder, and its picture. `encoder` is unused: pretraining makes it.
     """
     set_random_seed(config.seed)
-    model = MAEPretrainer(create_model(**config.encoder, **config.mae), Normalize(**config.pixels))
+    model = Pretrainer(build_method(config), Normalize(**config.pixels))
     on_gpu = torch.cuda.is_available() and not is_sharded(config)
     if config.compile or (config.compile is None and on_gpu):
-        model.mae.compile()
+        model.method.compile()
     images = ImageDataset(**config.train_dataloader.dataset)
     resolve_batch_size(config, model, images, work_dir, reporter)
     runner = build_runner(config, model, work_dir, reporter, {"train_dataloader": images})
+    runner.register_hook(AfterUpdateHook())
     train(runner)
     if not is_main_process():
         return StageResult()
@@ -72,37 +124,38 @@ def mean_loss(runner: Runner, updates: int) -> float:
 
 
 def check(config: Config, encoder: str) -> None:
-    """Raise UserError for sizes or a batch that do not do, or a ratio that masks all or nothing.
+    """Raise UserError for a method, sizes or a batch that do not do, or a ratio that masks all.
 
     Also if there are no train images, or an image of the preview cannot be read: it is drawn at the
     very end.
     """
     check_batch(config)
     with torch.device("meta"):
-        create_model(**config.encoder, **config.mae)
+        build_method(config)
     ImageDataset(**config.train_dataloader.dataset)
     preview_images(config)
 
 
 def export(
-    model: MAEPretrainer, config: Config, work_dir: Path, loss: float, reporter: Reporter
+    model: Pretrainer, config: Config, work_dir: Path, loss: float, reporter: Reporter
 ) -> StageResult:
     """Write weights and picture of a trained model; without the picture, if that fails."""
-    mae = model.mae
-    encoder_file, mae_file = work_dir / "encoder.safetensors", work_dir / "mae.safetensors"
-    about: dict[str, Any] = {"encoder": mae.encoder.config, "pixels": dict(config.pixels)}
-    save_weights(encoder_file, mae.encoder, **about)
-    save_weights(mae_file, mae, mae=mae.config, **about)
+    method = model.method
+    encoder_file = work_dir / "encoder.safetensors"
+    pixels = dict(config.pixels)
+    save_encoder(encoder_file, method.encoder, pixels=pixels)
+    kept = method.save(work_dir, {**method.encoder.metadata(), "pixels": pixels})
 
     def draw(picture: Path) -> None:
-        images = preview_images(config)
-        draw_reconstructions(mae, model.data_preprocessor, images, picture, seed=config.seed)
+        rows = method.picture(preview_images(config), model.data_preprocessor, config.seed)
+        if rows is not None:
+            draw_rows(picture, rows)
 
     picture = drawn(work_dir / "reconstruction.png", draw, reporter)
     return StageResult(
         metrics={"pretrain/loss": Metric(loss)},
         checkpoint=str(encoder_file),
-        artifacts={**picture, "mae": str(mae_file)},
+        artifacts={**picture, **kept},
     )
 
 

@@ -11,9 +11,9 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
-from mae_core.checkpoints import read_metadata, read_state, save_state
+from mae_core.checkpoints import read_metadata, read_state, save_encoder, save_state
 from mae_core.data.cache import cache_root, locked
-from mae_core.encoder import ViTEncoder
+from mae_core.encoders.vit import ViTEncoder
 from mae_core.errors import UserError, suggest
 from mae_core.files import digest
 from mae_core.pixels import pixels_beside
@@ -47,10 +47,9 @@ def resolve_encoder(spec: str) -> str:
             model = _from_timm(name)
             encoder = to_encoder(model, name)
             about: dict[str, Any] = cast(Any, model).pretrained_cfg
-            save_state(
+            save_encoder(
                 path,
-                encoder.state_dict(),
-                encoder=encoder.config,
+                encoder,
                 pixels={key: [255 * value for value in about[key]] for key in ("mean", "std")},
                 licence=about.get("license") or "unknown",
                 source=spec,

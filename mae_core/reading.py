@@ -21,7 +21,8 @@ from safetensors.torch import load_file
 from mae_core.errors import UserError
 from mae_core.files import zip_is_whole
 
-STORED = {  # fields of an encoder in our metadata
+VIT = "vit"  # family of the encoders in files that name none
+STORED = {  # fields of an encoder of that family in our metadata
     *("img_size", "patch_size", "in_chans", "width", "depth", "heads", "mlp_ratio"),
 }
 INDEX = ".index.json"  # ends the name of the list of a model's parts
@@ -189,18 +190,24 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise UserError(f"{path} cannot be read as a checkpoint: {error}") from error
     about = {key: _value_of(text) for key, text in texts.items()}
     if "encoder" in about:
-        check_stored(about["encoder"], path)
+        check_stored(about["encoder"], about.get("family", VIT), path)
     return about
 
 
-def check_stored(encoder: Any, path: Path) -> None:
-    """Raise UserError unless metadata describe an encoder by the fields that we write."""
+def check_stored(encoder: Any, family: Any, path: Path) -> None:
+    """Raise UserError unless metadata describe an encoder by the fields that we write.
+
+    Those of other families than ours are the families' own, but for the images' size and channels.
+    """
     fields = encoder if isinstance(encoder, dict) else {}
-    whole = all(isinstance(fields.get(key), int) for key in ("patch_size", "width", "depth"))
-    if set(fields) != STORED or not whole or not _pair(fields["img_size"]):
+    wanted = STORED if family == VIT else {"img_size", "in_chans"}
+    numbers = ("patch_size", "width", "depth") if family == VIT else ("in_chans",)
+    whole = all(isinstance(fields.get(key), int) for key in numbers)
+    known = set(fields) == wanted if family == VIT else wanted <= set(fields)
+    if not isinstance(family, str) or not known or not whole or not _pair(fields["img_size"]):
         raise UserError(
             f"{path} cannot be read as a checkpoint: its metadata say no encoder by the fields "
-            f"{', '.join(sorted(STORED))}"
+            f"{', '.join(sorted(wanted))}"
         )
 
 

@@ -12,7 +12,7 @@ from mae_core.data.normalize import Normalize
 from mae_core.data.transform import Transform
 from mae_core.describe import load_mae
 from mae_core.errors import UserError
-from mae_core.figures import draw_reconstructions
+from mae_core.figures import draw_rows
 
 
 def reconstruct_files(
@@ -23,7 +23,7 @@ def reconstruct_files(
     seed: int = 0,
     overrides: Iterable[str] = (),
 ) -> None:
-    """Draw :func:`draw_reconstructions` of image files, resized and cropped to the model's size.
+    """Draw :meth:`MAE.picture` of image files, resized and cropped to the model's size.
 
     Args:
         images: at least one file.
@@ -48,7 +48,7 @@ def reconstruct_files(
     transform = Transform(size, channels)
     batch = torch.stack([_read(path, transform, channels) for path in images])
     try:
-        draw_reconstructions(mae, Normalize(**config.pixels), batch, out, seed, mask_ratios)
+        draw_rows(out, mae.picture(batch, Normalize(**config.pixels), seed, mask_ratios))
     except (OSError, ValueError) as error:  # matplotlib does not know the suffix
         raise UserError(f"cannot write {out}: {error}") from error
 

@@ -1,6 +1,7 @@
 # What every pretraining shares: the paper's method and optimizer (arXiv 2111.06377, A.1, Table 8).
 _base_ = "runtime.py"
 stage = "pretrain"
+method = "mae"  # or another, with its fields under its name
 seed = 0
 encoder = dict(in_chans=3)
 mae = dict(

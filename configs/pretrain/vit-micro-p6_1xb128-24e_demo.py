@@ -3,6 +3,7 @@
 # short schedule needs, and in the milder crop that small images allow.
 _base_ = ["../_base_/demo.py", "../_base_/runtime.py"]
 stage = "pretrain"
+method = "mae"  # or another, with its fields under its name
 mae = dict(
     mask_ratio=0.75,
     masking="random",

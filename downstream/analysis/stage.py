@@ -12,7 +12,7 @@ from mmengine.runner import set_random_seed
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from downstream.analysis.attention import class_attention, draw_attention
+from downstream.analysis.attention import draw_attention
 from downstream.analysis.projection import draw_patches, draw_points, neighbourhoods, patch_colours
 from downstream.analysis.rank import effective_rank, rankme
 from downstream.analysis.similarity import draw_similarity, layer_similarity
@@ -22,7 +22,7 @@ from mae_core.data.images import ImageDataset
 from mae_core.data.normalize import Normalize
 from mae_core.data.shared_memory import workers_for
 from mae_core.data.sources import NO_LABEL
-from mae_core.encoder import ViTEncoder
+from mae_core.encoders import Encoder
 from mae_core.errors import UserError
 from mae_core.pixels import with_pixels
 from mae_core.plots import drawn
@@ -40,12 +40,12 @@ class Seen(NamedTuple):
         layers: of each block, (N, width), the mean over patches; the last is normalised.
         maps: (SHOWN, width, h, w), normalised patches of the shown images, less what all images
             have at their place in the mean: else position fills the first components.
-        attention: (SHOWN, heads, h, w), of the class token in the last block.
+        attention: (SHOWN, heads, h, w), of the class token in the last block, if there is one.
     """
 
     layers: list[Tensor]
     maps: Tensor
-    attention: Tensor
+    attention: Tensor | None
 
 
 def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> StageResult:
@@ -98,12 +98,15 @@ def pictures(
     def similarity(path: Path) -> None:
         draw_similarity(path, layer_similarity(seen[0].layers, seen[1].layers), names)
 
-    return {
-        "attention": lambda path: draw_attention(path, images, seen[0].attention),
+    drawings: dict[str, Callable[[Path], None]] = {
         "patches-pca": patches,
         "tsne": points,
         "cka": similarity,
     }
+    maps = seen[0].attention
+    if maps is None:
+        return drawings
+    return {"attention": lambda path: draw_attention(path, images, maps), **drawings}
 
 
 def check(config: Config, encoder: str) -> None:
@@ -129,11 +132,11 @@ def legible(labels: np.ndarray) -> np.ndarray:
 
 
 @torch.inference_mode()
-def look(encoder: ViTEncoder, dataset: ImageDataset, config: Config) -> Seen:
+def look(encoder: Encoder, dataset: ImageDataset, config: Config) -> Seen:
     """Run all images through the encoder."""
     device = next(encoder.parameters()).device
     normalize = Normalize(**config.pixels).to(device)
-    blocks = range(encoder.depth)
+    blocks = range(len(encoder.widths))
     layers: list[list[Tensor]] = [[] for _ in blocks]
     total = torch.zeros((), device=device)
     workers = workers_for(dataset, config.batch_size, config.num_workers)
@@ -145,8 +148,11 @@ def look(encoder: ViTEncoder, dataset: ImageDataset, config: Config) -> Seen:
     few = torch.stack([dataset[i]["inputs"] for i in shown(dataset.labels)])
     images = normalize.images(few.to(device))
     (patches,) = encoder.feature_maps(images, blocks[-1:])
+    attention = None
+    if "attention" in encoder.offers:
+        attention = encoder.class_attention(images).float().cpu()
     return Seen(
         [torch.cat(rows) for rows in layers],
         (patches - total / len(dataset)).float().cpu(),
-        class_attention(encoder, images).float().cpu(),
+        attention,
     )

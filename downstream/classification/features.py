@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -15,9 +16,7 @@ from mmengine.device import get_device
 from mmengine.runner import set_random_seed
 from torch.utils.data import DataLoader
 
-from downstream.classification.classifier import last_blocks, pooled
 from downstream.classification.labels import check_labels
-from mae_core.agreement import sizes_of
 from mae_core.checkpoints import build_encoder, check_sizes
 from mae_core.data.each import one_thread
 from mae_core.data.images import ImageDataset, drawn_by
@@ -26,8 +25,8 @@ from mae_core.data.roots import path_digest
 from mae_core.data.shared_memory import workers_for
 from mae_core.data.sources import data_digest
 from mae_core.data.state import data_state
-from mae_core.encoder import ViTEncoder
-from mae_core.errors import UserError
+from mae_core.encoders import Encoder, create_encoder
+from mae_core.encoders.registry import encoder_class
 from mae_core.files import digest, replacing
 from mae_core.locks import lock
 from mae_core.pixels import with_pixels
@@ -43,7 +42,7 @@ class Features:
     """Features of one split.
 
     Attributes:
-        x: (N, D) float32, see :func:`downstream.classification.classifier.pooled`.
+        x: (N, D) float32, see :meth:`mae_core.encoders.Encoder.pooled`.
         y: (N,) int64, labels.
         classes: names of the labels.
     """
@@ -80,7 +79,7 @@ def features_of(
     datasets = dict(zip(SPLITS, check_features(config, encoder), strict=True))
     files = dict(zip(SPLITS, feature_files(config, encoder, work_dir), strict=True))
     files["train"].parent.mkdir(exist_ok=True)
-    model: ViTEncoder | None = None
+    model: Encoder | None = None
     found = []
     for split in splits:
         file, dataset = files[split], datasets[split]
@@ -132,13 +131,12 @@ def check_features(config: Config, encoder: str) -> tuple[ImageDataset, ImageDat
 
 
 def check_pool(config: Config) -> None:
-    """Raise UserError if `config.pool` is none, or takes more blocks than the encoder has."""
-    blocks, depth = last_blocks(config.pool), sizes_of(config.encoder)["depth"]
-    if blocks > depth:
-        raise UserError(f"pool='{config.pool}': the encoder has {depth} blocks")
+    """Raise UserError if `config.pool` is no pooling of the encoder."""
+    with torch.device("meta"):
+        create_encoder(**config.encoder).pooled_width(config.pool)
 
 
-def frozen_encoder(config: Config, encoder: str) -> ViTEncoder:
+def frozen_encoder(config: Config, encoder: str) -> Encoder:
     """The encoder on the device, in evaluation."""
     set_random_seed(config.seed)
     return build_encoder(config.encoder, encoder).to(get_device()).eval()
@@ -155,10 +153,16 @@ def feature_key(config: Config, encoder: str, data: dict[str, Any]) -> str:
         with_pixels(config, encoder).pixels,
         config.pool,
         [config.batch_size, config.get("threads", THREADS)],  # the order of sums
-        CODE,
+        [CODE, family_code(config.encoder["arch"])],
     ]
     text = json.dumps(content, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+@lru_cache
+def family_code(arch: str) -> str:
+    """Hash of the code of an encoder's family, which may lie outside of ours."""
+    return code_digest([encoder_class(arch).__module__])
 
 
 def inputs_state(config: Config, encoder: str) -> str:
@@ -171,7 +175,7 @@ def inputs_state(config: Config, encoder: str) -> str:
 
 @torch.inference_mode()
 def extract(
-    model: ViTEncoder, dataset: ImageDataset, config: Config, reporter: Reporter
+    model: Encoder, dataset: ImageDataset, config: Config, reporter: Reporter
 ) -> torch.Tensor:
     """(N, D) float32 on the CPU: the pooled features of all images, in their order."""
     device = next(model.parameters()).device
@@ -183,11 +187,11 @@ def extract(
         pin_memory=device.type == "cuda",
         worker_init_fn=one_thread,
     )
-    x = torch.empty(len(dataset), (last_blocks(config.pool) + 1) * model.width)
+    x = torch.empty(len(dataset), model.pooled_width(config.pool))
     done, behind = 0, None  # a batch is fetched when the next one is under way
     for batch in loader:
         images = normalize.images(batch["inputs"].to(device, non_blocking=True))
-        rows = pooled(model, images, config.pool)
+        rows = model.pooled(images, config.pool)
         done = fetch(behind, x, done)
         behind = rows
         reporter.progress(done, len(dataset), "image")

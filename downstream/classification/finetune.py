@@ -12,7 +12,7 @@ from downstream.classification.classifier import Classifier
 from downstream.classification.labels import check_labels
 from downstream.classification.mixing import MixingNormalize
 from downstream.outcomes import save_outcomes
-from downstream.scratch import recipe_for, recipes, weights_of
+from downstream.scratch import RANDOM, recipe_for, recipes, weights_of
 from downstream.statistics import share
 from mae_core.checkpoints import build_encoder, check_sizes, save_state
 from mae_core.data.images import ImageDataset, drawn_by
@@ -41,7 +41,7 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     checkpoint = work_dir / "classifier.safetensors"
     about = {"classes": images[0].classes, "pool": model.pool, "norm_first": model.norm_first}
     about["pixels"] = {key: list(values) for key, values in config.pixels.items()}
-    save_state(checkpoint, honest_state(model), encoder=model.encoder.config, **about)
+    save_state(checkpoint, honest_state(model), **model.encoder.metadata(), **about)
     metric = METRICS[config.stage]
     outcomes = save_outcomes(work_dir, {metric: correct})
     labels = len(images[0])
@@ -65,6 +65,8 @@ def check(config: Config, encoder: str) -> None:
     for recipe in recipes(config, encoder):
         check_batch(recipe)
         check_sizes(recipe.encoder, weights_of(encoder))
+        with torch.device("meta"):
+            build_classifier(recipe, RANDOM, 2)
         open_images(recipe)
 
 

@@ -23,7 +23,6 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
-from downstream.classification.classifier import last_blocks
 from downstream.classification.features import Features, train_and_val_features
 from downstream.outcomes import save_outcomes
 from downstream.parts import PartReporter
@@ -31,6 +30,7 @@ from downstream.statistics import share
 from mae_core.checkpoints import save_weights
 from mae_core.data.images import ImageDataset
 from mae_core.data.sources.select import stratified
+from mae_core.encoders.vit import last_blocks
 from mae_core.engine.train import build_runner, train
 from mae_core.files import write_json
 from mae_core.stage import Reporter, StageResult
@@ -190,7 +190,7 @@ def settings_of(config: Config) -> list[Setting]:
     'last4' has the class tokens of the last block and of the last four, each with and without the
     mean of the patches; other pools are one input.
     """
-    most = last_blocks(config.pool)
+    most = last_blocks(config.pool) if config.pool.startswith("last") else 0
     inputs = product(sorted({1, most}), (False, True)) if most else [(0, False)]
     return [
         Setting(rate, decay, blocks, avgpool)

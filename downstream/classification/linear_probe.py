@@ -15,14 +15,13 @@ from mmengine.runner import set_random_seed
 from torch.nn import functional as F
 
 from downstream.classification import accuracy, grid  # noqa: F401  accuracy registers
-from downstream.classification.classifier import pool_tokens
-from downstream.classification.features import check_features
+from downstream.classification.features import check_features, check_pool
 from downstream.classification.finetune import open_images, predict
 from downstream.outcomes import save_outcomes
 from downstream.statistics import share
 from mae_core.checkpoints import build_encoder, check_sizes, save_state
 from mae_core.data.normalize import Normalize
-from mae_core.encoder import ViTEncoder
+from mae_core.encoders import Encoder
 from mae_core.engine import lars  # noqa: F401  registers
 from mae_core.engine.batch import check_batch
 from mae_core.engine.train import build_runner, train
@@ -39,17 +38,18 @@ class FrozenProbe(BaseModel):
         encoder: looked at, not trained.
         classes: number of classes.
         preprocessor: normalises uint8 images.
-        pool: 'cls' token or 'avg' over patches.
+        pool: of the encoder, such as 'cls' or 'avg'.
     """
 
     def __init__(
-        self, encoder: ViTEncoder, classes: int, preprocessor: Normalize, pool: str = "cls"
+        self, encoder: Encoder, classes: int, preprocessor: Normalize, pool: str = "cls"
     ) -> None:
         super().__init__(data_preprocessor=preprocessor)
         self.encoder = encoder.requires_grad_(False)
         self.pool = pool
-        self.norm = grid.ProbeNorm(encoder.width)
-        self.head = grid.linear_head(encoder.width, classes)
+        width = encoder.pooled_width(pool)
+        self.norm = grid.ProbeNorm(width)
+        self.head = grid.linear_head(width, classes)
 
     def train(self, mode: bool = True) -> "FrozenProbe":
         """As any module's, but the encoder stays in evaluation."""
@@ -62,7 +62,7 @@ class FrozenProbe(BaseModel):
     ) -> Any:
         """Images (N, C, H, W) and labels (N,): modes as :meth:`Classifier.forward`."""
         with torch.no_grad():
-            features = pool_tokens(self.encoder(inputs), self.pool)
+            features = self.encoder.pooled(inputs, self.pool)
         logits = self.head(self.norm(features))
         if mode == "loss":
             return {"loss": F.cross_entropy(logits, label)}
@@ -97,6 +97,7 @@ def check(config: Config, encoder: str) -> None:
     check_batch(config, takes_auto=False)
     if on_images(config):
         check_sizes(config.encoder, encoder)
+        check_pool(config)
         open_images(config)
     else:
         train_data, _ = check_features(config, encoder)

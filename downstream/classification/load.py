@@ -6,8 +6,8 @@ from downstream.classification.classifier import Classifier
 from downstream.classification.imagenet import synsets
 from mae_core.checkpoints import load_weights, read_metadata, read_weights
 from mae_core.data.normalize import Normalize
+from mae_core.encoders import create_encoder
 from mae_core.errors import UserError
-from mae_core.models import create_encoder
 
 NORM = ("weight", "bias")
 
@@ -40,8 +40,9 @@ def load_classifier(
         create_encoder(**encoder), count, Normalize(**pixels), pool, norm_first=norm_first
     )
     missing = set(load_weights(model, path).missing)
-    if pooled:
-        model.encoder.norm.load_state_dict({key: state[f"fc_norm.{key}"] for key in NORM})
+    norm = model.encoder.norm
+    if pooled and norm is not None:
+        norm.load_state_dict({key: state[f"fc_norm.{key}"] for key in NORM})
         missing -= {f"encoder.norm.{key}" for key in NORM}
     if missing:
         raise UserError(f"{path} lacks weights of its classifier: {', '.join(sorted(missing)[:5])}")

@@ -35,7 +35,7 @@ class KNNMonitor(Hook):
         every: epochs between two evaluations.
         k: neighbours.
         temperature: as in :func:`downstream.classification.knn.knn_predict`.
-        pool: of the features, see :func:`downstream.classification.classifier.pool_tokens`.
+        pool: of the features, see :meth:`mae_core.encoders.Encoder.pooled`.
         batch_size: images encoded at once.
         num_workers: processes that read images.
         standardize: as in :mod:`downstream.classification.scaling`.
@@ -76,9 +76,8 @@ class KNNMonitor(Hook):
 
     def top1(self, runner: Runner) -> float:
         """Accuracy on the val images, 0 to 1; leaves model and random states as they are."""
-        wrapped = is_model_wrapper(runner.model)
-        model = cast(Any, runner.model.module if wrapped else runner.model)
-        encoder, state, training = model.mae.encoder, random_state(), model.training
+        model = cast(Any, runner.model.module if is_model_wrapper(runner.model) else runner.model)
+        encoder, state, training = model.method.encoder, random_state(), model.training
         config = cast(Config, SimpleNamespace(pixels=runner.cfg.pixels, **self.reading))
         model.eval()
         train, val = (extract(encoder, part, config, SilentReporter()) for part in self.splits)

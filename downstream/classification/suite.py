@@ -24,7 +24,7 @@ from downstream.classification.scaling import standardized
 from downstream.outcomes import save_outcomes
 from downstream.parts import OUTCOME, PartReporter, cached_outcome
 from downstream.statistics import share
-from mae_core.encoder import ViTEncoder
+from mae_core.encoders import Encoder
 from mae_core.errors import UserError
 from mae_core.files import write_json
 from mae_core.pixels import with_pixels
@@ -94,7 +94,7 @@ def parts(config: Config) -> Iterator[tuple[Any, Config]]:
 
 
 def learn(
-    model: ViTEncoder, config: Config, encoder: str, reporter: Reporter, work_dir: Path
+    model: Encoder, config: Config, encoder: str, reporter: Reporter, work_dir: Path
 ) -> Tensor:
     """(N,) bool: which val images are classified correctly; C goes to `setting.json`."""
     train, val = check_features(config, encoder)

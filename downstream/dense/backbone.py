@@ -14,8 +14,8 @@ from downstream.dense.grid_attention import GridAttention
 from downstream.dense.relative_bias import BiasedAttention
 from downstream.dense.windows import Group, padded_layout, window_layout
 from mae_core.checkpoints import check_sizes, load_whole
+from mae_core.encoders import create_encoder
 from mae_core.errors import UserError
-from mae_core.models import create_encoder
 from mae_core.patches import grid_size
 
 
@@ -32,7 +32,9 @@ def place_encoder(config: Config, source: str) -> None:
     model.backbone.update(encoder=config.encoder, source=source, resample_patches=resample)
     model.data_preprocessor.update(config.pixels)
     with torch.device("meta"):
-        width = create_encoder(**config.encoder).width
+        encoder = create_encoder(**config.encoder)
+    encoder.require("plain", f"the stage {config.stage}")
+    width = encoder.width
     neck = model.get("neck")
     if neck is not None and neck.type in ("SimpleFeaturePyramid", "MapNorm"):
         neck.in_channels = width
@@ -81,6 +83,8 @@ class MAEViT(BaseModule):
     Raises:
         UserError: if a block's number is out of range, or the file does not have every weight.
     """
+
+    encoder: Any  # a plain ViT, into whose blocks windows and relative positions go
 
     def __init__(
         self,

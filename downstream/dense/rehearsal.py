@@ -18,8 +18,8 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
+from mae_core.encoders import create_encoder
 from mae_core.errors import Interrupted, UserError
-from mae_core.models import create_encoder
 from mae_core.notices import say
 from mae_core.stage import SilentReporter
 
@@ -48,7 +48,9 @@ def rehearsal(config: Config) -> Iterator[tuple[Config, Path, SilentReporter]]:
     """
     quick = copy.deepcopy(config)
     with torch.device("meta"):
-        heads = create_encoder(**quick.encoder).config["heads"]
+        encoder = create_encoder(**quick.encoder)
+    encoder.require("plain", f"the stage {config.stage}")
+    heads = encoder.config["heads"]
     quick.encoder.width = NARROW * heads
     quick.test_loader = {"batch_size": 1, "num_workers": 0}
     try:

@@ -16,6 +16,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
+from mae_core.encoders.base import Encoder
 from mae_core.errors import UserError
 
 
@@ -101,11 +102,14 @@ class ShardHook(Hook):
 
 
 def shard(model: nn.Module) -> nn.Module:
-    """Shard `model` in place over all processes: each transformer block, then the rest."""
+    """Shard `model` in place over all processes: each block of encoders and decoders, the rest."""
     mesh = init_device_mesh(get_device(), (get_world_size(),))
+    blocks: list[nn.Module] = [m for m in model.modules() if isinstance(m, Block)]
     for module in model.modules():
-        if isinstance(module, Block):
-            fully_shard(module, mesh=mesh)
+        if isinstance(module, Encoder):
+            blocks += [block for block in module.blocks_of() if block not in blocks]
+    for block in blocks:
+        fully_shard(block, mesh=mesh)
     fully_shard(model, mesh=mesh)
     return model
 

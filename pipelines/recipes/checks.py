@@ -3,14 +3,15 @@
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.config import Config
 
-from mae_core.checkpoints import SIZES, check_sizes, read_layout
+from mae_core.checkpoints import check_sizes, read_layout
 from mae_core.data.sources import opened_once
+from mae_core.encoders import Encoder, create_encoder
 from mae_core.errors import UserError, check_name, suggest
-from mae_core.models import create_encoder
 from pipelines.last_net import checking
 from pipelines.stages import check_stage, stages
 from pipelines.tracking.encoders import resolve_encoder
@@ -58,13 +59,21 @@ def check_stages(content: Config, configs: Mapping[str, Config]) -> None:
 def same_sizes(makes: Config, takes: Config) -> None:
     """Raise UserError unless two stages' configs have encoders of the same sizes."""
     with torch.device("meta"):
-        one, other = (create_encoder(**config.encoder).config for config in (makes, takes))
-    for key in (*SIZES[takes.get("resample_patches", False) :], "in_chans"):
-        if one[key] != other[key]:
+        encoders = [create_encoder(**config.encoder) for config in (makes, takes)]
+    resample = takes.get("resample_patches", False)
+    one, other = (sizes_of(encoder, resample) for encoder in encoders)
+    for key in one:
+        if one[key] != other.get(key):
             raise UserError(
                 f"{makes.filename} makes an encoder with {key}={one[key]}, {takes.filename} takes "
-                f"one with {key}={other[key]}: change `encoder` in one of them"
+                f"one with {key}={other.get(key)}: change `encoder` in one of them"
             )
+
+
+def sizes_of(encoder: Encoder, resample: bool) -> dict[str, Any]:
+    """What of an encoder its weights are made for."""
+    family, channels = encoder.family, encoder.config["in_chans"]
+    return {"family": family, **encoder.bound(resample), "in_chans": channels}
 
 
 def check_encoder(encoder: str, names: Sequence[str] = ("random",)) -> None:

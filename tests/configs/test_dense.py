@@ -22,9 +22,9 @@ from downstream.segmentation import stage as segmentation
 from downstream.segmentation.check import read_semantic
 from mae_core.config import CONFIG_ROOT, load_config
 from mae_core.data.demo.coco import coco_file
+from mae_core.encoders import create_encoder
 from mae_core.engine.batch import batch_of, scaled_optimizer
 from mae_core.engine.optim import LayerDecayConstructor
-from mae_core.models import create_encoder
 from mae_core.stage import SilentReporter
 from tests.downstream.conftest import square
 

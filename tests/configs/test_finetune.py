@@ -7,8 +7,8 @@ import torch
 
 from downstream.scratch import recipe_for
 from mae_core.config import CONFIG_ROOT, load_config
+from mae_core.encoders import create_encoder
 from mae_core.engine.batch import batch_of, scaled_optimizer
-from mae_core.models import create_encoder
 
 # Base rate, layer decay, drop path, erasing, epochs, pixels: facebookresearch/mae, FINETUNE.md.
 OFFICIAL = {

@@ -17,10 +17,10 @@ from mae_core import create_model, pretrain
 from mae_core.config import CONFIG_ROOT, load_config
 from mae_core.data.images import ImageDataset
 from mae_core.data.normalize import Normalize
+from mae_core.encoders.vit import ARCHITECTURES
 from mae_core.engine.batch import batch_of, scaled_optimizer
 from mae_core.engine.schedule import warmup_cosine
 from mae_core.engine.train import build_runner, train
-from mae_core.models import ENCODERS
 from mae_core.stage import SilentReporter
 from pipelines.stages import stages
 from tests.tiny import write_images
@@ -57,10 +57,10 @@ def shrunk(folder: Path, name: str) -> Config:
     return load_config(str(path))
 
 
-def trained(config: Config, folder: Path) -> pretrain.MAEPretrainer:
+def trained(config: Config, folder: Path) -> pretrain.Pretrainer:
     set_random_seed(0)
     mae = create_model(**config.encoder, **config.mae)
-    model = pretrain.MAEPretrainer(mae, Normalize(**config.pixels))
+    model = pretrain.Pretrainer(mae, Normalize(**config.pixels))
     images = {"train_dataloader": ImageDataset(**config.train_dataloader.dataset)}
     train(build_runner(config, model, folder, SilentReporter(), images))
     return model
@@ -107,7 +107,7 @@ def test_a_recipe_is_the_paper_s(name: str) -> None:
     assert mae.norm_pix_loss and mae.decode_ratio == 1 and config.ema is None
     assert (mae.decoder_width, mae.decoder_depth, mae.decoder_heads) == (512, 8, 16)
     assert config.encoder.keys() == {"arch", "img_size", "in_chans"}
-    assert config.encoder.arch in ENCODERS and config.encoder.img_size == 224
+    assert config.encoder.arch in ARCHITECTURES and config.encoder.img_size == 224
     assert config.train_dataloader.dataset.repeats == 1
     transform = {**config.train_dataloader.dataset.transform}
     assert tuple(transform.pop("scale")) == (0.2, 1.0)
@@ -161,7 +161,7 @@ def test_what_decays_is_what_decays_in_the_original_code() -> None:
     """facebookresearch/mae takes timm's groups: all but vectors."""
     config = recipe(IN1K[0])
     mae = create_model("vit-micro-p6", img_size=30, **config.mae)
-    model = pretrain.MAEPretrainer(mae, Normalize(**config.pixels))
+    model = pretrain.Pretrainer(mae, Normalize(**config.pixels))
     wrapper = build_optim_wrapper(model, {**config.optim_wrapper, "type": "OptimWrapper"})
     ours = {id(p): group["weight_decay"] for group in wrapper.param_groups for p in group["params"]}
     groups = param_groups_weight_decay(model, weight_decay=0.05)

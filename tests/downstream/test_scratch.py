@@ -9,7 +9,7 @@ from downstream.detection import check as detection
 from downstream.scratch import recipe_for, recipes
 from downstream.segmentation import check as segmentation
 from mae_core.checkpoints import save_weights
-from mae_core.models import create_encoder
+from mae_core.encoders import create_encoder
 from mae_core.stage import SilentReporter
 from tests.downstream.dense.test_rehearsal import CHECKS, PACKAGE, config_on
 

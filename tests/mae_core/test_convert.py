@@ -9,7 +9,7 @@ from mae_core import UserError, create_encoder, create_model
 from mae_core.checkpoints import load_encoder, load_weights, read_metadata, read_state, save_weights
 from mae_core.convert import convert
 from mae_core.describe import load_mae
-from mae_core.mae import MAE
+from mae_core.methods.mae import MAE
 from tests.faults import Evil
 
 SIZES = {"img_size": 32, "patch_size": 8, "width": 96, "depth": 2, "heads": 3}

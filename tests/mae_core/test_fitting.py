@@ -30,16 +30,11 @@ def test_a_table_without_class_token_is_not_guessed() -> None:
         fit_positions({"encoder.pos_embed": table(4, 4)[:, 1:]}, (6, 6))
 
 
-def fitted(channels: int, state: dict[str, torch.Tensor]) -> list[str]:
-    shape = torch.Size([16, channels, 8, 8])
-    return fit_channels(state, {"encoder.patch_embed.proj.weight": shape})
-
-
 def test_a_grey_image_gives_the_tokens_of_the_same_image_in_rgb() -> None:
     rgb = create_encoder("vit-micro-p6", img_size=12)
     grey = create_encoder("vit-micro-p6", img_size=12, in_chans=1)
     state = {f"encoder.{key}": value for key, value in rgb.state_dict().items()}
-    changed = fit_channels(state, {f"encoder.{k}": v.shape for k, v in grey.state_dict().items()})
+    changed = fit_channels(state, 1)
     assert changed == ["encoder.patch_embed.proj.weight"]
     grey.load_state_dict({key.removeprefix("encoder."): v for key, v in state.items()})
     images = torch.randn(2, 1, 12, 12)
@@ -53,7 +48,7 @@ def test_the_prediction_gets_a_pixel_for_each_channel(channels: int) -> None:
     mae = create_model("vit-micro-p6", img_size=12, decoder_width=16, decoder_heads=2)
     state = {k: v for k, v in mae.state_dict().items() if "pred" in k or "patch_embed" in k}
     before = state["decoder.pred.bias"] = torch.arange(108.0)
-    assert fitted(channels, state)[1:] == ["decoder.pred.weight", "decoder.pred.bias"]
+    assert fit_channels(state, channels)[1:] == ["decoder.pred.weight", "decoder.pred.bias"]
     rgb = before.reshape(6, 6, 3).permute(2, 0, 1).unsqueeze(0)
     wanted = rgb.mean(1, keepdim=True) if channels == 1 else rgb[:, [0, 1, 2, 0, 1][:channels]]
     assert torch.equal(state["decoder.pred.bias"], patchify(wanted, 6)[0, 0])
@@ -63,7 +58,7 @@ def test_the_prediction_gets_a_pixel_for_each_channel(channels: int) -> None:
 def test_channels_that_are_not_rgb_are_not_guessed() -> None:
     state = {"encoder.patch_embed.proj.weight": torch.zeros(16, 5, 8, 8)}
     with pytest.raises(UserError, match="looks at 5 channels, the model at 3"):
-        fitted(3, state)
+        fit_channels(state, 3)
 
 
 def test_patches_of_another_size_give_about_the_same_tokens() -> None:

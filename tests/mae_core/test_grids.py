@@ -12,7 +12,7 @@ from mae_core import UserError, create_encoder, create_model
 from mae_core.checkpoints import build_encoder, load_encoder, load_weights, save_weights
 from mae_core.convert import convert
 from mae_core.describe import load_mae
-from mae_core.encoder import ViTEncoder
+from mae_core.encoders.vit import ViTEncoder
 from mae_core.grids import grid_of, parse_size, sincos_grid
 from mae_core.positions import sincos_positions
 

@@ -9,7 +9,7 @@ from downstream.analysis.stage import check, legible, run, shown
 from mae_core import UserError
 from mae_core.checkpoints import save_weights
 from mae_core.config import load_config
-from mae_core.models import create_encoder
+from mae_core.encoders import create_encoder
 from mae_core.stage import SilentReporter
 from tests.downstream.classification.conftest import on
 from tests.downstream.conftest import TINY

@@ -9,7 +9,6 @@ from mmengine.config import Config
 from PIL import Image
 
 from downstream.classification import features
-from downstream.classification.classifier import pool_tokens, pooled
 from downstream.classification.features import (
     check_features,
     train_and_val_features,
@@ -17,7 +16,7 @@ from downstream.classification.features import (
 from mae_core import UserError, create_encoder
 from mae_core.checkpoints import save_weights
 from mae_core.data.images import ImageDataset
-from mae_core.encoder import ViTEncoder
+from mae_core.encoders.vit import ViTEncoder
 from mae_core.stage import SilentReporter
 from tests.downstream.conftest import TINY
 
@@ -53,7 +52,7 @@ def test_other_code_computes_features_anew(
 ) -> None:
     train_and_val_features(features_config, "random", work_dir, SilentReporter())
     monkeypatch.setattr(features, "CODE", "other")
-    monkeypatch.setattr(features, "pooled", lambda model, images, pool: 0 * model(images)[:, 0])
+    monkeypatch.setattr(ViTEncoder, "pooled", lambda model, images, pool: 0 * model(images)[:, 0])
     train, _ = train_and_val_features(features_config, "random", work_dir, SilentReporter())
     assert not train.x.any() and stored(work_dir) == 4
 
@@ -174,28 +173,6 @@ def test_other_classes_in_val_are_the_users_mistake(
     Image.new("L", (30, 30)).save(garments / "val" / "hat" / "0.png")
     with pytest.raises(UserError, match="hat"):
         train_and_val_features(features_config, "random", work_dir, SilentReporter())
-
-
-def test_pooling_takes_the_patches_or_the_class_token() -> None:
-    tokens = torch.randn(2, 5, 3)
-    torch.testing.assert_close(pool_tokens(tokens, "avg"), tokens[:, 1:].sum(1) / 4)
-    assert torch.equal(pool_tokens(tokens, "cls"), tokens[:, 0])
-
-
-def test_the_last_blocks_are_dinov2s_linear_input() -> None:
-    """By hooks on the blocks: their class tokens, then the mean of the last one's patches."""
-    encoder = create_encoder(**{**TINY, "depth": 4}, img_size=12).eval()
-    seen: list[torch.Tensor] = []
-    for block in encoder.blocks:
-        block.register_forward_hook(lambda module, given, out: seen.append(out))
-    images = torch.randn(3, 3, 12, 12)
-    with torch.inference_mode():
-        found = pooled(encoder, images, "last3")
-        normed = [encoder.norm(tokens) for tokens in seen]
-        expected = [*(tokens[:, 0] for tokens in normed[-3:]), normed[-1][:, 1:].mean(dim=1)]
-        torch.testing.assert_close(found, torch.cat(expected, dim=1))
-        torch.testing.assert_close(pooled(encoder, images, "avg"), expected[-1])
-        torch.testing.assert_close(pooled(encoder, images, "cls"), expected[-2])
 
 
 @pytest.mark.parametrize(

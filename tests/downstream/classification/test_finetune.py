@@ -6,7 +6,6 @@ from mmengine.config import Config
 from PIL import Image
 
 from downstream.classification import evaluate
-from downstream.classification.classifier import pool_tokens
 from downstream.classification.finetune import check, fit, open_images, run
 from downstream.classification.load import load_classifier
 from downstream.scratch import recipe_for
@@ -15,6 +14,7 @@ from mae_core import UserError, create_encoder
 from mae_core.checkpoints import build_encoder, load_whole, read_metadata, read_state, save_weights
 from mae_core.config import load_config
 from mae_core.convert import convert
+from mae_core.encoders.vit import pool_tokens
 from mae_core.stage import SilentReporter
 from tests.downstream.classification.conftest import on
 

@@ -6,13 +6,13 @@ from mmengine.config import Config
 from mmengine.runner import set_random_seed
 from timm.optim import Lars
 
-from downstream.classification.classifier import pool_tokens
 from downstream.classification.finetune import open_images
 from downstream.classification.linear_probe import FrozenProbe, check, run
 from mae_core import UserError, create_encoder
 from mae_core.checkpoints import read_state
 from mae_core.config import load_config
 from mae_core.data.normalize import Normalize
+from mae_core.encoders.vit import pool_tokens
 from mae_core.stage import SilentReporter
 from tests.downstream.classification.conftest import on
 from tests.downstream.conftest import TINY

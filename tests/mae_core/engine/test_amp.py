@@ -4,7 +4,7 @@ from torch import nn
 
 from mae_core import create_model
 from mae_core.engine.amp import BFloat16OptimWrapper
-from mae_core.mae import MAE
+from mae_core.methods.mae import MAE
 
 
 @pytest.fixture

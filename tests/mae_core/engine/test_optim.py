@@ -6,7 +6,7 @@ from mmengine.optim import build_optim_wrapper
 from timm.layers import LayerNorm2d
 from torch import nn
 
-from mae_core.encoder import ViTEncoder
+from mae_core.encoders.vit import ViTEncoder
 from mae_core.engine import optim  # noqa: F401  registers the constructor
 
 

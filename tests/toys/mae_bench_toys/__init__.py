@@ -1,1 +1,4 @@
-"""A package that adds to MAE-Bench what others may add: a task, an encoder, a method."""
+"""What somebody else's package looks like that adds a task, an encoder and a method of pretraining.
+
+Its folder is put on the path by tests; configs name its modules in `custom_imports`.
+"""

@@ -1,5 +1,7 @@
 """The Masked Autoencoder (He et al. 2021, arXiv 2111.06377): encoder, light decoder, loss."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -7,12 +9,20 @@ from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mae_core.encoder import LayerNorm, ViTEncoder, check_counts, init_weights
-from mae_core.errors import UserError, suggest
+from mae_core.checkpoints import save_weights
+from mae_core.data.normalize import Normalize
+from mae_core.encoders.base import Encoder
+from mae_core.encoders.registry import ARCHITECTURES, create_encoder, encoder_fields
+from mae_core.encoders.vit import LayerNorm, check_counts, init_weights
+from mae_core.errors import UserError, check_fields, suggest
 from mae_core.masking import STRATEGIES, mask_patches, visible_patches
+from mae_core.methods.base import Method
+from mae_core.methods.registry import method_fields, register_method
+from mae_core.noise import uniform
 from mae_core.patches import gather_patches, patchify, unpatchify
 from mae_core.positions import sincos_positions
 
+MASK_GREY = 0.55  # of masked patches in pictures, 0 to 1
 TARGET_EPS = 1e-6  # added to a patch's variance before the square root
 OBJECTIVES = {"mse": F.mse_loss, "smooth_l1": F.smooth_l1_loss}
 
@@ -34,9 +44,7 @@ class MAEOutput(NamedTuple):
 class Decoder(nn.Module):
     """Narrow transformer from visible tokens to the pixels of chosen patches (paper, 3)."""
 
-    def __init__(
-        self, encoder: ViTEncoder, width: int, depth: int, heads: int, in_chans: int
-    ) -> None:
+    def __init__(self, encoder: Encoder, width: int, depth: int, heads: int, in_chans: int) -> None:
         super().__init__()
         check_counts({"decoder_width": width, "decoder_depth": depth, "decoder_heads": heads})
         if width % heads:
@@ -73,11 +81,12 @@ class Decoder(nn.Module):
         return self.pred(self.norm(tokens[:, 1:]))
 
 
-class MAE(nn.Module):
+@register_method("mae")
+class MAE(Method):
     """Encoder on visible patches, decoder on all, loss on masked ones.
 
     Args:
-        encoder: the encoder to pretrain.
+        encoder: the encoder to pretrain, one that can look at some patches only.
         mask_ratio: share of masked patches (paper, 4.1: 0.75), 0 to 0.95. With 0 the loss is over
             all patches, a plain autoencoder's.
         masking: 'random', 'block' or 'grid' (paper, Fig. 6).
@@ -93,7 +102,7 @@ class MAE(nn.Module):
 
     def __init__(
         self,
-        encoder: ViTEncoder,
+        encoder: Encoder,
         mask_ratio: float = 0.75,
         masking: str = "random",
         norm_pix_loss: bool = True,
@@ -104,6 +113,7 @@ class MAE(nn.Module):
         decoder_heads: int = 16,
     ) -> None:
         super().__init__()
+        encoder.require("keep", "the method mae")
         for name, value, known in (
             ("masking", masking, STRATEGIES),
             ("objective", objective, OBJECTIVES),
@@ -153,6 +163,49 @@ class MAE(nn.Module):
         loss = OBJECTIVES[self.objective](pred[:, scored].float(), self.to_target(target))
         return MAEOutput(loss, scatter_patches(pred, patches, h * w), mask)
 
+    def losses(self, images: Tensor, seeds: Tensor) -> dict[str, Tensor]:
+        """The loss of one step; image i is masked as seed i says."""
+        h, w = self.encoder.grid
+        return {"loss": self(images, uniform(seeds, h * w)).loss}
+
+    def compile(self, *args: Any, **options: Any) -> None:
+        """Have :meth:`forward` compiled; the seeds' noise is drawn outside."""
+        nn.Module.compile(self, *args, **options)
+
+    def save(self, folder: Path, about: dict[str, Any]) -> dict[str, str]:
+        """Write `mae.safetensors`, encoder and decoder."""
+        path = folder / "mae.safetensors"
+        save_weights(path, self, mae=self.config, **about)
+        return {"mae": str(path)}
+
+    def picture(
+        self,
+        pixels: Tensor,
+        normalize: Normalize,
+        seed: int = 0,
+        mask_ratios: Sequence[float] | None = None,
+    ) -> dict[str, Tensor]:
+        """The images, then for each mask ratio what the encoder sees, and predictions.
+
+        Those of all patches, and those with the visible patches pasted over them.
+
+        Args:
+            pixels: (N, C, H, W) uint8.
+            normalize: to what the encoder sees, and back.
+            seed: of the masks.
+            mask_ratios: the model's own without them.
+        """
+        rows = {"original": pixels}
+        for ratio in mask_ratios or [self.mask_ratio]:
+            parts = reconstruct(self, normalize, pixels, seed, ratio)
+            label = f"{ratio:.0%} masked"
+            rows |= {
+                label: parts["masked"],
+                f"{label}: predicted": parts["predicted"],
+                f"{label}: pasted": parts["pasted"],
+            }
+        return rows
+
     def target(self, images: Tensor) -> Tensor:
         """What the decoder has to predict: (N, L, p*p*C) float32."""
         return self.to_target(patchify(images, self.encoder.patch_size))
@@ -175,6 +228,40 @@ class MAE(nn.Module):
             mean, std = patch_statistics(patchify(images.float(), self.encoder.patch_size))
             pred = pred * std + mean
         return unpatchify(pred, self.encoder.patch_size, *images.shape[-2:])
+
+
+@torch.no_grad()
+def reconstruct(
+    mae: MAE,
+    normalize: Normalize,
+    pixels: Tensor,
+    seed: int = 0,
+    mask_ratio: float | None = None,
+) -> dict[str, Tensor]:
+    """'masked', 'predicted' and 'pasted', each (N, C, H, W) uint8 as `pixels`.
+
+    Raises:
+        UserError: if the ratio leaves no patch visible.
+    """
+    mae.eval()
+    trained_with = mae.mask_ratio
+    mae.mask_ratio = trained_with if mask_ratio is None else mask_ratio
+    device = next(mae.parameters()).device
+    images = normalize.images(pixels.to(device))
+    h, w = mae.encoder.grid
+    noise = torch.rand(len(images), h * w, generator=torch.Generator().manual_seed(seed))
+    out = mae.forward(images, noise.to(device))  # a compiled one would be compiled anew for this
+    mae.mask_ratio = trained_with
+    size = mae.encoder.patch_size
+    mask = out.mask.unsqueeze(-1).expand(-1, -1, size * size * images.shape[1])
+    hidden = unpatchify(mask, size, *images.shape[-2:]).bool().cpu()
+    predicted = normalize.restore(mae.pixels(images, out.pred)).cpu()
+    pixels = pixels.cpu()
+    return {
+        "masked": torch.where(hidden, torch.full_like(pixels, int(255 * MASK_GREY)), pixels),
+        "predicted": predicted,
+        "pasted": torch.where(hidden, predicted, pixels),
+    }
 
 
 def patch_statistics(patches: Tensor) -> tuple[Tensor, Tensor]:
@@ -201,3 +288,21 @@ def scatter_patches(values: Tensor, patches: Tensor, length: int) -> Tensor:
     n, _, size = values.shape
     index = patches.unsqueeze(-1).expand(-1, -1, size)
     return values.new_zeros(n, length, size).scatter(1, index, values)
+
+
+MAE_FIELDS = method_fields(MAE)
+
+
+def create_model(arch: str, **overrides: Any) -> MAE:
+    """The masked autoencoder around encoder `arch`.
+
+    Overrides are arguments of :class:`MAE` or of the encoder. The decoder is 512 wide and 8 blocks
+    deep (paper, 4.1) unless overridden.
+
+    Raises:
+        UserError: for an unknown name or argument, with the nearest valid one.
+    """
+    known = (*MAE_FIELDS, *encoder_fields(ARCHITECTURES[arch].family))
+    check_fields(overrides, known, "model")
+    mae = {key: overrides.pop(key) for key in MAE_FIELDS if key in overrides}
+    return MAE(create_encoder(arch, **overrides), **mae)

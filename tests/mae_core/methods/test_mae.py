@@ -8,13 +8,16 @@ from torch import Tensor
 from transformers import ViTMAEConfig, ViTMAEForPreTraining
 
 from mae_core import UserError, create_model
-from mae_core.mae import MAE, OBJECTIVES, random_part
+from mae_core.data.normalize import Normalize
 from mae_core.masking import STRATEGIES, mask_patches
+from mae_core.methods.mae import MAE, MASK_GREY, OBJECTIVES, random_part, reconstruct
 from mae_core.noise import uniform
-from mae_core.patches import unpatchify
+from mae_core.patches import gather_patches, patchify, unpatchify
 
 SIZES = {"img_size": 32, "patch_size": 8, "width": 48, "depth": 2, "heads": 4}
 PAPERS = ("vit-base-p16", "vit-large-p16", "vit-huge-p14")
+NORMALIZE = Normalize([120.0] * 3, [60.0] * 3)
+PATCH = SIZES["patch_size"]
 DECODER = {"decoder_width": 24, "decoder_depth": 2, "decoder_heads": 3}
 
 
@@ -281,3 +284,47 @@ def test_sizes_that_do_not_fit_say_so(fields: dict[str, object], message: str) -
 def test_an_unknown_architecture_names_the_nearest() -> None:
     with pytest.raises(UserError, match="did you mean 'vit-base-p16'"):
         create_model("vit-bas-p16")
+
+
+def pixels_of_three() -> Tensor:
+    return torch.randint(0, 256, (3, 3, 32, 32), dtype=torch.uint8)
+
+
+def test_three_quarters_are_grey_and_only_these_are_pasted() -> None:
+    pixels = pixels_of_three()
+    original = patchify(pixels, PATCH)
+    rows = {
+        name: patchify(image, PATCH)
+        for name, image in reconstruct(model(norm_pix_loss=False), NORMALIZE, pixels).items()
+    }
+    hidden = (rows["masked"] == int(255 * MASK_GREY)).all(dim=-1)  # (N, L)
+    assert hidden.sum(dim=1).tolist() == [12, 12, 12]
+    for name in ("masked", "pasted"):
+        assert torch.equal(rows[name][~hidden], original[~hidden])
+    assert torch.equal(rows["pasted"][hidden], rows["predicted"][hidden])
+    assert not torch.equal(rows["predicted"][~hidden], original[~hidden])
+
+
+@pytest.mark.parametrize("norm_pix_loss", [True, False])
+def test_a_perfect_prediction_is_drawn_as_the_image(norm_pix_loss: bool) -> None:
+    mae, pixels = model(), pixels_of_three()
+    mae.norm_pix_loss = norm_pix_loss
+    perfect = mae.target(NORMALIZE.images(pixels))
+    mae.decoder.forward = lambda latent, patches: gather_patches(perfect, patches)
+    assert torch.equal(reconstruct(mae, NORMALIZE, pixels)["predicted"], pixels)
+
+
+def test_another_mask_ratio_is_for_the_picture_only() -> None:
+    mae = model()
+    parts = reconstruct(mae, NORMALIZE, pixels_of_three(), mask_ratio=0.5)
+    masked = patchify(parts["masked"], PATCH)
+    assert (masked == int(255 * MASK_GREY)).all(dim=-1).sum(dim=1).tolist() == [8, 8, 8]
+    assert mae.mask_ratio == 0.75
+
+
+def test_the_seed_decides_the_masks_whatever_was_drawn_before() -> None:
+    mae, pixels = model(), pixels_of_three()
+    first = reconstruct(mae, NORMALIZE, pixels, seed=1)["masked"]
+    torch.rand(5)
+    assert torch.equal(first, reconstruct(mae, NORMALIZE, pixels, seed=1)["masked"])
+    assert not torch.equal(first, reconstruct(mae, NORMALIZE, pixels, seed=2)["masked"])

@@ -1,4 +1,4 @@
-"""The one encoder of the project: a plain ViT on timm blocks.
+"""The family 'vit': a plain ViT on timm blocks, of the sizes of the paper and smaller ones.
 
 It sees a subset of the patches (pretraining), all of them (classification) or images of another
 size (detection, segmentation). Parameters carry timm's names.
@@ -15,9 +15,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mae_core.drop_path import replace_paths
+from mae_core.encoders.base import Encoder, Part, to_pair
+from mae_core.encoders.registry import register_encoder
 from mae_core.errors import UserError
+from mae_core.fitting import fit_channels, fit_patches, fit_positions
+from mae_core.grids import image_size
+from mae_core.grids import patch_size as stored_patch_size
 from mae_core.patches import gather_patches, grid_size, patchify
 from mae_core.positions import sincos_positions
+from mae_core.reading import VIT
 
 MOST = {"depth": 1000, "heads": 1 << 12, "in_chans": 1 << 10}  # others 65536
 PATCHES = 1 << 20  # of an image, at most
@@ -26,8 +32,19 @@ LayerNorm: Any = partial(
     nn.LayerNorm, eps=1e-6
 )  # what MAE weights were trained with; torch has 1e-5
 
+ARCHITECTURES: dict[str, dict[str, Any]] = {
+    "vit-micro-p6": {"patch_size": 6, "width": 96, "depth": 6, "heads": 3},
+    "vit-tiny-p16": {"patch_size": 16, "width": 192, "depth": 12, "heads": 3},
+    "vit-small-p16": {"patch_size": 16, "width": 384, "depth": 12, "heads": 6},
+    "vit-base-p16": {"patch_size": 16, "width": 768, "depth": 12, "heads": 12},
+    "vit-large-p16": {"patch_size": 16, "width": 1024, "depth": 24, "heads": 16},
+    "vit-huge-p14": {"patch_size": 14, "width": 1280, "depth": 32, "heads": 16},
+}
+BOUND = ("patch_size", "width", "depth", "heads")  # the first can be resampled
 
-class ViTEncoder(nn.Module):
+
+@register_encoder(VIT, ARCHITECTURES)
+class ViTEncoder(Encoder):
     """Vision Transformer (Dosovitskiy et al. 2020) with a class token.
 
     Positions begin as sines and cosines and stay fixed, unless who trains it makes them learnt.
@@ -48,7 +65,9 @@ class ViTEncoder(nn.Module):
         UserError: if the sizes do not fit together.
     """
 
+    offers = frozenset(("keep", "half_block", "attention", "plain"))
     tile_positions = False
+    norm: nn.Module
 
     def __init__(
         self,
@@ -87,6 +106,7 @@ class ViTEncoder(nn.Module):
             "mlp_ratio": mlp_ratio,
         }
         self.patch_size, self.width, self.depth = patch_size, width, depth
+        self.widths, self.strides = (width,) * depth, (patch_size,) * depth
         self.grid = grid_size(*self.img_size, patch_size)
         if self.grid[0] * self.grid[1] > PATCHES:
             raise UserError(f"images of {self.grid[0]}×{self.grid[1]} patches: at most {PATCHES:,}")
@@ -125,6 +145,69 @@ class ViTEncoder(nn.Module):
             tokens = block(tokens)
         return tokens
 
+    def pooled(self, images: Tensor, pool: str = "avg", norm_last: bool = False) -> Tensor:
+        """One vector for each of the normalised images (N, C, H, W).
+
+        Args:
+            images: float.
+            pool: 'avg' or 'cls', see :func:`pool_tokens`; or such as 'last4': the class tokens of
+                the last four blocks, the last one at the end, then the mean of the last one's
+                patches, all after the final norm (DINOv2's `create_linear_input`).
+            norm_last: whether 'avg' and 'cls' pool first and norm then.
+
+        Returns:
+            (N, width), or (N, (n + 1) * width) for 'last<n>'.
+        """
+        blocks = last_blocks(pool)
+        if not blocks and norm_last:
+            return self.norm(pool_tokens(self.tokens(images), pool))
+        if not blocks:
+            return pool_tokens(self(images), pool)
+        tokens, parts = self.embed(images), []
+        for number, block in enumerate(self.blocks, start=1):
+            tokens = block(tokens)
+            if number > self.depth - blocks:
+                parts.append(self.norm(tokens[:, 0]))
+        return torch.cat([*parts, pool_tokens(self.norm(tokens), "avg")], dim=1)
+
+    def pooled_width(self, pool: str) -> int:
+        """Channels of :meth:`pooled`. Raises UserError for no pooling, or of too many blocks."""
+        blocks = last_blocks(pool)
+        if blocks > self.depth:
+            raise UserError(f"pool='{pool}': the encoder has {self.depth} blocks")
+        return (blocks + 1) * self.width
+
+    def parts(self) -> list[Part]:
+        """Embedding, class token and positions; each block; the final norm."""
+        first = (self.patch_embed, self.cls_token, self.pos_embed)
+        return [first, *((block,) for block in self.blocks), (self.norm,)]
+
+    def half_block(self) -> Part:
+        """The MLP of the last block, with its norm (paper, 4.3)."""
+        last: Any = self.blocks[-1]
+        return (last.norm2, last.mlp)
+
+    def no_weight_decay(self) -> set[str]:
+        """The class token and the positions."""
+        return {"cls_token", "pos_embed"}
+
+    def bound(self, resample_patches: bool = False) -> dict[str, Any]:
+        """Sizes of tokens and blocks, and of patches unless they may be resampled."""
+        return {key: self.config[key] for key in BOUND[resample_patches:]}
+
+    def fit(
+        self, state: dict[str, Tensor], about: dict[str, Any], resample_patches: bool = False
+    ) -> list[str]:
+        """Positions to the grid, RGB weights to the channels, also a decoder's; and patches."""
+        old = None
+        if about.get("encoder") or about.get("image_size"):
+            old = grid_size(*image_size(state, about), stored_patch_size(state))
+        return [
+            *fit_positions(state, self.grid, old),
+            *fit_channels(state, self.config["in_chans"]),
+            *(fit_patches(state, self.patch_size) if resample_patches else []),
+        ]
+
     def feature_maps(self, images: Tensor, layers: Sequence[int]) -> list[Tensor]:
         """Patch tokens (N, width, h, w) after each block in `layers` (0 to depth - 1).
 
@@ -137,6 +220,17 @@ class ViTEncoder(nn.Module):
             if i in layers:
                 maps.append(self.as_map(tokens[:, 1:], i, (h, w)))
         return maps
+
+    @torch.inference_mode()
+    def class_attention(self, images: Tensor) -> Tensor:
+        """What the class token takes from each patch in the last block, (N, heads, h, w)."""
+        layer: Any = self.blocks[-1].attn
+        seen: list[Tensor] = []
+        handle = layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+        self.tokens(images)
+        handle.remove()
+        grid = grid_size(images.shape[-2], images.shape[-1], self.patch_size)
+        return attention(layer, seen[0])[:, :, 0, 1:].unflatten(-1, grid)
 
     def as_map(self, tokens: Tensor, layer: int, grid: tuple[int, int]) -> Tensor:
         """(N, h*w, width) patch tokens after block `layer` -> (N, width, h, w), the last normed."""
@@ -168,6 +262,35 @@ class ViTEncoder(nn.Module):
         return resample_abs_pos_embed(self.pos_embed, list(grid), list(self.grid))
 
 
+def pool_tokens(tokens: Tensor, pool: str) -> Tensor:
+    """(N, 1 + L, D) -> (N, D): 'avg' over patches, or the 'cls' token."""
+    return tokens[:, 1:].mean(dim=1) if pool == "avg" else tokens[:, 0]
+
+
+def last_blocks(pool: str) -> int:
+    """How many blocks `pool` takes: 4 for 'last4', 0 for 'avg' and 'cls'.
+
+    Raises:
+        UserError: if it is none of these.
+    """
+    number = pool.removeprefix("last")
+    if pool in ("avg", "cls"):
+        return 0
+    if number == pool or not number.isdecimal() or int(number) < 1:
+        raise UserError(f"pool='{pool}': expected 'avg', 'cls', or 'last' and a number of blocks")
+    return int(number)
+
+
+def attention(layer: Any, tokens: Tensor) -> Tensor:
+    """Attention weights (N, heads, T, T) of timm's `Attention` on its input (N, T, width).
+
+    Row i says how much of each token's value goes into token i; it sums to 1.
+    """
+    qkv = layer.qkv(tokens).unflatten(-1, (3, layer.num_heads, layer.head_dim))
+    q, k = (layer.scale**0.5 * part.transpose(1, 2) for part in qkv.unbind(2)[:2])
+    return (q @ k.mT).softmax(dim=-1)
+
+
 def init_weights(module: nn.Module) -> None:
     """Xavier-uniform linear layers, the patch embedding as one of them (paper, A.1)."""
     for layer in module.modules():
@@ -185,12 +308,3 @@ def check_counts(sizes: Mapping[str, Any]) -> None:
         most = MOST.get(name.removeprefix("decoder_"), 1 << 16)
         if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
             raise UserError(f"{name}={value!r}: expected a whole number from 1 to {most}")
-
-
-def to_pair(size: int | Sequence[int]) -> tuple[int, int]:
-    """One number or (H, W) -> (H, W). Raises UserError for anything else."""
-    pair = (size, size) if isinstance(size, int) else size
-    whole = isinstance(pair, Sequence) and all(isinstance(side, int) for side in pair)
-    if not whole or isinstance(size, bool | str) or len(pair) != 2:
-        raise UserError(f"img_size={size!r}: expected one whole number, or height and width")
-    return pair[0], pair[1]

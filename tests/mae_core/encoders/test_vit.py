@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mae_core import UserError, create_encoder
-from mae_core.encoder import ViTEncoder
+from mae_core.encoders.vit import ViTEncoder, attention, pool_tokens
 
 
 def encoder(**fields: object) -> ViTEncoder:
@@ -98,3 +98,48 @@ def test_sizes_that_make_no_encoder_are_the_users_mistake(change: dict[str, Any]
 def test_sizes_out_of_bounds_are_named(change: dict[str, Any]) -> None:
     with pytest.raises(UserError, match=rf"{next(iter(change))}=|patches: at most"):
         ViTEncoder(**{**SIZES, **change})
+
+
+def test_weights_times_values_are_what_the_block_computes() -> None:
+    torch.manual_seed(0)
+    layer = create_encoder("vit-micro-p6", img_size=30).blocks[0].attn
+    tokens = torch.randn(3, 26, 96)
+    values = layer.qkv(tokens).unflatten(-1, (3, 3, 32))[:, :, 2].transpose(1, 2)
+    mixed = (attention(layer, tokens) @ values).transpose(1, 2).flatten(2)
+    torch.testing.assert_close(layer.proj(mixed), layer(tokens))
+
+
+def test_the_class_token_attends_to_the_patches_of_the_last_block() -> None:
+    torch.manual_seed(0)
+    encoder = create_encoder("vit-micro-p6", img_size=30).eval()
+    images = torch.randn(2, 3, 30, 18)
+    tokens = encoder.embed(images)
+    for block in encoder.blocks[:-1]:
+        tokens = block(tokens)
+    weights = attention(encoder.blocks[-1].attn, encoder.blocks[-1].norm1(tokens))
+    found = encoder.class_attention(images)
+    assert found.shape == (2, 3, 5, 3)
+    torch.testing.assert_close(found.flatten(2), weights[:, :, 0, 1:])
+    assert not encoder.blocks[-1].attn._forward_pre_hooks
+
+
+def test_pooling_takes_the_patches_or_the_class_token() -> None:
+    tokens = torch.randn(2, 5, 3)
+    torch.testing.assert_close(pool_tokens(tokens, "avg"), tokens[:, 1:].sum(1) / 4)
+    assert torch.equal(pool_tokens(tokens, "cls"), tokens[:, 0])
+
+
+def test_the_last_blocks_are_dinov2s_linear_input() -> None:
+    """By hooks on the blocks: their class tokens, then the mean of the last one's patches."""
+    encoder = create_encoder("vit-micro-p6", width=16, depth=4, heads=2, img_size=12).eval()
+    seen: list[torch.Tensor] = []
+    for block in encoder.blocks:
+        block.register_forward_hook(lambda module, given, out: seen.append(out))
+    images = torch.randn(3, 3, 12, 12)
+    with torch.inference_mode():
+        found = encoder.pooled(images, "last3")
+        normed = [encoder.norm(tokens) for tokens in seen]
+        expected = [*(tokens[:, 0] for tokens in normed[-3:]), normed[-1][:, 1:].mean(dim=1)]
+        torch.testing.assert_close(found, torch.cat(expected, dim=1))
+        torch.testing.assert_close(encoder.pooled(images, "avg"), expected[-1])
+        torch.testing.assert_close(encoder.pooled(images, "cls"), expected[-2])

@@ -1,0 +1,69 @@
+"""What is found by name: our own, a config's `custom_imports`, and installed packages'."""
+
+from collections.abc import Iterator
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Generic, TypeVar
+
+from mae_core.errors import UserError, suggest
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """Entries by name, from modules that register them when they are imported.
+
+    Our own modules are imported at the first look-up. Others are imported by who reads a config,
+    for its `custom_imports`, or where an installed package names them under an entry point; those
+    of packages only where a name is not known without, so that a broken one disturbs nobody else.
+
+    Args:
+        kind: of the entries, as messages say it.
+        modules: our own.
+        group: the entry points of other packages, `mae_bench.<kinds>`.
+    """
+
+    def __init__(self, kind: str, modules: tuple[str, ...], group: str) -> None:
+        self.kind, self.modules, self.group = kind, modules, group
+        self._entries: dict[str, T] = {}
+
+    def add(self, name: str, entry: T) -> None:
+        """Register. Raises ValueError if another entry has the name."""
+        known = self._entries.setdefault(name, entry)
+        if repr(known) != repr(entry):  # a module that is imported again stays the same
+            raise ValueError(f"two {self.kind}s are called '{name}': {known!r} and {entry!r}")
+        self._entries[name] = entry
+
+    def __getitem__(self, name: str) -> T:
+        """The entry of a name. Raises UserError, with the nearest one, if there is none."""
+        for load in (self._import_own, self._import_packages):
+            if name in self._entries:
+                break
+            load()
+        if name not in self._entries:
+            raise UserError(
+                f"no {self.kind} is called '{name}'{suggest(name, self._entries)}. One of another "
+                "package is found if the config's custom_imports name its module, or if the "
+                f"package is installed with an entry point in '{self.group}'"
+            )
+        return self._entries[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """All names, those of installed packages too."""
+        self._import_own()
+        self._import_packages()
+        return iter(sorted(self._entries))
+
+    def _import_own(self) -> None:
+        for module in self.modules:
+            import_module(module)
+
+    def _import_packages(self) -> None:
+        for point in entry_points(group=self.group):
+            try:
+                point.load()
+            except Exception as error:  # another's code: anything may come out of it
+                raise UserError(
+                    f"the entry point {point.name} = {point.value} of {self.group} cannot be "
+                    f"imported ({type(error).__name__}: {error}): mend or uninstall its package"
+                ) from error
