@@ -30,7 +30,7 @@ DATA = """
 train_data = dict(data="data/train", transform=dict(input_size={side}, crop_pct=1.0))
 val_data = dict(data="data/val", transform=dict(input_size={side}, crop_pct=1.0))
 """
-ENCODER = "encoder = dict(arch='vit-base-p16', width=16, depth=4, heads=2)\n"
+ENCODER = "encoder = dict(arch='vit-base-p16', width=96, depth=4, heads=3)\n"
 DEMO = DATA.format(side=30)
 # What is appended to a shipped config, by its name.
 SHRUNK = {
