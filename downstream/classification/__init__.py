@@ -1,1 +1,1 @@
-"""Image classification: fine-tuning, linear probe, kNN, and few-shot on frozen features."""
+"""Image classification: fine-tuning, linear probe, kNN, few labels, other test sets."""

@@ -1,1 +1,1 @@
-"""Data: the demo set made from Fashion-MNIST, as ordinary image folders and COCO files."""
+"""Data: sources of images, decoding, crops, loading, and the demo's own set."""

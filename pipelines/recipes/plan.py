@@ -13,8 +13,8 @@ from rich.table import Table
 
 from mae_core.engine.step_checkpoints import checkpoints, step_of
 from pipelines.cells.cell import Cell, cell_folder, usable
-from pipelines.cells.folder import finished_result
 from pipelines.cells.resources import Resources, default_devices
+from pipelines.cells.reuse import whole_result
 from pipelines.display import duration, size
 from pipelines.recipes.dry_run import Trial, time_first_steps
 from pipelines.recipes.matrix import planned_cells
@@ -70,8 +70,10 @@ def plan_cells(
     What stands in for an encoder is no classifier: `evaluate` is not tried before there is one.
     """
     trials: dict[tuple[str, bool], Trial | None] = {}
-    for cell, known in cells(recipe, folder, resources):
-        status, done = progress(cell, folder) if known else ("run", 0)
+    for cell, known, finished in cells(recipe, folder, resources, console):
+        status, done = ("reuse", 0) if finished else ("run", 0)
+        if known and not finished:
+            status, done = progress(cell, folder)
         if status == "reuse" or (cell.stage == "evaluate" and not known):
             yield Item(cell, status, float(status != "reuse"), None)
             continue
@@ -84,18 +86,26 @@ def plan_cells(
         yield Item(cell, status, share, trial)
 
 
-def cells(recipe: Recipe, folder: Path, machine: Resources) -> Iterator[tuple[Cell, bool]]:
-    """Each cell, and whether its encoder is already known.
+def cells(
+    recipe: Recipe, folder: Path, machine: Resources, console: Console
+) -> Iterator[tuple[Cell, bool, bool]]:
+    """Each cell, whether its encoder is already known, and whether it has a whole result.
 
-    If not, a random one stands in, in the recipe for that other one: without `scratch`.
+    If the encoder is not known, a random one stands in, in the recipe for that other one: without
+    `scratch`. A result with a damaged file is told and counts as none, as in a run, so that no
+    trial starts from a damaged encoder.
     """
+
+    def say(text: str) -> None:
+        console.print(text, markup=False, soft_wrap=True)
+
     checkpoint: dict[str, str | None] = {}
     for planned, upstream in planned_cells(recipe, machine):
         known = checkpoint.get(upstream) if upstream else planned.source
         cell = replace(planned, source=known) if known else standing_in(planned)
-        result = finished_result(cell_folder(cell, folder)) if known else None
+        result = whole_result(cell_folder(cell, folder), cell.inputs, say) if known else None
         checkpoint[cell.name] = result.checkpoint if result else None
-        yield cell, bool(known)
+        yield cell, bool(known), bool(result)
 
 
 def standing_in(planned: Cell) -> Cell:
@@ -106,11 +116,8 @@ def standing_in(planned: Cell) -> Cell:
 
 
 def progress(cell: Cell, folder: Path) -> tuple[str, int]:
-    """The cell's status, and the steps that it has behind it."""
-    own = cell_folder(cell, folder)
-    if finished_result(own):
-        return "reuse", 0
-    found = checkpoints(own)
+    """The status of a cell that has not finished, and the steps that it has behind it."""
+    found = checkpoints(cell_folder(cell, folder))
     if not found:
         return "run", 0
     step = step_of(found[0])

@@ -79,6 +79,25 @@ def test_a_plan_knows_what_is_done_and_what_is_half_done(
     assert tried == ["finetune", "finetune", "knn"]  # from an encoder, and from scratch
 
 
+def test_a_plan_times_again_what_is_damaged_and_what_takes_it(
+    configs: Path, tracker: Tracker, tmp_path: Path
+) -> None:
+    """A run would compute it again, so a damaged encoder is no reason to refuse."""
+    recipe = str(write_recipe(configs, ("knn",), ("mae",)))
+    setting = Setting(tmp_path / "work", tracker, Display(), "tiny")
+    cell = Cell("pretrain", "mae", "random", load_recipe(recipe).configs["pretrain"])
+    source = run_cell(cell, setting).result.checkpoint
+    assert source is not None
+    Path(source).write_bytes(bytes(Path(source).stat().st_size))
+    items, text = show(recipe, setting.work_dir)
+    assert [(item.cell.name, item.status) for item in items] == [
+        ("pretrain[mae]", "run"),
+        ("knn[mae]", "run"),
+    ]
+    assert all(item.hours for item in items)
+    assert f"{source} is damaged" in text
+
+
 def test_a_plan_tries_from_scratch_apart_and_no_classifier_that_is_not_there(
     configs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
