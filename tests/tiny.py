@@ -63,12 +63,15 @@ def write_configs(folder: Path, data: Path) -> Path:
     return folder
 
 
-def write_recipe(folder: Path, tasks: tuple[str, ...], encoders: tuple[str, ...]) -> Path:
-    """A recipe over the configs in `folder`."""
+def write_recipe(
+    folder: Path, tasks: tuple[str, ...], encoders: tuple[str, ...] | dict[str, str | None]
+) -> Path:
+    """A recipe over the configs in `folder`; a dict of encoders names its pretrainings itself."""
     named = {task: str(folder / f"{task}.py") for task in tasks}
     path = folder / "tiny.py"
-    path.write_text(
-        f"seed = 0\nslots = 2\npretrain = '{folder / 'pretrain.py'}'\n"
-        f"encoders = {list(encoders)}\ntasks = {named}\n"
-    )
+    if isinstance(encoders, dict):
+        rows = f"encoders = {encoders}\n"
+    else:
+        rows = f"pretrain = '{folder / 'pretrain.py'}'\nencoders = {list(encoders)}\n"
+    path.write_text(f"seed = 0\nslots = 2\n{rows}tasks = {named}\n")
     return path

@@ -97,15 +97,15 @@ def run(
     ray: Ray = None,
 ) -> None:
     """Run a whole benchmark: pretrain, every task for every encoder, report."""
-    from pipelines.recipes.recipe import load_recipe
+    from pipelines.recipes.recipe import handed_over, load_recipe
 
-    load_recipe(recipe, override or [])
+    checked = load_recipe(recipe, override or [])
     with before_the_start():
         from pipelines.service.flow import mae_full_benchmark
         from pipelines.service.server import check_server
 
     check_server()
-    with interruptible():
+    with interruptible(), handed_over(recipe, override or [], checked):
         folder = str(work_dir) if work_dir else None
         mae_full_benchmark(
             recipe, folder, override or [], devices, fresh=fresh, strict=True, ray=ray

@@ -19,7 +19,7 @@ from pipelines.display import duration, size
 from pipelines.recipes.dry_run import Trial, time_first_steps
 from pipelines.recipes.matrix import planned_cells
 from pipelines.recipes.recipe import Recipe
-from pipelines.stages import NO_FILE
+from pipelines.stages import MAKE_ENCODERS, NO_FILE
 
 KEPT = 3  # the last two checkpoints, and the one being written
 
@@ -65,17 +65,18 @@ def plan(
 def plan_cells(
     recipe: Recipe, folder: Path, resources: Resources, console: Console
 ) -> Iterator[Item]:
-    """The cells in order; each stage is tried once, and once more where it trains from scratch.
+    """The cells in order; each stage is tried once for each of its configs, and from scratch apart.
 
     What stands in for an encoder is no classifier: `evaluate` is not tried before there is one.
     """
-    trials: dict[tuple[str, bool], Trial | None] = {}
+    trials: dict[tuple[str, str, bool], Trial | None] = {}
     for cell, known in cells(recipe, folder, resources):
         status, done = progress(cell, folder) if known else ("run", 0)
         if status == "reuse" or (cell.stage == "evaluate" and not known):
             yield Item(cell, status, float(status != "reuse"), None)
             continue
-        kind = cell.stage, cell.source in NO_FILE and "scratch" in cell.config
+        row = cell.encoder if cell.stage in MAKE_ENCODERS else ""  # each has a config of its own
+        kind = cell.stage, row, cell.source in NO_FILE and "scratch" in cell.config
         if kind not in trials:
             console.print(f"trying {cell.stage} ...")
             trials[kind] = time_first_steps(cell, folder, usable(cell, resources))

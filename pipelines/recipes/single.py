@@ -17,11 +17,10 @@ from pipelines.cells.run_cell import Outcome, Setting, join_cell, run_cell
 from pipelines.display import Display
 from pipelines.identity import look_again
 from pipelines.last_net import check_writable
-from pipelines.recipes.checks import check_encoder
+from pipelines.recipes.checks import find_encoder
 from pipelines.recipes.recipe import load_stage_config
 from pipelines.stages import FROM_SCRATCH, MAKE_ENCODERS, NO_FILE, PARALLEL, check_stage
-from pipelines.tracking.encoders import resolve_encoder, run_of
-from pipelines.tracking.tracker import Tracker
+from pipelines.tracking.encoders import Lookup
 
 
 def run_single(
@@ -41,13 +40,13 @@ def run_single(
         UserError: before anything is tracked, if config, encoder, data or machine are wrong.
     """
     look_again()
-    machine = machine or Resources()
-    cell, folder = prepare(stage, config, encoder, work_dir, overrides, machine)
+    machine, lookup = machine or Resources(), Lookup()
+    cell, folder = prepare(stage, config, encoder, work_dir, overrides, machine, lookup)
     check_writable(folder)
     with Display() as display, stopping_on_error():
         setting = Setting(
             folder,
-            Tracker(),
+            lookup.tracker,
             display,
             Path(config).stem,
             resources=machine,
@@ -93,7 +92,7 @@ def join_single(
     Raises:
         UserError: as :func:`run_single`.
     """
-    cell, folder = prepare(stage, config, encoder, work_dir, overrides, machine)
+    cell, folder = prepare(stage, config, encoder, work_dir, overrides, machine, Lookup())
     if fresh:
         raise UserError("--fresh goes with the command that runs the stage, not with --join")
     if machine.nodes == 1:
@@ -109,6 +108,7 @@ def prepare(
     work_dir: Path | None,
     overrides: Sequence[str],
     machine: Resources,
+    lookup: Lookup,
 ) -> tuple[Cell, Path]:
     """The cell on this machine, both checked, and the folder for everything."""
     if stage in MAKE_ENCODERS and encoder != "random":
@@ -116,15 +116,14 @@ def prepare(
             f"{stage} begins with random weights, so --encoder {encoder} would mean nothing: leave "
             "it out. To go on from an encoder's weights is not built in"
         )
-    settings = load_stage_config(stage, config, overrides)
-    check_encoder(encoder, names_for(stage))
+    settings = load_stage_config(stage, config, overrides, lookup=lookup)
+    found = find_encoder(encoder, lookup, names_for(stage))
     folder = (work_dir or Path("runs") / Path(config).stem).expanduser().absolute()
     check_name(str(folder))
-    source = resolve_encoder(encoder)
     with opened_once():
-        check_stage(stage, settings, source)
+        check_stage(stage, settings, found.path)
     check_machine(stage, machine)
-    cell = Cell(stage, encoder, source, settings, encoder_run=run_of(encoder))
+    cell = Cell(stage, encoder, found.path, settings, encoder_run=found.run_id)
     return on_machine(cell, machine), folder
 
 

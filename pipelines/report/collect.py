@@ -47,7 +47,7 @@ class Benchmark:
     Attributes:
         rows: the numbers, by encoder and in the order of :func:`pipelines.report.names.order`.
         failed: causes by cell name.
-        losses: pretraining loss as (step, value), empty without pretraining.
+        losses: pretraining loss as (step, value) by encoder, of the first seed.
         pictures: PNG files by (artifact name, encoder).
         outcomes: of the cases behind a number, by encoder and metric, see `downstream.outcomes`.
         stages: the run of each cell.
@@ -60,7 +60,7 @@ class Benchmark:
     encoders: tuple[str, ...]
     rows: tuple[Row, ...]
     failed: dict[str, str]
-    losses: tuple[tuple[int, float], ...]
+    losses: dict[str, tuple[tuple[int, float], ...]]
     pictures: dict[tuple[str, str], bytes]
     outcomes: dict[tuple[str, str], Outcomes] = field(default_factory=dict)
     stages: tuple[StageRun, ...] = ()
@@ -95,11 +95,11 @@ def collect(run_id: str, tracker: Tracker, watts: float | None = None) -> Benchm
         name: tracker.client.get_run(child) for name, child in json.loads(tags["cells"]).items()
     }
     pictures: dict[tuple[str, str], bytes] = {}
-    losses: tuple[tuple[int, float], ...] = ()
+    losses: dict[str, tuple[tuple[int, float], ...]] = {}
     for run in runs.values():
         stage, encoder = run.data.tags["stage"], run.data.tags["encoder"]
-        if stage == "pretrain" and not losses:  # the first of several
-            losses = history(run, tracker)
+        if stage == "pretrain" and encoder not in losses:  # the first of several
+            losses[encoder] = history(run, tracker)
         for path in artifacts(run, tracker, ".png"):
             if (_kind(stage, path), encoder) not in pictures:
                 pictures[_kind(stage, path), encoder] = download(tracker, run, path)

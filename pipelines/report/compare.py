@@ -1,5 +1,6 @@
 """`mae-bench compare`: two or more benchmarks side by side."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -13,13 +14,14 @@ from rich.table import Table
 
 from mae_core.errors import UserError, suggest
 from mae_core.files import write_json, write_text
+from pipelines.cells.cell import cell_name
 from pipelines.report.collect import Benchmark, Row, collect
 from pipelines.report.differences import difference as verdict_on
 from pipelines.report.markdown import as_markdown
 from pipelines.report.names import is_share, number, order, title
 from pipelines.report.protocol import by_digest, cases_of, digests_of, stored_config
 from pipelines.report.stage_runs import code_of
-from pipelines.stages import STAGES
+from pipelines.stages import MAKE_ENCODERS, STAGES
 from pipelines.tracking.runs import date_of
 from pipelines.tracking.tracker import Tracker, flatten
 
@@ -96,7 +98,10 @@ class Side:
         return {run.info.run_id: stored_config(run, self.tracker) for run in runs}
 
     def stages(self) -> dict[str, dict[str, str]]:
-        """By stage, its config's keys with dots, and its code; data by its content."""
+        """By stage, its config's keys with dots, and its code; data by its content.
+
+        A stage that makes an encoder is there for each row, as 'pretrain[mae]'.
+        """
         found: dict[str, dict[str, str]] = {}
         for run in self.benchmark.runs.values():
             flat = flatten(by_digest(self.configs[run.info.run_id], digests_of(run)))
@@ -104,7 +109,8 @@ class Side:
             code = code_of(run.data.tags)
             if of_stage := code.get("stage") or code.get("hash"):
                 known["(code)"] = of_stage
-            found.setdefault(run.data.tags["stage"], known)
+            stage, row = run.data.tags["stage"], run.data.tags["encoder"]
+            found.setdefault(cell_name(stage, row) if stage in MAKE_ENCODERS else stage, known)
         return found
 
     def cases(self, row: Row) -> dict[str, Any] | None:
@@ -210,19 +216,28 @@ def difference(side: Side, row: Row, first_side: Side, first: Row) -> dict[str, 
 
 
 def changed(sides: Sequence[Side]) -> list[Changed]:
-    """The config's keys that differ between benchmarks, by stage."""
+    """The config's keys that differ between benchmarks, by stage; by row too if several have it."""
     stages = [side.stages() for side in sides]
+    names = sorted({name for one in stages for name in one}, key=place_of)
+    rows = Counter(name.partition("[")[0] for name in names)
     found = []
-    for stage in sorted({name for one in stages for name in one}, key=list(STAGES).index):
+    for stage in names:
+        alone = stage.partition("[")[0]
+        shown = alone if rows[alone] == 1 else stage
         keys = sorted({key for one in stages for key in one.get(stage, {})})
         for key in keys:
             values = tuple(one.get(stage, {}).get(key) for one in stages)
             if len(set(values)) > 1 and all(stage in one for one in stages):
-                found.append(Changed(stage, key, values))
+                found.append(Changed(shown, key, values))
         if not all(stage in one for one in stages):
             here = tuple("ran" if stage in one else None for one in stages)
-            found.append(Changed(stage, "(stage)", here))
+            found.append(Changed(shown, "(stage)", here))
     return found
+
+
+def place_of(name: str) -> tuple[int, str]:
+    """Key that sorts the names of :meth:`Side.stages`."""
+    return list(STAGES).index(name.partition("[")[0]), name
 
 
 def text(value: Value) -> str:

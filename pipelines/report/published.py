@@ -99,7 +99,8 @@ def origins(run: Run, tracker: Tracker) -> tuple[str, str]:
         pretrained = config_among(sorted({e["pretrain"] for e in entries()}), maker, tracker)
     else:
         by_weights = {weights: config for config, weights in WEIGHTS.items()}
-        pretrained = by_weights.get(maker.data.tags["encoder"], "")
+        tags = maker.data.tags
+        pretrained = by_weights.get(tags.get("encoder_spec", tags["encoder"]), "")
     return pretrained, finetuned
 
 

@@ -12,11 +12,10 @@ from typing import Any
 from mlflow.entities import Run
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from pipelines.stages import MAKE_ENCODERS
+from pipelines.stages import MAKE_ENCODERS, RUNS
 from pipelines.tracking.tracker import Tracker
 
 POWER = re.compile(r"system/gpu_\d+_power_usage_watts")  # MLflow's names of system metrics
-MADE = ("mae", "supervised")  # the rows of these
 JOULES = 3600.0  # of a watt-hour
 MEASURED, STATED = "mean measured power of the machine's GPUs", "stated power"
 
@@ -32,6 +31,7 @@ class StageRun:
         seconds: from the run's start to its end, with the pauses of one that was interrupted.
         watts: mean power while it ran; None if nothing is known of it.
         power: where `watts` is from, :data:`MEASURED` or :data:`STATED`, '' without.
+        source: what `--encoder` takes to run it again; that of the run which made the encoder.
         reused_from: the other benchmark or work dir that computed it, '' if this one did.
         code, versions, hardware: of the run, empty where they were not tracked.
     """
@@ -44,6 +44,7 @@ class StageRun:
     seconds: float
     watts: float | None
     power: str
+    source: str
     reused_from: str
     code: dict[str, str]
     versions: dict[str, str]
@@ -91,11 +92,19 @@ def stage_run(
         seconds=(run.info.end_time - run.info.start_time) / 1000,
         watts=watts or measured,
         power=STATED if watts else MEASURED if measured else "",
+        source=source_of(tags),
         reused_from=origin(run, parent, tracker),
         code=code_of(tags),
         versions={name: str(value) for name, value in of_tag(tags, "versions").items()},
         hardware=machine(of_tag(tags, "hardware")),
     )
+
+
+def source_of(tags: Mapping[str, str]) -> str:
+    """The encoder behind a stage's run, as others can name it."""
+    if made_by := tags.get("encoder_run"):
+        return f"{RUNS}{made_by}"
+    return tags.get("encoder_spec", tags["encoder"])
 
 
 def gpu_watts(run: Run, tracker: Tracker) -> float | None:
@@ -173,13 +182,12 @@ def commands(tags: Mapping[str, str], stages: Sequence[StageRun]) -> list[str]:
         stages: of the benchmark.
     """
     lines = [tags.get("command") or shlex.join(["mae-bench", "run", tags["recipe"]])]
-    made = {s.encoder: f"runs:/{s.mlflow_run_id}" for s in stages if s.stage in MAKE_ENCODERS}
+    made = {one.encoder for one in stages if one.stage in MAKE_ENCODERS}
     for one in sorted(stages, key=lambda stage: stage.encoder not in made):
-        encoder = made.get(one.encoder, one.encoder)
-        if one.stage in (*MAKE_ENCODERS, "evaluate") or encoder in MADE:
+        if one.stage in (*MAKE_ENCODERS, "evaluate"):
             continue
-        config = f"runs:/{one.mlflow_run_id}"  # read as data, whoever wrote it
-        return [*lines, shlex.join(["mae-bench", one.stage, config, "--encoder", encoder])]
+        config = f"{RUNS}{one.mlflow_run_id}"  # read as data, whoever wrote it
+        return [*lines, shlex.join(["mae-bench", one.stage, config, "--encoder", one.source])]
     return lines
 
 
