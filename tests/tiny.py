@@ -5,6 +5,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from mae_core import create_encoder
+from mae_core.checkpoints import save_weights
+
 CONFIGS = Path(__file__).parents[1] / "configs"
 ENCODER = "dict(img_size=12, width=16, depth=1, heads=2)"
 IMAGES = "dict(data='{data}/{split}', transform=dict(input_size=12))"
@@ -61,6 +64,13 @@ def write_configs(folder: Path, data: Path) -> Path:
         text = head + content + (hook if "custom_imports" in content else "")
         (folder / f"{stage}.py").write_text(text)
     return folder
+
+
+def write_encoder(path: Path) -> str:
+    """The path of an encoder of the configs' size, with random weights."""
+    encoder = create_encoder("vit-micro-p6", img_size=12, width=16, depth=1, heads=2)
+    save_weights(path, encoder, encoder=encoder.config)
+    return str(path)
 
 
 def write_recipe(

@@ -73,5 +73,5 @@ def origin(stage: str, row: Row) -> tuple[str, str | None]:
     if row.ref:
         return row.ref.path, None
     if row.made_by == "supervise" and stage in FROM_SCRATCH:
-        return row.name, None
+        return row.name, None  # 'supervised', which begins with random weights there
     return "random", row.made_by

@@ -135,10 +135,8 @@ def load_recipe(name: str, overrides: Iterable[str] = (), lookup: Lookup | None 
 
     made = {row: config_of(stage, config, row) for row, (stage, config) in asked.items() if stage}
     columns = {task: config_of(task, config) for task, config in content.tasks.items()}
-    from pipelines.recipes.checks import (  # torch: what needs none is told
-        check_recipe,
-        find_encoder,
-    )
+    # What needs no torch was told by now.
+    from pipelines.recipes.checks import check_recipe, find_encoder
 
     rows = []
     for row, (stage, spec) in asked.items():

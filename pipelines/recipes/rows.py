@@ -57,9 +57,12 @@ def asked_rows(content: Config) -> dict[str, tuple[str, str]]:
     lower = [name.lower() for name in values]
     found = {}
     for name, value in values.items():
+        if value is None:
+            found[name] = by_name(name, content)
+            continue
         if lower.count(name.lower()) > 1:  # some disks do not tell 'A' from 'a'
             raise UserError(f"encoders has '{name}' twice, but for upper and lower case")
-        found[name] = by_name(name, content) if value is None else by_value(name, value)
+        found[name] = by_value(name, value)
     return found
 
 

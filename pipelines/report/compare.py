@@ -14,7 +14,6 @@ from rich.table import Table
 
 from mae_core.errors import UserError, suggest
 from mae_core.files import write_json, write_text
-from pipelines.cells.cell import cell_name
 from pipelines.report.collect import Benchmark, Row, collect
 from pipelines.report.differences import difference as verdict_on
 from pipelines.report.markdown import as_markdown
@@ -110,7 +109,7 @@ class Side:
             if of_stage := code.get("stage") or code.get("hash"):
                 known["(code)"] = of_stage
             stage, row = run.data.tags["stage"], run.data.tags["encoder"]
-            found.setdefault(cell_name(stage, row) if stage in MAKE_ENCODERS else stage, known)
+            found.setdefault(f"{stage}[{row}]" if stage in MAKE_ENCODERS else stage, known)
         return found
 
     def cases(self, row: Row) -> dict[str, Any] | None:

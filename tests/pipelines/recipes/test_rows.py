@@ -2,20 +2,16 @@ from pathlib import Path
 
 import pytest
 
-from mae_core import UserError, create_encoder
-from mae_core.checkpoints import save_weights
+from mae_core import UserError
 from pipelines.cells.cell import cell_folder
 from pipelines.recipes.matrix import planned_cells
 from pipelines.recipes.recipe import Recipe, choices, load_recipe
-from tests.tiny import write_recipe
+from tests.tiny import write_encoder, write_recipe
 
 
 @pytest.fixture
 def own(tmp_path: Path) -> str:
-    """The path of an encoder of the configs' size."""
-    encoder = create_encoder("vit-micro-p6", img_size=12, width=16, depth=1, heads=2)
-    save_weights(tmp_path / "own.safetensors", encoder, encoder=encoder.config)
-    return str(tmp_path / "own.safetensors")
+    return write_encoder(tmp_path / "own.safetensors")
 
 
 @pytest.fixture

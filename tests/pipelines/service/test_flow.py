@@ -9,8 +9,6 @@ from mlflow.entities import Run
 from prefect.client.orchestration import get_client
 from rich.console import Console
 
-from mae_core import create_encoder
-from mae_core.checkpoints import save_weights
 from mae_core.config import load_config
 from mae_core.errors import UserError
 from mae_core.files import digest
@@ -26,7 +24,7 @@ from pipelines.tracking import model_registry
 from pipelines.tracking.model_registry import MODEL, register
 from pipelines.tracking.tracker import Tracker
 from tests.faults import arm
-from tests.tiny import write_configs, write_recipe
+from tests.tiny import write_configs, write_encoder, write_recipe
 
 CELLS = ["finetune[mae]", "finetune[random]", "pretrain[mae]"]
 
@@ -288,11 +286,10 @@ def test_encoders_of_mlflow_are_looked_for_once_where_the_flow_logs_to(
     other = Tracker(f"sqlite:///{shutil.copy(empty_database, tmp_path / 'other' / 'mlflow.db')}")
     made = []
     for number in range(2):
-        encoder = create_encoder("vit-micro-p6", img_size=12, width=16, depth=1, heads=2)
-        save_weights(path := tmp_path / f"{number}.safetensors", encoder, encoder=encoder.config)
+        path = write_encoder(tmp_path / f"{number}.safetensors")
         made.append(run_id := other.start(f"pretrain[{number}]", {"stage": "pretrain"}))
         register(other, run_id, {})
-        other.finish(run_id, StageResult({}, str(path)))
+        other.finish(run_id, StageResult({}, path))
     asked = []
     really = model_registry.run_of_model
 
@@ -333,16 +330,11 @@ def test_two_pretrainings_are_two_rows_of_one_benchmark(
     (configs / "other.py").write_text(
         f"_base_ = ['{configs / 'pretrain.py'}']\nmae = dict(norm_pix_loss=False)\n"
     )
-    save_weights(
-        tmp_path / "own.safetensors",
-        encoder := create_encoder("vit-micro-p6", img_size=12, width=16, depth=1, heads=2),
-        encoder=encoder.config,
-    )
     rows = {
         "mae": str(configs / "pretrain.py"),
         "raw": str(configs / "other.py"),
         "random": None,
-        "mine": str(tmp_path / "own.safetensors"),
+        "mine": write_encoder(tmp_path / "own.safetensors"),
     }
     recipe = str(write_recipe(configs, ("knn",), rows))
     shorter = ["pretrain[raw].train_cfg.max_epochs=3"]
