@@ -56,12 +56,14 @@ class Difference:
 def baselines(benchmark: Benchmark) -> tuple[str, ...]:
     """The rows that the first one is compared with.
 
-    Those of :data:`BASELINES` and further ones that this benchmark made, else the last row.
+    Those of :data:`BASELINES`, and those that the same stage of this benchmark made, as several
+    pretrainings; else the last one.
     """
-    others = benchmark.encoders[1:]
-    made = {one.encoder for one in benchmark.stages if one.stage in MAKE_ENCODERS}
+    first, *others = benchmark.encoders
+    made_by = {one.encoder: one.stage for one in benchmark.stages if one.stage in MAKE_ENCODERS}
     known = [name for name in BASELINES if name in others]
-    known += [name for name in others if name in made and name not in known]
+    if first in made_by:
+        known += [name for name in others if made_by.get(name) == made_by[first]]
     return tuple(known or others[-1:])
 
 

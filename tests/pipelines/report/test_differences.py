@@ -111,6 +111,7 @@ def test_the_first_of_several_pretrainings_is_compared_with_the_others_too() -> 
     encoders = ("mae", "raw", "timm:x", "random")
     known = replace(benchmark({}), encoders=encoders, stages=tuple(stages))
     assert baselines(known) == ("random", "raw")
+    assert baselines(replace(known, encoders=("timm:x", "mae", "random"))) == ("random",)
 
 
 def test_the_first_line_counts_against_the_strongest_baseline_of_each_metric() -> None:
