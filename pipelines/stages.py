@@ -86,6 +86,11 @@ def makers() -> tuple[str, ...]:
     return tuple(name for name, card in stages().items() if card.makes == "encoder")
 
 
+def makes_classifier() -> str:
+    """The stage whose model is tested by those that take a classifier."""
+    return next(name for name, card in stages().items() if card.makes == "classifier")
+
+
 def stage_of(task: str) -> str:
     """The stage of a task of the report, or of a metric of it: 'finetune' of 'fine-tune/top1'.
 

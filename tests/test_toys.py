@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-from mae_core.engine.step_checkpoints import checkpoints
 from mmengine.config import Config
 from mmengine.logging import MessageHub
 from mmengine.optim import build_optim_wrapper
@@ -23,6 +22,7 @@ from mae_core.checkpoints import check_sizes, load_encoder, read_metadata, read_
 from mae_core.config import load_config
 from mae_core.convert import convert
 from mae_core.describe import load_mae
+from mae_core.engine.step_checkpoints import checkpoints
 from mae_core.methods import create_method
 from mae_core.source_code import closure
 from mae_core.stage import SilentReporter, StageResult

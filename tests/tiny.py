@@ -5,6 +5,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from mae_core import create_encoder
+from mae_core.checkpoints import save_weights
+
 CONFIGS = Path(__file__).parents[1] / "configs"
 ENCODER = "dict(img_size=12, width=16, depth=1, heads=2)"
 IMAGES = "dict(data='{data}/{split}', transform=dict(input_size=12))"
@@ -63,12 +66,22 @@ def write_configs(folder: Path, data: Path) -> Path:
     return folder
 
 
-def write_recipe(folder: Path, tasks: tuple[str, ...], encoders: tuple[str, ...]) -> Path:
-    """A recipe over the configs in `folder`."""
+def write_encoder(path: Path) -> str:
+    """The path of an encoder of the configs' size, with random weights."""
+    encoder = create_encoder("vit-micro-p6", img_size=12, width=16, depth=1, heads=2)
+    save_weights(path, encoder, encoder=encoder.config)
+    return str(path)
+
+
+def write_recipe(
+    folder: Path, tasks: tuple[str, ...], encoders: tuple[str, ...] | dict[str, str | None]
+) -> Path:
+    """A recipe over the configs in `folder`; a dict of encoders names its pretrainings itself."""
     named = {task: str(folder / f"{task}.py") for task in tasks}
     path = folder / "tiny.py"
-    path.write_text(
-        f"seed = 0\nslots = 2\npretrain = '{folder / 'pretrain.py'}'\n"
-        f"encoders = {list(encoders)}\ntasks = {named}\n"
-    )
+    if isinstance(encoders, dict):
+        rows = f"encoders = {encoders}\n"
+    else:
+        rows = f"pretrain = '{folder / 'pretrain.py'}'\nencoders = {list(encoders)}\n"
+    path.write_text(f"seed = 0\nslots = 2\n{rows}tasks = {named}\n")
     return path

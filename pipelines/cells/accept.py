@@ -10,8 +10,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from mae_core.engine.step_checkpoints import checkpoints, step_of
 from mae_core.engine.auto_batch import RECORD as BATCH_SIZE
+from mae_core.engine.step_checkpoints import checkpoints, step_of
 from mae_core.errors import UserError
 from mae_core.files import replacing, write_json, write_text
 from mae_core.stage import StageResult

@@ -24,6 +24,7 @@ class Cell:
         config: the stage's config.
         repeat: 0, or the number of a further run with another seed.
         encoder_run: id of the MLflow run that made the encoder, '' if none did.
+        spec: what others call the encoder, such as 'timm:...', '' if that is the row's name.
     """
 
     stage: str
@@ -32,6 +33,7 @@ class Cell:
     config: Config
     repeat: int = 0
     encoder_run: str = ""
+    spec: str = ""
 
     @property
     def name(self) -> str:

@@ -220,9 +220,11 @@ def closing(cell: Cell, setting: Setting, run_id: str) -> Iterator[None]:
 
 def tags_of(cell: Cell, setting: Setting) -> dict[str, str]:
     """The tags with which a cell's MLflow run begins."""
+    spec = {"encoder_spec": cell.spec} if cell.spec else {}
     return {
         "stage": cell.stage,
         "encoder": cell.encoder,
+        **spec,
         "recipe": setting.recipe,
         "fingerprint": cell.key,
         "seed": str(cell.config.seed),

@@ -86,15 +86,15 @@ def run(
     accept_code: AcceptCode = False,
 ) -> None:
     """Run a whole benchmark: pretrain, every task for every encoder, report."""
-    from pipelines.recipes.recipe import load_recipe
+    from pipelines.recipes.recipe import handed_over, load_recipe
 
-    load_recipe(recipe, override or [])
+    checked = load_recipe(recipe, override or [])
     with before_the_start():
         from pipelines.service.flow import mae_full_benchmark
         from pipelines.service.server import check_server
 
     check_server()
-    with interruptible():
+    with interruptible(), handed_over(recipe, override or [], checked):
         folder = str(work_dir) if work_dir else None
         given: dict[str, Any] = {"fresh": fresh, "ray": ray, "accept_code": accept_code}
         mae_full_benchmark(recipe, folder, override or [], devices, strict=True, **given)

@@ -13,47 +13,44 @@ from mae_core.data.sources import opened_once
 from mae_core.encoders import Encoder, create_encoder
 from mae_core.errors import UserError, check_name, suggest
 from pipelines.last_net import checking
-from pipelines.stages import check_stage, stages
-from pipelines.tracking.encoders import resolve_encoder
+from pipelines.recipes.rows import KNOWN, Row
+from pipelines.stages import NO_FILE, card_of, check_stage
+from pipelines.tracking.encoders import EncoderRef, Lookup
 
 log = logging.getLogger(__name__)
 
-ROWS = ("mae", "random", "supervised")
 
-
-def check_recipe(content: Config, configs: Mapping[str, Config]) -> None:
-    """Raise UserError for a row that is no encoder, and as :func:`check_stages`.
-
-    Args:
-        content: of the recipe.
-        configs: by stage.
-    """
-    for encoder in content.encoders:
-        check_encoder(encoder, ROWS)
-    with opened_once(), checking(f"the check of {content.filename}"):
-        check_stages(content, configs)
-
-
-def check_stages(content: Config, configs: Mapping[str, Config]) -> None:
+def check_recipe(rows: Sequence[Row], columns: Mapping[str, Config], file: str) -> None:
     """Raise UserError for what each stage can know to be wrong, and for encoders that do not fit.
 
     The sizes of an encoder are those of the stage that makes it, or of its file.
+
+    Args:
+        rows: of the recipe.
+        columns: its tasks' configs.
+        file: of the recipe, for messages.
     """
-    made = {"mae": "pretrain", "supervised": "supervise"}
-    for stage, config in configs.items():
-        check_stage(stage, config, "random")
-        if stage not in content.tasks:
-            continue
-        for encoder in content.encoders:
-            if encoder in made:
-                same_sizes(configs[made[encoder]], config)
-            if encoder == "supervised" and stages()[stage].from_scratch:
-                checked = stages()[stage].random_from_scratch and "scratch" in config  # as 'random'
-                if not checked:
-                    check_stage(stage, config, encoder)
-            elif encoder not in ROWS and stage != "evaluate":
-                resample = config.get("resample_patches", False)
-                check_sizes(config.encoder, resolve_encoder(encoder), resample)
+    with opened_once(), checking(f"the check of {file}"):
+        for row in rows:
+            if row.config:
+                check_stage(row.made_by, row.config, "random")
+        for stage, config in columns.items():
+            check_stage(stage, config, "random")
+            for row in rows:
+                check_cell(stage, config, row)
+
+
+def check_cell(stage: str, config: Config, row: Row) -> None:
+    """As :func:`check_recipe`, for a task of one row."""
+    card = card_of(stage)
+    if row.config:
+        same_sizes(row.config, config)
+    if row.made_by == "supervise" and card.from_scratch:
+        checked = card.random_from_scratch and "scratch" in config  # as 'random'
+        if not checked:
+            check_stage(stage, config, row.name)
+    elif row.ref and row.ref.path not in NO_FILE and card.takes == "encoder":
+        check_sizes(config.encoder, row.ref.path, config.get("resample_patches", False))
 
 
 def same_sizes(makes: Config, takes: Config) -> None:
@@ -76,17 +73,22 @@ def sizes_of(encoder: Encoder, resample: bool) -> dict[str, Any]:
     return {"family": family, **encoder.bound(resample), "in_chans": channels}
 
 
-def check_encoder(encoder: str, names: Sequence[str] = ("random",)) -> None:
-    """Raise UserError unless `encoder` is one of `names`, published, a run's or a checkpoint.
+def find_encoder(spec: str, lookup: Lookup, names: Sequence[str] = KNOWN) -> EncoderRef:
+    """One of `names` that has no file, or a published encoder, a run's or a checkpoint, checked.
 
     A published one is downloaded if it is not in the cache. What was taken off around the weights
     of a checkpoint is told in the log.
+
+    Raises:
+        UserError: if it is none, or its file holds no weights.
     """
-    if encoder in names:
-        return
-    check_name(encoder)
-    with checking(f"the look at the encoder '{encoder}'"):
-        check_file(encoder, resolve_encoder(encoder), names)
+    if spec in names and spec in NO_FILE:
+        return EncoderRef(spec, spec)
+    check_name(spec)
+    with checking(f"the look at the encoder '{spec}'"):
+        found = lookup.encoder(spec)
+        check_file(spec, found.path, names)
+    return found
 
 
 def check_file(encoder: str, path: str, names: Sequence[str]) -> None:

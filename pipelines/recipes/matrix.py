@@ -1,14 +1,14 @@
 """Which cells a recipe has, and where each of them gets its encoder from."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from mmengine.config import Config
 
 from pipelines.cells.cell import Cell, cell_name, on_machine
 from pipelines.cells.resources import Resources
 from pipelines.recipes.recipe import Recipe
-from pipelines.stages import stages
-from pipelines.tracking.encoders import resolve_encoder, run_of
+from pipelines.recipes.rows import Row
+from pipelines.stages import card_of, makes_classifier
 
 
 def planned_cells(
@@ -28,24 +28,26 @@ def planned_cells(
 
 def cells_of(recipe: Recipe) -> Iterator[tuple[Cell, str | None]]:
     """As :func:`planned_cells`, for no machine yet."""
-    for stage, row in (("pretrain", "mae"), ("supervise", "supervised")):
-        for repeat in range(recipe.runs_of(stage) if stage in recipe.configs else 0):
-            yield Cell(stage, row, "random", with_seed(recipe.configs[stage], repeat), repeat), None
-    last = [stage for stage in recipe.tasks if stage == "evaluate"]
-    for encoder in recipe.encoders:
+    for row, config in recipe.makers:
+        for repeat in range(recipe.runs_of(row.made_by)):
+            yield Cell(row.made_by, row.name, "random", with_seed(config, repeat), repeat), None
+    last = [stage for stage in recipe.tasks if card_of(stage).takes == "classifier"]
+    for row in recipe.rows:
         for stage in [*(task for task in recipe.tasks if task not in last), *last]:
-            if same_as_random(stage, encoder, recipe.encoders):
+            if same_as_random(stage, row, recipe):
                 continue
-            source, makes = origin(stage, encoder)
+            source, makes = origin(stage, row)
+            run_id = row.ref.run_id if row.ref else ""
             for repeat in range(recipe.runs_of(stage)):
-                config = with_seed(recipe.configs[stage], repeat)
-                cell = Cell(stage, encoder, source, config, repeat, run_of(encoder))
-                yield cell, upstream(makes, encoder, repeat, recipe)
+                config = with_seed(recipe.columns[stage], repeat)
+                cell = Cell(stage, row.name, source, config, repeat, run_id, row.spec)
+                yield cell, upstream(makes, row.name, repeat, recipe)
 
 
-def same_as_random(stage: str, encoder: str, rows: Sequence[str]) -> bool:
+def same_as_random(stage: str, row: Row, recipe: Recipe) -> bool:
     """Whether the row's cell would repeat that of `random`, whose number stands for both."""
-    return encoder == "supervised" and stages()[stage].random_from_scratch and "random" in rows
+    scratch = row.made_by == "supervise" and card_of(stage).random_from_scratch
+    return scratch and "random" in recipe.encoders
 
 
 def with_seed(config: Config, repeat: int) -> Config:
@@ -64,12 +66,12 @@ def upstream(makes: str | None, encoder: str, repeat: int, recipe: Recipe) -> st
     return cell_name(makes, encoder, repeat % recipe.runs_of(makes))
 
 
-def origin(stage: str, encoder: str) -> tuple[str, str | None]:
+def origin(stage: str, row: Row) -> tuple[str, str | None]:
     """What a task of a row takes as its encoder, and the stage that makes it, if one does."""
-    if stage == "evaluate":
-        return "random", "finetune"
-    if encoder == "mae":
-        return "random", "pretrain"
-    if encoder == "supervised" and not stages()[stage].from_scratch:
-        return "random", "supervise"
-    return (encoder if encoder == "supervised" else resolve_encoder(encoder)), None
+    if card_of(stage).takes == "classifier":
+        return "random", makes_classifier()
+    if row.ref:
+        return row.ref.path, None
+    if row.made_by == "supervise" and card_of(stage).from_scratch:
+        return row.name, None  # 'supervised', which begins with random weights there
+    return "random", row.made_by

@@ -19,7 +19,7 @@ from pipelines.display import duration, size
 from pipelines.recipes.dry_run import Trial, time_first_steps
 from pipelines.recipes.matrix import planned_cells
 from pipelines.recipes.recipe import Recipe
-from pipelines.stages import NO_FILE
+from pipelines.stages import NO_FILE, card_of, makers
 
 KEPT = 3  # the last two checkpoints, and the one being written
 
@@ -65,19 +65,20 @@ def plan(
 def plan_cells(
     recipe: Recipe, folder: Path, resources: Resources, console: Console
 ) -> Iterator[Item]:
-    """The cells in order; each stage is tried once, and once more where it trains from scratch.
+    """The cells in order; each stage is tried once for each of its configs, and from scratch apart.
 
-    What stands in for an encoder is no classifier: `evaluate` is not tried before there is one.
+    What stands in for an encoder is no classifier: who takes one is not tried before it is there.
     """
-    trials: dict[tuple[str, bool], Trial | None] = {}
+    trials: dict[tuple[str, str, bool], Trial | None] = {}
     for cell, known, finished in cells(recipe, folder, resources, console):
         status, done = ("reuse", 0) if finished else ("run", 0)
         if known and not finished:
             status, done = progress(cell, folder)
-        if status == "reuse" or (cell.stage == "evaluate" and not known):
+        if status == "reuse" or (card_of(cell.stage).takes == "classifier" and not known):
             yield Item(cell, status, float(status != "reuse"), None)
             continue
-        kind = cell.stage, cell.source in NO_FILE and "scratch" in cell.config
+        row = cell.encoder if cell.stage in makers() else ""  # each has a config of its own
+        kind = cell.stage, row, cell.source in NO_FILE and "scratch" in cell.config
         if kind not in trials:
             console.print(f"trying {cell.stage} ...")
             trials[kind] = time_first_steps(cell, folder, usable(cell, resources))

@@ -2,34 +2,42 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 
-from mae_core.config import find_config, load_config
+from mae_core.config import apply_overrides, find_config, load_config
 from mae_core.data.roots import DEMO
 from mae_core.data.sources import check_data
 from mae_core.errors import UserError, suggest
+from pipelines.cells.cell import cell_name
 from pipelines.display import Display
 from pipelines.identity import DATA_KEYS, data_roots, read_by
 from pipelines.recipes.reproduce import config_of_run, stored
-from pipelines.stages import makers, stages, tasks
+from pipelines.recipes.rows import Row, asked_rows, chosen_rows
+from pipelines.stages import card_of, makers, makes_classifier, stages, tasks
+from pipelines.tracking.encoders import Lookup
 
 KEYS: dict[str, tuple[type, ...]] = {
     "seed": (int,),
     "slots": (int,),
-    "pretrain": (str,),
-    "encoders": (list, tuple),
+    "encoders": (list, tuple, dict),
     "tasks": (dict,),
 }
 OPTIONAL: dict[str, tuple[type, ...]] = {
+    "pretrain": (str,),
     "supervised": (str,),
     "repeats": (dict,),
     "retries": (int,),
 }
 ALL = "*"  # in place of a stage's name in an override
+Call = tuple[str, tuple[str, ...]]  # a recipe's name and overrides
+_handed: ContextVar[tuple[Call, "Recipe"] | None] = ContextVar("handed", default=None)
 
 
 @dataclass(frozen=True)
@@ -38,25 +46,48 @@ class Recipe:
 
     Attributes:
         name: as in `configs/benchmarks/<name>.py`.
-        encoders: the rows, in order: 'mae', 'random', 'supervised', or encoders by name.
+        rows: the encoders, in order.
         slots: how many stages run side by side.
-        configs: by stage name, the config with overrides applied.
+        columns: by task, its config with overrides applied, in the recipe's order.
         repeats: by stage name, how many seeds it runs with; other tasks run once for each
             pretraining, see :meth:`runs_of`.
         retries: how often a stage whose process failed is tried again.
     """
 
     name: str
-    encoders: tuple[str, ...]
+    rows: tuple[Row, ...]
     slots: int
-    configs: dict[str, Config]
+    columns: dict[str, Config]
     repeats: dict[str, int]
     retries: int = 0
 
     @property
+    def encoders(self) -> tuple[str, ...]:
+        """The names of the rows."""
+        return tuple(row.name for row in self.rows)
+
+    @property
     def tasks(self) -> tuple[str, ...]:
-        """The columns, in the recipe's order."""
-        return tuple(stage for stage in self.configs if stage in tasks())
+        """The names of the columns."""
+        return tuple(self.columns)
+
+    @property
+    def makers(self) -> tuple[tuple[Row, Config], ...]:
+        """The rows that the benchmark makes, stage by stage, each with the config for that."""
+        found = []
+        for stage in makers():
+            found += [(row, row.config) for row in self.rows if row.made_by == stage and row.config]
+        return tuple(found)
+
+    @property
+    def configs(self) -> dict[str, Config]:
+        """All configs by stage; by 'pretrain[raw]' where several rows are made by one stage."""
+        made_by = [row.made_by for row, _ in self.makers]
+        found = {}
+        for row, config in self.makers:
+            alone = made_by.count(row.made_by) == 1
+            found[row.made_by if alone else cell_name(row.made_by, row.name)] = config
+        return {**found, **self.columns}
 
     def runs_of(self, stage: str) -> int:
         """How many runs of a stage a row has, each with another seed.
@@ -71,46 +102,86 @@ class Recipe:
     def key(self) -> str:
         """Hash of everything in the recipe."""
         configs = {name: config.to_dict() for name, config in self.configs.items()}
-        content = [self.encoders, configs, *([self.repeats] if self.repeats else [])]
+        specs = {row.name: row.spec for row in self.rows if row.spec}
+        content: list[Any] = [self.encoders, configs]
+        content += [one for one in (self.repeats, specs) if one]
         text = json.dumps(content, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
-    """Read a recipe and every config it names, and check them.
+def load_recipe(name: str, overrides: Iterable[str] = (), lookup: Lookup | None = None) -> Recipe:
+    """Read a recipe and every config it names, find its encoders, and check all of it.
 
     Args:
         name: of a file under `configs/benchmarks`, or a path.
         overrides: `key=value` for the recipe, `<stage>.<key>=value` for a stage's config,
-            `*.<key>=value` for those of all stages.
+            `pretrain[<row>].<key>=value` for that of one row, `*.<key>=value` for all.
+        lookup: where encoders of MLflow are; in that of the environment without it.
 
     Raises:
         UserError: for anything unknown or missing, before any stage runs.
     """
+    lookup = lookup or Lookup()
     of_recipe, of_stage = split_overrides(overrides)
-    of_all = of_stage.pop(ALL, [])
-    content = load_config(name, "benchmarks", of_recipe)
+    content = load_content(name, of_recipe)
     check_content(content)
-    names = {**first_stages(content), **content.tasks}
-    for stage in of_stage:
-        if stage not in names:
-            raise UserError(f"this recipe has no stage '{stage}'{suggest(stage, names)}")
-    configs = {
-        stage: load_stage_config(stage, config, of_all + of_stage.get(stage, []), content.seed)
-        for stage, config in names.items()
-    }
-    from pipelines.recipes.checks import check_recipe  # torch: what needs none was told by now
+    asked = asked_rows(content)
+    check_stage_names(of_stage, asked, content.tasks)
 
-    check_recipe(content, configs)
-    repeats = {stage: int(count) for stage, count in content.get("repeats", {}).items()}
-    return Recipe(
+    def config_of(stage: str, config: str, row: str = "") -> Config:
+        scopes = (ALL, stage, cell_name(stage, row))
+        own = [one for scope in scopes for one in of_stage.get(scope, [])]
+        return load_stage_config(stage, config, own, content.seed, lookup)
+
+    made = {row: config_of(stage, config, row) for row, (stage, config) in asked.items() if stage}
+    columns = {task: config_of(task, config) for task, config in content.tasks.items()}
+    # What needs no torch was told by now.
+    from pipelines.recipes.checks import check_recipe, find_encoder
+
+    rows = []
+    for row, (stage, spec) in asked.items():
+        ref = None if stage else find_encoder(spec, lookup)
+        rows.append(Row(row, stage, made.get(row), ref))
+    recipe = Recipe(
         find_config(name, "benchmarks").stem,
-        tuple(content.encoders),
+        tuple(rows),
         content.slots,
-        configs,
-        repeats,
+        columns,
+        {stage: int(count) for stage, count in content.get("repeats", {}).items()},
         content.get("retries", 0),
     )
+    check_recipe(recipe.rows, columns, content.filename)
+    return recipe
+
+
+@contextmanager
+def handed_over(name: str, overrides: Sequence[str], recipe: Recipe) -> Iterator[None]:
+    """Within the block :func:`checked_recipe` takes the recipe that was loaded with these."""
+    token = _handed.set(((name, tuple(overrides)), recipe))
+    try:
+        yield
+    finally:
+        _handed.reset(token)
+
+
+def checked_recipe(name: str, overrides: Sequence[str], lookup: Lookup) -> Recipe:
+    """The recipe as the command line has loaded and checked it a moment ago, else from its file.
+
+    Raises:
+        UserError: as :func:`load_recipe`.
+    """
+    call, recipe = _handed.get() or (None, None)
+    if recipe is not None and call == (name, tuple(overrides)):
+        return recipe
+    return load_recipe(name, overrides, lookup)
+
+
+def load_content(name: str, overrides: Iterable[str] = ()) -> Config:
+    """A recipe's file with overrides of its own keys. Raises UserError as :func:`load_config`."""
+    content = load_config(name, "benchmarks")
+    for override in overrides:
+        apply_overrides(content, [chosen_rows(override, content.get("encoders"))])
+    return content
 
 
 def choices(
@@ -133,25 +204,21 @@ def choices(
     return found
 
 
-def first_stages(content: Config) -> dict[str, str]:
-    """The config's name by stage, of those that make an encoder for a row.
-
-    Raises:
-        UserError: if a row needs one that the recipe does not name.
-    """
-    found = {"pretrain": content.pretrain} if "mae" in content.encoders else {}
-    if "supervised" in content.encoders:
-        if "supervised" not in content:
-            raise UserError(
-                f"{content.filename} has the row 'supervised', but no key `supervised`: name the "
-                "config that trains it, under configs/supervise"
-            )
-        found["supervise"] = content.supervised
-    return found
+def check_stage_names(
+    given: Iterable[str], asked: Mapping[str, tuple[str, str]], tasks: Iterable[str]
+) -> None:
+    """Raise UserError for an override of a stage or of a row's stage that the recipe has not."""
+    made = [(stage, row) for row, (stage, _) in asked.items() if stage]
+    names = [*dict.fromkeys(stage for stage, _ in made), *tasks]
+    rows = [cell_name(stage, row) for stage, row in made]
+    for scope in given:
+        if scope not in (ALL, *names, *rows):
+            choices = [*names, *rows] if "[" in scope else names
+            raise UserError(f"this recipe has no stage '{scope}'{suggest(scope, choices)}")
 
 
 def split_overrides(overrides: Iterable[str]) -> tuple[list[str], dict[str, list[str]]]:
-    """Overrides of the recipe itself, and by stage without the stage's name.
+    """Overrides of the recipe itself, and by stage, or a row's stage, without its name.
 
     Raises:
         UserError: if one begins with neither a key of a recipe nor a stage.
@@ -161,7 +228,7 @@ def split_overrides(overrides: Iterable[str]) -> tuple[list[str], dict[str, list
     for override in overrides:
         key, equals, _ = override.partition("=")
         stage, dot, _ = key.partition(".")
-        if dot and stage in (*stages(), ALL):
+        if dot and stage.partition("[")[0] in (*stages(), ALL):
             of_stage.setdefault(stage, []).append(override.removeprefix(f"{stage}."))
         elif equals and stage not in {**KEYS, **OPTIONAL}:
             choices = suggest(stage, [*KEYS, *OPTIONAL, *stages()])
@@ -192,24 +259,35 @@ def check_content(content: Config) -> None:
     names = list(content.encoders)
     if not names or any(not isinstance(n, str) or names.count(n) > 1 for n in names):
         raise UserError(f"encoders={names}: name at least one, and each once")
+    for row, value in content.encoders.items() if isinstance(content.encoders, dict) else ():
+        if not isinstance(value, str | None):
+            raise UserError(f"encoders has {row}={value!r}: expected a config, an encoder or None")
     for task, config in content.tasks.items():
         if task not in tasks():
             raise UserError(f"no task is called '{task}'{suggest(task, tasks())}")
         if not isinstance(config, str):
             raise UserError(f"task '{task}' has {config!r} where its config's name belongs")
-    if "evaluate" in content.tasks and "finetune" not in content.tasks:
-        raise UserError("task 'evaluate' takes what 'finetune' makes: the recipe needs both")
+        makes = makes_classifier()
+        if card_of(task).takes == "classifier" and makes not in content.tasks:
+            raise UserError(f"task '{task}' takes what '{makes}' makes: the recipe needs both")
 
 
 def load_stage_config(
-    stage: str, name: str, overrides: Iterable[str] = (), seed: int | None = None
+    stage: str,
+    name: str,
+    overrides: Iterable[str] = (),
+    seed: int | None = None,
+    lookup: Lookup | None = None,
 ) -> Config:
     """The config of one stage, by its file's name or as a run keeps it, its data folders checked.
 
     Raises:
         UserError: if the config is for another stage, or as :func:`load_config`.
     """
-    config = config_of_run(name, overrides) if stored(name) else load_config(name, "", overrides)
+    if stored(name):
+        config = config_of_run(name, overrides, (lookup or Lookup()).tracker)
+    else:
+        config = load_config(name, "", overrides)
     if config.get("stage") != stage:
         raise UserError(
             f"{config.filename} is a config for '{config.get('stage')}', expected '{stage}'"

@@ -5,7 +5,7 @@ Whoever may write to an MLflow server that others share could else run code on t
 
 import importlib
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mmengine.config import Config
 
@@ -15,23 +15,25 @@ from mae_core.untrusted import BY_NAME, check_data, own_imports, registered_name
 from pipelines.cells.folder import CONFIG
 from pipelines.stages import RUNS, stage_function, stages
 
+if TYPE_CHECKING:
+    from pipelines.tracking.tracker import Tracker
+
 
 def stored(name: str) -> bool:
     """Whether a config's name is of a run: `runs:/<id>`."""
     return name.startswith(RUNS)
 
 
-def config_of_run(name: str, overrides: Iterable[str] = ()) -> Config:
-    """The config of the stage's run `runs:/<id>`, with overrides applied.
+def config_of_run(name: str, overrides: Iterable[str], tracker: "Tracker") -> Config:
+    """The config of the stage's run `runs:/<id>` in a tracker, with overrides applied.
 
     Raises:
         UserError: if there is no such run, it keeps no config, or that holds more than data.
     """
     from pipelines.stored_config import parse_config
     from pipelines.tracking.artifacts import UNREADABLE
-    from pipelines.tracking.tracker import Tracker
 
-    tracker, run_id = Tracker(), name.removeprefix(RUNS).strip("/")
+    run_id = name.removeprefix(RUNS).strip("/")
     run = tracker.look_up(run_id)
     if run is None:
         raise UserError(f"no MLflow run '{run_id}' in {tracker.place}")

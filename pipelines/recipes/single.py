@@ -18,11 +18,10 @@ from pipelines.cells.run_cell import Outcome, Setting, join_cell, run_cell
 from pipelines.display import Display
 from pipelines.identity import look_again
 from pipelines.last_net import check_writable
-from pipelines.recipes.checks import check_encoder
+from pipelines.recipes.checks import find_encoder
 from pipelines.recipes.recipe import load_stage_config
-from pipelines.stages import NO_FILE, check_stage, makers, stages
-from pipelines.tracking.encoders import resolve_encoder, run_of
-from pipelines.tracking.tracker import Tracker
+from pipelines.stages import NO_FILE, card_of, check_stage, makers, stages
+from pipelines.tracking.encoders import Lookup
 
 
 def run_single(
@@ -45,13 +44,13 @@ def run_single(
     """
     check_flags(fresh, accept_code)
     look_again()
-    machine = machine or Resources()
-    cell, folder = prepare(stage, config, encoder, work_dir, overrides, machine)
+    machine, lookup = machine or Resources(), Lookup()
+    cell, folder = prepare(stage, config, encoder, work_dir, overrides, machine, lookup)
     check_writable(folder)
     with Display() as display, stopping_on_error():
         setting = Setting(
             folder,
-            Tracker(),
+            lookup.tracker,
             display,
             Path(config).stem,
             resources=machine,
@@ -99,7 +98,7 @@ def join_single(
     Raises:
         UserError: as :func:`run_single`.
     """
-    cell, folder = prepare(stage, config, encoder, work_dir, overrides, machine)
+    cell, folder = prepare(stage, config, encoder, work_dir, overrides, machine, Lookup())
     for flag, given in (("--fresh", fresh), ("--accept-code", accept_code)):
         if given:
             raise UserError(f"{flag} goes with the command that runs the stage, not with --join")
@@ -116,6 +115,7 @@ def prepare(
     work_dir: Path | None,
     overrides: Sequence[str],
     machine: Resources,
+    lookup: Lookup,
 ) -> tuple[Cell, Path]:
     """The cell on this machine, both checked, and the folder for everything."""
     if stage in makers() and encoder != "random":
@@ -123,21 +123,20 @@ def prepare(
             f"{stage} begins with random weights, so --encoder {encoder} would mean nothing: leave "
             "it out. To go on from an encoder's weights is not built in"
         )
-    settings = load_stage_config(stage, config, overrides)
-    check_encoder(encoder, names_for(stage))
+    settings = load_stage_config(stage, config, overrides, lookup=lookup)
+    found = find_encoder(encoder, lookup, names_for(stage))
     folder = (work_dir or Path("runs") / Path(config).stem).expanduser().absolute()
     check_name(str(folder))
-    source = resolve_encoder(encoder)
     with opened_once():
-        check_stage(stage, settings, source)
+        check_stage(stage, settings, found.path)
     check_machine(stage, machine)
-    cell = Cell(stage, encoder, source, settings, encoder_run=run_of(encoder))
+    cell = Cell(stage, encoder, found.path, settings, encoder_run=found.run_id)
     return on_machine(cell, machine), folder
 
 
 def names_for(stage: str) -> tuple[str, ...]:
     """The encoders without a file that a stage takes."""
-    if stage == "evaluate":
+    if card_of(stage).takes == "classifier":
         return ()
     return NO_FILE if stages()[stage].from_scratch else NO_FILE[:1]
 

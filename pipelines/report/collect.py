@@ -46,7 +46,7 @@ class Benchmark:
     Attributes:
         rows: the numbers, by encoder and in the order of :func:`pipelines.report.names.order`.
         failed: causes by cell name.
-        losses: pretraining loss as (step, value), empty without pretraining.
+        losses: pretraining loss as (step, value) by encoder, of the first seed.
         pictures: PNG files by (artifact name, encoder).
         outcomes: of the cases behind a number, by encoder and metric, see `downstream.outcomes`.
         stages: the run of each cell.
@@ -59,7 +59,7 @@ class Benchmark:
     encoders: tuple[str, ...]
     rows: tuple[Row, ...]
     failed: dict[str, str]
-    losses: tuple[tuple[int, float], ...]
+    losses: dict[str, tuple[tuple[int, float], ...]]
     pictures: dict[tuple[str, str], bytes]
     outcomes: dict[tuple[str, str], Outcomes] = field(default_factory=dict)
     stages: tuple[StageRun, ...] = ()
@@ -92,10 +92,10 @@ def collect(run_id: str, tracker: Tracker, watts: float | None = None) -> Benchm
         raise UserError(f"MLflow run '{run_id}' is no finished benchmark: give its parent run's id")
     runs = {name: tracker.get(child) for name, child in json.loads(tags["cells"]).items()}
     pictures: dict[tuple[str, str], bytes] = {}
-    losses: tuple[tuple[int, float], ...] = ()
+    losses: dict[str, tuple[tuple[int, float], ...]] = {}
     for run in runs.values():
-        if run.stage == "pretrain" and not losses:  # the first of several
-            losses = tuple(tracker.history(run.id, "loss"))
+        if run.stage == "pretrain" and run.encoder not in losses:  # the first of several
+            losses[run.encoder] = tuple(tracker.history(run.id, "loss"))
         for path in artifacts(run, tracker, ".png"):
             kind = f"{run.stage}-{Path(path).stem}"
             if (kind, run.encoder) not in pictures:

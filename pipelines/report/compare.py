@@ -1,5 +1,6 @@
 """`mae-bench compare`: two or more benchmarks side by side."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -17,7 +18,7 @@ from pipelines.report.differences import difference as verdict_on
 from pipelines.report.markdown import as_markdown
 from pipelines.report.names import change, is_compared, number, order, points, title, unit
 from pipelines.report.protocol import by_digest, cases_of, stored_config
-from pipelines.stages import stages
+from pipelines.stages import makers, stages
 from pipelines.tracking.tracker import Tracker, flatten
 
 SHOWN = 10  # benchmarks that a message names
@@ -93,7 +94,10 @@ class Side:
         return {run.id: stored_config(run, self.tracker) for run in runs}
 
     def stages(self) -> dict[str, dict[str, str]]:
-        """By stage, its config's keys with dots, and its code; data by its content."""
+        """By stage, its config's keys with dots, and its code; data by its content.
+
+        A stage that makes an encoder is there for each row, as 'pretrain[mae]'.
+        """
         found: dict[str, dict[str, str]] = {}
         for run in self.benchmark.runs.values():
             flat = flatten(by_digest(self.configs[run.id], run.data))
@@ -102,7 +106,8 @@ class Side:
                 known["(code)"] = of_stage
             if run.accepted_code:
                 known["(accepted code)"] = run.accepted_code
-            found.setdefault(run.stage, known)
+            makes = run.stage in makers()
+            found.setdefault(f"{run.stage}[{run.encoder}]" if makes else run.stage, known)
         return found
 
     def cases(self, row: Row) -> dict[str, Any] | None:
@@ -208,19 +213,28 @@ def difference(side: Side, row: Row, first_side: Side, first: Row) -> dict[str, 
 
 
 def changed(sides: Sequence[Side]) -> list[Changed]:
-    """The config's keys that differ between benchmarks, by stage."""
+    """The config's keys that differ between benchmarks, by stage; by row too if several have it."""
     of_sides = [side.stages() for side in sides]
+    names = sorted({name for one in of_sides for name in one}, key=place_of)
+    rows = Counter(name.partition("[")[0] for name in names)
     found = []
-    for stage in sorted({name for one in of_sides for name in one}, key=list(stages()).index):
+    for stage in names:
+        alone = stage.partition("[")[0]
+        shown = alone if rows[alone] == 1 else stage
         keys = sorted({key for one in of_sides for key in one.get(stage, {})})
         for key in keys:
             values = tuple(one.get(stage, {}).get(key) for one in of_sides)
             if len(set(values)) > 1 and all(stage in one for one in of_sides):
-                found.append(Changed(stage, key, values))
+                found.append(Changed(shown, key, values))
         if not all(stage in one for one in of_sides):
             here = tuple("ran" if stage in one else None for one in of_sides)
-            found.append(Changed(stage, "(stage)", here))
+            found.append(Changed(shown, "(stage)", here))
     return found
+
+
+def place_of(name: str) -> tuple[int, str]:
+    """Key that sorts the names of :meth:`Side.stages`."""
+    return list(stages()).index(name.partition("[")[0]), name
 
 
 def text(name: str, value: Value) -> str:

@@ -8,7 +8,7 @@ from downstream.statistics import Comparison, compare, compare_apart, holm
 from mae_core.stage import Metric
 from pipelines.report.collect import Benchmark, Row
 from pipelines.report.names import change, is_compared, lower_is_better
-from pipelines.stages import NO_FILE
+from pipelines.stages import NO_FILE, makers
 
 BASELINES = ("random", "supervised")
 VERDICTS = ("better", "no difference shown", "worse")
@@ -53,10 +53,18 @@ class Difference:
         return f"{self.task}/{self.metric}"
 
 
-def baselines(encoders: Sequence[str]) -> tuple[str, ...]:
-    """The rows that the first one is compared with: the baselines among them, else the last."""
-    known = tuple(name for name in BASELINES if name in encoders[1:])
-    return known or tuple(encoders[1:][-1:])
+def baselines(benchmark: Benchmark) -> tuple[str, ...]:
+    """The rows that the first one is compared with.
+
+    Those of :data:`BASELINES`, and those that the same stage of this benchmark made, as several
+    pretrainings; else the last one.
+    """
+    first, *others = benchmark.encoders
+    made_by = {one.encoder: one.stage for one in benchmark.stages if one.stage in makers()}
+    known = [name for name in BASELINES if name in others]
+    if first in made_by:
+        known += [name for name in others if made_by.get(name) == made_by[first]]
+    return tuple(known or others[-1:])
 
 
 def differences(benchmark: Benchmark, names: Iterable[str]) -> list[Difference]:
@@ -64,7 +72,7 @@ def differences(benchmark: Benchmark, names: Iterable[str]) -> list[Difference]:
     first, found = benchmark.encoders[0], []
     for name in filter(is_compared, names):
         one, of_metric = benchmark.value(first, name), []
-        for baseline in baselines(benchmark.encoders):
+        for baseline in baselines(benchmark):
             other = benchmark.value(baseline, name)
             if one and other:
                 cases = (benchmark.outcomes.get((e, name)) for e in (first, baseline))
@@ -161,22 +169,22 @@ def shown(p: float, equals: str) -> str:
     return "< 0.001" if p < 0.001 else f"{equals}{p:.2g}"
 
 
-def summaries(encoders: Sequence[str], found: Sequence[Difference]) -> list[str]:
+def summaries(benchmark: Benchmark, found: Sequence[Difference]) -> list[str]:
     """What the report says first: against the strongest baseline, then against each.
 
     Such as 'mae against the strongest baseline of each of 4 metrics (random in 3, supervised in
     1): better in 3, worse in 1; these two trainings, other test images'.
     """
     known = [one for one in found if one.verdict]
-    names, said = baselines(encoders), []
+    first, names, said = benchmark.encoders[0], baselines(benchmark), []
     if len(names) > 1:
         hardest = [one for one in known if one.strongest]
         of = [one.baseline for one in hardest]
         each = ", ".join(f"{name} in {of.count(name)}" for name in names if name in of)
         against = f"the strongest baseline of each metric ({each})"
-        said += counted(encoders[0], against, hardest)
+        said += counted(first, against, hardest)
     for name in names:
-        said += counted(encoders[0], name, [one for one in known if one.baseline == name])
+        said += counted(first, name, [one for one in known if one.baseline == name])
     return said
 
 

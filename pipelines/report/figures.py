@@ -17,21 +17,32 @@ SETTING = re.compile(r"(\d+)way(\d+)shot")
 
 
 def loss_curve(benchmark: Benchmark) -> bytes:
-    """Pretraining loss by step: every finite point, and their running mean."""
-    points = np.array(benchmark.losses)
-    # MLflow keeps an infinite value as the largest float.
-    steps, values = points[np.abs(points[:, 1]) < np.finfo(float).max].T
+    """Pretraining loss by step, a colour for each row that has one.
+
+    Every finite point, and their running mean.
+    """
     figure, axis = _axis("Pretraining", "step", "loss on masked patches")
-    if not len(values):
+    lows, highs = [], []
+    for (encoder, losses), colour in zip(benchmark.losses.items(), cycle(COLOURS), strict=False):
+        points = np.array(losses).reshape(-1, 2)
+        # MLflow keeps an infinite value as the largest float.
+        steps, values = points[np.abs(points[:, 1]) < np.finfo(float).max].T
+        if not len(values):
+            continue
+        axis.plot(steps, values, color=colour, alpha=0.3, linewidth=1)
+        window = max(len(values) // 25, 1)
+        smooth = np.convolve(values, np.ones(window) / window, mode="valid")
+        axis.plot(steps[window - 1 :], smooth, color=colour, linewidth=2, label=encoder)
+        lows.append(values.min())
+        highs.append(min(values.max(), 1.2 * np.percentile(values, 90)))
+    if not lows:
         axis.set_title("Pretraining: the loss was never finite", loc="left", fontweight="bold")
         return png(figure)
-    axis.plot(steps, values, color=COLOURS[0], alpha=0.3, linewidth=1)
-    window = max(len(values) // 25, 1)
-    smooth = np.convolve(values, np.ones(window) / window, mode="valid")
-    axis.plot(steps[window - 1 :], smooth, color=COLOURS[0], linewidth=2)
-    low, high = values.min(), min(values.max(), 1.2 * np.percentile(values, 90))
+    low, high = min(lows), max(highs)
     if high > low:
         axis.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
+    if len(benchmark.losses) > 1:
+        axis.legend(frameon=False)
     return png(figure)
 
 

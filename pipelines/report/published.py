@@ -97,7 +97,7 @@ def origins(run: StoredRun, tracker: Tracker) -> tuple[str, str]:
         pretrained = config_among(sorted({e["pretrain"] for e in entries()}), maker, tracker)
     else:
         by_weights = {weights: config for config, weights in WEIGHTS.items()}
-        pretrained = by_weights.get(maker.encoder, "")
+        pretrained = by_weights.get(maker.spec, "")
     return pretrained, finetuned
 
 

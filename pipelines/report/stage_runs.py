@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from pipelines.stages import makers
+from pipelines.stages import RUNS, card_of, makers
 from pipelines.tracking.stored_run import StoredRun
 from pipelines.tracking.tracker import Tracker
 
 POWER = re.compile(r"system/gpu_\d+_power_usage_watts")  # MLflow's names of system metrics
-MADE = ("mae", "supervised")  # the rows of these
 JOULES = 3600.0  # of a watt-hour
 MEASURED, STATED = "mean measured power of the machine's GPUs", "stated power"
 
@@ -29,6 +28,7 @@ class StageRun:
         seconds: from the run's start to its end, with the pauses of one that was interrupted.
         watts: mean power while it ran; None if nothing is known of it.
         power: where `watts` is from, :data:`MEASURED` or :data:`STATED`, '' without.
+        source: what `--encoder` takes to run it again; that of the run which made the encoder.
         reused_from: the other benchmark or work dir that computed it, '' if this one did.
         accepted_code: hashes of the other code that its training began with, '' if there is none.
         code, versions, hardware: of the run, empty where they were not tracked.
@@ -42,6 +42,7 @@ class StageRun:
     seconds: float
     watts: float | None
     power: str
+    source: str
     reused_from: str
     accepted_code: str
     code: dict[str, str]
@@ -91,12 +92,18 @@ def stage_run(
         seconds=run.seconds,
         watts=watts or measured,
         power=STATED if watts else MEASURED if measured else "",
+        source=source_of(run),
         reused_from=origin(run, parent, tracker),
         accepted_code=run.accepted_code,
         code=run.code,
         versions={name: str(value) for name, value in run.record("versions").items()},
         hardware=machine(run.record("hardware")),
     )
+
+
+def source_of(run: StoredRun) -> str:
+    """The encoder behind a stage's run, as others can name it."""
+    return f"{RUNS}{run.encoder_run}" if run.encoder_run else run.spec
 
 
 def gpu_watts(run: StoredRun, tracker: Tracker) -> float | None:
@@ -158,13 +165,12 @@ def commands(tags: Mapping[str, str], stages: Sequence[StageRun]) -> list[str]:
         stages: of the benchmark.
     """
     lines = [tags.get("command") or shlex.join(["mae-bench", "run", tags["recipe"]])]
-    made = {s.encoder: f"runs:/{s.mlflow_run_id}" for s in stages if s.stage in makers()}
+    made = {one.encoder for one in stages if one.stage in makers()}
     for one in sorted(stages, key=lambda stage: stage.encoder not in made):
-        encoder = made.get(one.encoder, one.encoder)
-        if one.stage in (*makers(), "evaluate") or encoder in MADE:
+        if one.stage in makers() or card_of(one.stage).takes == "classifier":
             continue
-        config = f"runs:/{one.mlflow_run_id}"  # read as data, whoever wrote it
-        return [*lines, shlex.join(["mae-bench", one.stage, config, "--encoder", encoder])]
+        config = f"{RUNS}{one.mlflow_run_id}"  # read as data, whoever wrote it
+        return [*lines, shlex.join(["mae-bench", one.stage, config, "--encoder", one.source])]
     return lines
 
 

@@ -57,8 +57,8 @@ def write_report(run_id: str, tracker: Tracker, folder: Path, watts: float | Non
     headline = [name for name in names if is_headline(name)]
     values = {
         "benchmark": benchmark,
-        "baselines": baselines(benchmark.encoders),
-        "summaries": summaries(benchmark.encoders, [one for one in found if one.name in headline]),
+        "baselines": baselines(benchmark),
+        "summaries": summaries(benchmark, [one for one in found if one.name in headline]),
         "lines": table(benchmark, headline, found, others),
         "more": table(benchmark, [n for n in names if not is_headline(n)], found, others),
         "sources": list(dict.fromkeys(figure.source for figure in others)),
@@ -124,7 +124,7 @@ def table(
         cells = tuple(cell(benchmark, encoder, name) for encoder in benchmark.encoders)
         verdicts = tuple(
             next((text(d) for d in found if (d.baseline, d.name) == (baseline, name)), "")
-            for baseline in baselines(benchmark.encoders)
+            for baseline in baselines(benchmark)
         )
         figures = [
             f"{number(name, figure.value, None)} [{sources.index(figure.source) + 1}]"

@@ -34,7 +34,7 @@ from pipelines.errors import BenchmarkFailed, StageFailed, StageInterrupted
 from pipelines.identity import data_digests, look_again, read_code
 from pipelines.last_net import check_writable
 from pipelines.recipes.matrix import planned_cells
-from pipelines.recipes.recipe import Recipe, choices, load_recipe
+from pipelines.recipes.recipe import Recipe, checked_recipe, choices
 from pipelines.report.write import write_report
 from pipelines.service.cluster import cancel, needs, ray_runner
 from pipelines.service.place import REPORT, Future, Place, cause_of, failure_message, publish
@@ -45,6 +45,7 @@ from pipelines.service.server import end_with_worker
 from pipelines.service.slots import Slots
 from pipelines.stages import card_of
 from pipelines.stopping import ignoring_signals
+from pipelines.tracking.encoders import Lookup
 from pipelines.tracking.patience import patiently
 from pipelines.tracking.tracker import Tracker, check_parameter
 
@@ -93,7 +94,8 @@ def mae_full_benchmark(
     with data_below(data_root):
         chosen = choices(recipe, encoders, tasks, seed)
         chosen += overrides or []
-        plan, digests = check_task(recipe, chosen)
+        lookup = Lookup(tracking_uri)
+        plan, digests = check_task(recipe, chosen, lookup)
         command = command_line("run", recipe, overrides=chosen, devices=devices)
         folder = Path(work_dir or f"runs/{plan.name}").expanduser().absolute()
         check_name(str(folder))
@@ -101,9 +103,7 @@ def mae_full_benchmark(
         with exclusive_lock(folder, name=BENCHMARK_LOCK, say=Display().say):
             if fresh:
                 set_aside(folder, Display().say)
-            place = Place(
-                folder, Tracker(tracking_uri), devices, ray, not fresh, command, accept_code
-            )
+            place = Place(folder, lookup.tracker, devices, ray, not fresh, command, accept_code)
             try:
                 return run_benchmark(plan, digests, place)
             except BenchmarkFailed as error:
@@ -113,14 +113,14 @@ def mae_full_benchmark(
 
 
 @task(name="data-check", task_run_name="data check", persist_result=False)
-def check_task(recipe: str, overrides: list[str]) -> tuple[Recipe, dict[str, str]]:
+def check_task(recipe: str, overrides: list[str], lookup: Lookup) -> tuple[Recipe, dict[str, str]]:
     """The recipe, checked with all its data, and the data's digests.
 
     Data and code are as they are now for the whole flow run: a stage whose process finds others is
     refused.
     """
     look_again()
-    plan = load_recipe(recipe, overrides)
+    plan = checked_recipe(recipe, overrides, lookup)
     digests: dict[str, str] = {}
     for config in plan.configs.values():
         digests |= data_digests(config)

@@ -33,8 +33,9 @@ from pipelines.sweep.study import Past, new_study
 from pipelines.sweep.trial import Job, run_trial
 from pipelines.sweep.winner import run_winner
 from pipelines.sweep.write import write_sweep
+from pipelines.tracking.encoders import Lookup
 from pipelines.tracking.patience import patiently
-from pipelines.tracking.tracker import Tracker, check_parameter
+from pipelines.tracking.tracker import check_parameter
 
 
 @flow(name=SWEEP_FLOW, flow_run_name="{sweep}")
@@ -62,21 +63,21 @@ def mae_sweep(
     check_parameter(tracking_uri)
     with data_below(data_root):
         given = overrides or []
-        plan = check_task(sweep, given)
+        lookup = Lookup(tracking_uri)
+        plan = check_task(sweep, given, lookup)
         command = command_line("sweep", sweep, overrides=given, devices=devices)
         folder = Path(work_dir or f"runs/{plan.name}").expanduser().absolute()
         check_writable(folder)
         with exclusive_lock(folder, say=Display().say):
-            return run_sweep(
-                plan, Place(folder, Tracker(tracking_uri), devices, None, True, command)
-            )
+            place = Place(folder, lookup.tracker, devices, None, True, command)
+            return run_sweep(plan, place)
 
 
 @task(name="check", task_run_name="check", persist_result=False)
-def check_task(sweep: str, overrides: list[str]) -> Sweep:
+def check_task(sweep: str, overrides: list[str], lookup: Lookup) -> Sweep:
     """The sweep, checked with its recipe and data, which with the code are as they are now."""
     look_again()
-    plan = load_sweep(sweep, overrides)
+    plan = load_sweep(sweep, overrides, lookup)
     read_code(plan.base.configs.values())
     return plan
 

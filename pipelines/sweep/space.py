@@ -19,8 +19,10 @@ from optuna.distributions import (
 
 from mae_core.config import apply_overrides, find_config, load_config
 from mae_core.errors import UserError, suggest
-from pipelines.recipes.recipe import Recipe, choices, load_recipe
+from pipelines.recipes.recipe import Recipe, choices, load_content, load_recipe
 from pipelines.report.names import lower_is_better
+from pipelines.stages import card_of
+from pipelines.tracking.encoders import Lookup
 
 KEYS: dict[str, tuple[type, ...]] = {"recipe": (str,), "goal": (str,), "parameters": (dict,)}
 OPTIONAL: dict[str, tuple[type, ...]] = {
@@ -73,6 +75,7 @@ class Sweep:
         trials: how many there are to be.
         pruning: when trials end early, None for never.
         base: the recipe of trials with all parameters as its configs have them.
+        lookup: where encoders of MLflow are; all trials have the same ones.
     """
 
     name: str
@@ -85,6 +88,7 @@ class Sweep:
     trials: int
     pruning: Pruning | None
     base: Recipe
+    lookup: Lookup
 
     @property
     def lower_is_better(self) -> bool:
@@ -111,11 +115,12 @@ class Sweep:
 
     def recipe_of(self, values: Values) -> Recipe:
         """The recipe of a trial. Raises UserError if it cannot be run so."""
-        return load_recipe(self.recipe, [*self.overrides, *self.selecting, *overrides_of(values)])
+        changes = [*self.overrides, *self.selecting, *overrides_of(values)]
+        return load_recipe(self.recipe, changes, self.lookup)
 
     def reported_recipe_of(self, values: Values) -> Recipe:
         """The same, tested on the recipe's own images. Raises UserError as :meth:`recipe_of`."""
-        return load_recipe(self.recipe, [*self.overrides, *overrides_of(values)])
+        return load_recipe(self.recipe, [*self.overrides, *overrides_of(values)], self.lookup)
 
     def label(self, values: Values) -> str:
         """Such as 'mask_ratio=0.75, patch_size=8'."""
@@ -129,30 +134,32 @@ class Sweep:
         return [dict(zip(self.space, point, strict=True)) for point in product(*lists(self.space))]
 
 
-def load_sweep(name: str, overrides: Iterable[str] = ()) -> Sweep:
+def load_sweep(name: str, overrides: Iterable[str] = (), lookup: Lookup | None = None) -> Sweep:
     """Read a sweep, its recipe and, for a grid, the recipe of every trial, and check them.
 
     Args:
         name: of a file under `configs/sweeps`, or a path.
         overrides: `key=value` for the sweep, for the recipe, or `<stage>.<key>=value`.
+        lookup: where encoders of MLflow are; in that of the environment without it.
 
     Raises:
         UserError: for anything unknown or missing, before any trial runs.
     """
-    given = list(overrides)
+    given, lookup = list(overrides), lookup or Lookup()
     own = [one for one in given if one.partition("=")[0].partition(".")[0] in {**KEYS, **OPTIONAL}]
     content = load_config(name, "sweeps")
     apply_overrides(content, own)
     check_content(content)
     of_recipe = [*(content.get("overrides") or ()), *(one for one in given if one not in own)]
-    first = load_config(content.recipe, "benchmarks", only_encoders(of_recipe)).encoders[0]
+    first = next(iter(load_content(content.recipe, only_encoders(of_recipe)).encoders))
     chosen = choices(content.recipe, [first], content.get("tasks"), None)
     fixed = (*of_recipe, *chosen)
-    reported = load_recipe(content.recipe, fixed)
+    reported = load_recipe(content.recipe, fixed, lookup)
     check_goal(content.goal, reported)
     check_choice(content)
     selecting = tuple(overrides_of(content.to_dict().get("select_on") or {}))
-    base = load_recipe(content.recipe, [*fixed, *selecting]) if selecting else reported
+    trials = [*fixed, *selecting]
+    base = load_recipe(content.recipe, trials, lookup) if selecting else reported
     pruning = pruning_of(content.get("pruning"))
     if selecting:
         from pipelines.sweep.held_out import check_held_out  # torch
@@ -170,6 +177,7 @@ def load_sweep(name: str, overrides: Iterable[str] = ()) -> Sweep:
         trials=count(content, space),
         pruning=pruning,
         base=base,
+        lookup=lookup,
     )
     for values in sweep.grid():
         sweep.recipe_of(values)
@@ -194,9 +202,9 @@ def check_content(content: Config) -> None:
 def check_goal(goal: str, recipe: Recipe) -> None:
     """Raise UserError unless one of the recipe's stages may have the metric."""
     task = goal.partition("/")[0]
-    stages = {"fine-tune" if stage == "finetune" else stage for stage in recipe.configs}
-    if task not in stages or "/" not in goal:
-        examples = ", ".join(f"{stage}/..." for stage in sorted(stages))
+    measured = {card_of(name.partition("[")[0]).prefix for name in recipe.configs}
+    if task not in measured or "/" not in goal:
+        examples = ", ".join(f"{name}/..." for name in sorted(measured))
         raise UserError(f"goal='{goal}' is no metric of this recipe's stages: expected {examples}")
 
 
@@ -288,7 +296,7 @@ def overrides_of(values: Values) -> list[str]:
 
 def only_encoders(overrides: Sequence[str]) -> list[str]:
     """Those overrides that choose the rows."""
-    return [one for one in overrides if one.startswith("encoders=")]
+    return [one for one in overrides if one.startswith(("encoders=", "encoders."))]
 
 
 def text(value: Any) -> str:

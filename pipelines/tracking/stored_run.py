@@ -52,6 +52,11 @@ class StoredRun:
         return self.tags.get("encoder", "")
 
     @property
+    def spec(self) -> str:
+        """What names its encoder to others, where the row has a name of its own."""
+        return self.tags.get("encoder_spec", self.encoder)
+
+    @property
     def recipe(self) -> str:
         """Of the benchmark, or the config of a single stage; '' if unknown."""
         return self.tags.get("recipe", "")

@@ -21,24 +21,16 @@ from mae_core import create_model
 from mae_core.agreement import check_keys
 from mae_core.checkpoints import save_weights
 from mae_core.config import load_config
-<<<<<<< HEAD
-from pipelines.cli.main import app
-from pipelines.stages import stages
-
-ROOT = Path(__file__).parents[2]
-DOCUMENTS = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("configs/**/*.py")])
-SHIPPED = tuple(f"{stage.replace('-', '_')}/" for stage in stages())
-=======
 from mae_core.convert import convert
 from pipelines.cli.main import app, main
 from pipelines.environment import ENVIRONMENT
 from pipelines.recipes.recipe import split_overrides
-from pipelines.stages import STAGES
+from pipelines.stages import stages
 from tests.docs.newcomer import write_all
 from tests.docs.pages import PAGES, ROOT, TOOLS, Command, commands, mentions
 
 CONFIGS = sorted(ROOT.glob("configs/**/*.py"))
-SHIPPED = tuple(f"{stage.replace('-', '_')}/" for stage in STAGES)
+SHIPPED = tuple(f"{stage.replace('-', '_')}/" for stage in stages())
 FIRST = (
     "mae-bench pretrain pretrain/vit-micro-p4_1xb128-coslr-20e_small32 --work-dir runs/mae "
     "-o train_cfg.max_epochs=12"
@@ -85,7 +77,6 @@ EXEMPT = {
     "mae-bench knn knn/vit-micro-p6_k20_demo --encoder models:": f"after a benchmark; {REGISTRY}",
     "MLFLOW_DEFAULT_ARTIFACT_ROOT=s3:": "a store; tests/pipelines/test_object_store.py has one",
 }
->>>>>>> wt-docs
 
 
 def reason(command: Command) -> str:

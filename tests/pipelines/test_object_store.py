@@ -19,7 +19,7 @@ from pipelines.cells.run_cell import Outcome, Setting, run_cell
 from pipelines.display import Display
 from pipelines.recipes.recipe import load_stage_config
 from pipelines.report.collect import collect
-from pipelines.tracking.encoders import resolve_encoder
+from pipelines.tracking.encoders import Lookup
 from pipelines.tracking.patience import Undelivered, patiently
 from pipelines.tracking.tracker import Tracker
 from tests.tiny import write_configs
@@ -131,9 +131,9 @@ def test_a_damaged_object_is_no_encoder_and_a_whole_one_is(done: Done) -> None:
     whole = one.get()["Body"].read()
     one.put(Body=whole[:-1])
     with pytest.raises(UserError, match=f"'{name}' of the MLflow run .* is damaged"):
-        resolve_encoder(f"runs:/{done.outcome.run_id}")
+        Lookup().encoder(f"runs:/{done.outcome.run_id}")
     one.put(Body=whole)
-    assert Path(resolve_encoder(f"runs:/{done.outcome.run_id}")).read_bytes() == whole
+    assert Path(Lookup().encoder(f"runs:/{done.outcome.run_id}").path).read_bytes() == whole
 
 
 def test_a_store_that_refuses_is_told_at_once(

@@ -153,6 +153,31 @@ def test_a_plan_tries_random_weights_in_their_own_recipe(
     ]
 
 
+def test_a_plan_times_every_pretraining(
+    configs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (configs / "other.py").write_text(
+        f"_base_ = ['{configs / 'pretrain.py'}']\ntrain_cfg = dict(max_epochs=3)\n"
+    )
+    rows = {"mae": str(configs / "pretrain.py"), "raw": str(configs / "other.py")}
+    path = write_recipe(configs, ("knn",), rows)
+    path.write_text(path.read_text() + "repeats = dict(pretrain=2)\n")
+
+    def time_first_steps(cell: Cell, *_: object) -> Trial:
+        epochs = cell.config.train_cfg.max_epochs if cell.stage == "pretrain" else 1
+        return Trial("step", epochs * EPOCH, 0.1, 1, 1)
+
+    monkeypatch.setattr(planning, "time_first_steps", time_first_steps)
+    items, _ = show(str(path), tmp_path / "work")
+    assert {item.cell.name: item.trial.total for item in items if item.trial} == {
+        "pretrain[mae]": 48,
+        "pretrain[mae]#1": 48,
+        "pretrain[raw]": 24,
+        "pretrain[raw]#1": 24,
+        **{f"knn[{row}]{again}": 8 for row in rows for again in ("", "#1")},
+    }
+
+
 def test_a_plan_refuses_what_the_benchmark_would(recipe: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="effective_batch=5 is no multiple"):
         show(recipe, tmp_path, "pretrain.effective_batch=5")

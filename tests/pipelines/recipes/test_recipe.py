@@ -8,10 +8,13 @@ from mae_core.data.sources import factory
 from mae_core.data.sources.folder import FolderSource
 from pipelines.recipes.recipe import (
     check_content,
+    checked_recipe,
     choices,
+    handed_over,
     load_recipe,
     load_stage_config,
 )
+from pipelines.tracking.encoders import Lookup
 from tests.tiny import write_recipe
 
 MAIN_STAGES = ("pretrain", "finetune", "linear-probe", "knn", "few-shot")
@@ -121,12 +124,28 @@ def test_a_mistake_in_an_override_is_named(recipe: str, override: str, message: 
     assert message in str(error.value)
 
 
-@pytest.mark.parametrize("key", ["seed", "slots", "pretrain", "encoders", "tasks"])
+@pytest.mark.parametrize("key", ["seed", "slots", "encoders", "tasks"])
 def test_a_missing_key_is_named(recipe: str, key: str) -> None:
     lines = Path(recipe).read_text().splitlines(keepends=True)
     Path(recipe).write_text("".join(line for line in lines if not line.startswith(key)))
     with pytest.raises(UserError, match=rf"tiny\.py has no '{key}': a recipe needs seed, slots"):
         load_recipe(recipe)
+
+
+def test_a_pretraining_is_named_only_where_a_row_needs_it(recipe: str) -> None:
+    lines = Path(recipe).read_text().splitlines(keepends=True)
+    Path(recipe).write_text("".join(line for line in lines if not line.startswith("pretrain")))
+    with pytest.raises(UserError, match="has the row 'mae', but no key `pretrain`: name"):
+        load_recipe(recipe)
+    assert list(load_recipe(recipe, ["encoders=['random']"]).configs) == ["knn", "few-shot"]
+
+
+def test_a_recipe_that_was_handed_over_is_not_loaded_again(recipe: str) -> None:
+    first = load_recipe(recipe, ["knn.k=5"])
+    with handed_over(recipe, ["knn.k=5"], first):
+        assert checked_recipe(recipe, ["knn.k=5"], Lookup()) is first
+        assert checked_recipe(recipe, ["knn.k=4"], Lookup()).configs["knn"].k == 4
+    assert checked_recipe(recipe, ["knn.k=5"], Lookup()) is not first
 
 
 def test_a_wrong_recipe_gets_the_nearest_name() -> None:

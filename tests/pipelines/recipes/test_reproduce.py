@@ -17,7 +17,7 @@ def test_a_stage_runs_again_by_its_run_alone(
     (configs / "knn.py").unlink()
     again = run_single("knn", f"runs:/{first.run_id}", "random", tmp_path / "again", [])
     assert again.result.metrics == first.result.metrics and again.run_id == first.run_id
-    assert config_of_run(f"runs:/{first.run_id}", ["k=5"]).k == 5
+    assert config_of_run(f"runs:/{first.run_id}", ["k=5"], tracker).k == 5
     with pytest.raises(UserError, match="is a config for 'knn', expected 'finetune'"):
         run_single("finetune", f"runs:/{first.run_id}", "random", None, [])
 
@@ -54,7 +54,7 @@ def test_what_a_run_keeps_is_never_executed(
 @pytest.mark.parametrize("name", ["runs:/", "runs:/../../etc", "runs:/" + "0" * 32])
 def test_no_such_run_is_told(name: str, tracker: Tracker) -> None:
     with pytest.raises(UserError, match="no MLflow run"):
-        config_of_run(name)
+        config_of_run(name, [], tracker)
 
 
 VALUES = st.recursive(

@@ -37,7 +37,9 @@ def written(tracker: Tracker, tmp_path: Path) -> Written:
     runs, colours = {}, {}
     for number, (name, metrics) in enumerate(RESULTS.items()):
         stage, encoder = name.rstrip("]").split("[")
-        runs[name] = tracker.start(name, {"stage": stage, "encoder": encoder}, parent)
+        made_by = runs["pretrain[mae]"] if encoder == "mae" and stage != "pretrain" else ""
+        tags = {"stage": stage, "encoder": encoder, "encoder_run": made_by}
+        runs[name] = tracker.start(name, tags, parent)
         if stage == "pretrain":
             for step, loss in ((10, 0.9), (20, 0.5)):
                 tracker.points(runs[name], {"loss": loss}, step)

@@ -39,7 +39,7 @@ def test_losses_failures_durations_and_pictures_are_there(
     found = collect(written.parent, tracker)
     assert (found.recipe, found.run_id) == ("tiny", written.parent)
     assert found.encoders == ("mae", FIRST, SECOND)
-    assert found.losses == ((10, 0.9), (20, 0.5))
+    assert found.losses == {"mae": ((10, 0.9), (20, 0.5))}
     assert found.failed == {f"detect[{FIRST}]": CAUSE}
     assert {one.name: one.mlflow_run_id for one in found.stages} == written.runs
     assert all(one.seconds >= 0 for one in found.stages)

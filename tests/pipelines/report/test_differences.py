@@ -1,4 +1,6 @@
+import dataclasses
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,7 @@ from pipelines.report.differences import (
     summaries,
     text,
 )
+from pipelines.report.stage_runs import StageRun
 
 shares = st.floats(0, 1)
 
@@ -99,7 +102,16 @@ def test_of_an_error_less_is_better() -> None:
 def test_the_first_row_is_compared_with_the_baselines_there_are(
     encoders: tuple[str, ...], expected: tuple[str, ...]
 ) -> None:
-    assert baselines(encoders) == expected
+    assert baselines(replace(benchmark({}), encoders=encoders)) == expected
+
+
+def test_the_first_of_several_pretrainings_is_compared_with_the_others_too() -> None:
+    fields = {field.name: "" for field in dataclasses.fields(StageRun)}
+    stages = [StageRun(**{**fields, "stage": "pretrain", "encoder": row}) for row in ("mae", "raw")]
+    encoders = ("mae", "raw", "timm:x", "random")
+    known = replace(benchmark({}), encoders=encoders, stages=tuple(stages))
+    assert baselines(known) == ("random", "raw")
+    assert baselines(replace(known, encoders=("timm:x", "mae", "random"))) == ("random",)
 
 
 def test_the_first_line_counts_against_the_strongest_baseline_of_each_metric() -> None:
@@ -117,7 +129,7 @@ def test_the_first_line_counts_against_the_strongest_baseline_of_each_metric() -
         "detect/box_AP": "random",
         "evaluate/mCE": "random",
     }
-    assert summaries(("mae", "random", "supervised"), found) == [
+    assert summaries(benchmark(values), found) == [
         "mae against the strongest baseline of each metric (random in 3, supervised in 1), "
         f"4 metrics: better in 2, no difference shown in 1, worse in 1 ({ONE})",
         f"mae against random, 4 metrics: better in 3, no difference shown in 1 ({ONE})",
@@ -127,7 +139,7 @@ def test_the_first_line_counts_against_the_strongest_baseline_of_each_metric() -
 
 def test_without_intervals_nothing_is_counted() -> None:
     found = [Difference("mae", "random", "knn", "top1", 0.1)]
-    assert summaries(("mae", "random"), found) == []
+    assert summaries(benchmark({}), found) == []
 
 
 def test_p_is_corrected_for_all_comparisons_of_the_report() -> None:

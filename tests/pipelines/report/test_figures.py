@@ -1,4 +1,5 @@
 import warnings
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -18,7 +19,7 @@ def benchmark(
     rows: tuple[Row, ...] = (),
     encoders: tuple[str, ...] = ("mae", "random"),
 ) -> Benchmark:
-    return Benchmark("tiny", "id", encoders, rows, {}, losses, {}, {})
+    return Benchmark("tiny", "id", encoders, rows, {}, {"mae": losses}, {}, {})
 
 
 def share(png: bytes, colour: str) -> float:
@@ -37,6 +38,15 @@ def few_shot(encoder: str, ways: int, values: tuple[float, ...]) -> tuple[Row, .
 def test_the_loss_is_drawn() -> None:
     losses = tuple((step, 1 / (1 + step)) for step in range(100))
     assert share(loss_curve(benchmark(losses)), COLOURS[0]) > 1e-3
+
+
+def test_each_pretraining_has_a_loss_curve_of_its_own() -> None:
+    losses = {
+        row: tuple((step, low + 1 / (1 + step)) for step in range(100))
+        for row, low in (("mae", 0.0), ("raw", 0.5))
+    }
+    png = loss_curve(replace(benchmark(), losses=losses))
+    assert min(share(png, colour) for colour in COLOURS[:2]) > 1e-3
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), LARGEST])

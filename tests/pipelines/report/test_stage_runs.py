@@ -14,7 +14,7 @@ from pipelines.report.stage_runs import (
 )
 from pipelines.report.write import write_report
 from pipelines.tracking.tracker import Tracker
-from tests.pipelines.report.conftest import FIRST, Written
+from tests.pipelines.report.conftest import FIRST, SECOND, Written
 
 HARDWARE = {"cpu": "EPYC", "cores": 2, "memory_gib": 8, "gpus": ["H100", "H100"]}
 
@@ -111,11 +111,11 @@ def test_the_commands_name_the_recipe_and_a_stages_run_with_its_encoder(
     assert stage == f"mae-bench knn runs:/{knn} --encoder runs:/{pretrained}"
 
 
-def test_no_command_names_an_encoder_that_it_cannot_take(
-    written: Written, tracker: Tracker
-) -> None:
+def test_a_command_names_the_encoder_as_others_know_it(written: Written, tracker: Tracker) -> None:
+    tracker.tag(written.runs[f"knn[{SECOND}]"], encoder_spec="timm:vit")
     benchmark = collect(written.parent, tracker)
-    rest = [one for one in benchmark.stages if one.stage != "pretrain"]
-    assert commands(benchmark.tags, rest)[-1].endswith(f" --encoder {FIRST}")
-    only = [one for one in rest if one.encoder == "mae"]
-    assert commands(benchmark.tags, only) == ["mae-bench run tiny"]
+    for row, spec in ((FIRST, FIRST), (SECOND, "timm:vit")):
+        own = [one for one in benchmark.stages if one.encoder == row]
+        assert commands(benchmark.tags, own)[-1].endswith(f" --encoder {spec}")
+    made = [one for one in benchmark.stages if one.stage == "pretrain"]
+    assert commands(benchmark.tags, made) == ["mae-bench run tiny"]

@@ -1,4 +1,5 @@
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -6,19 +7,24 @@ from typing import NamedTuple
 import pytest
 from mlflow.entities import Run
 from prefect.client.orchestration import get_client
+from rich.console import Console
 
 from mae_core.config import load_config
 from mae_core.errors import UserError
 from mae_core.files import digest
+from mae_core.stage import StageResult
 from pipelines.cells.folder import BENCHMARK_LOCK, exclusive_lock, set_aside
 from pipelines.errors import BenchmarkFailed
 from pipelines.identity import data_digests
-from pipelines.recipes.recipe import load_recipe
+from pipelines.recipes.recipe import handed_over, load_recipe
+from pipelines.report.compare import compare
 from pipelines.service.flow import check_same_data, mae_full_benchmark
 from pipelines.service.prefect_names import FLOW_NAME
+from pipelines.tracking import model_registry
+from pipelines.tracking.model_registry import MODEL, register
 from pipelines.tracking.tracker import Tracker
 from tests.faults import arm
-from tests.tiny import write_configs, write_recipe
+from tests.tiny import write_configs, write_encoder, write_recipe
 
 CELLS = ["finetune[mae]", "finetune[random]", "pretrain[mae]"]
 
@@ -265,3 +271,101 @@ def test_fresh_computes_again_and_keeps_what_was(
     knn = [run for run in found if run.info.run_name == "knn[random]"]
     assert len(knn) == 2 and {run.data.tags["seed"] for run in knn} == {"5"}
     assert {run.info.run_name for run in found} == {"tiny", "knn[random]"}
+
+
+def test_encoders_of_mlflow_are_looked_for_once_where_the_flow_logs_to(
+    prefect: None,
+    configs: Path,
+    tracker: Tracker,
+    empty_database: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "other").mkdir()
+    other = Tracker(f"sqlite:///{shutil.copy(empty_database, tmp_path / 'other' / 'mlflow.db')}")
+    made = []
+    for number in range(2):
+        path = write_encoder(tmp_path / f"{number}.safetensors")
+        made.append(run_id := other.start(f"pretrain[{number}]", {"stage": "pretrain"}))
+        register(other, run_id, {})
+        other.finish(run_id, StageResult({}, path))
+    asked = []
+    really = model_registry.run_of_model
+
+    def counted(spec: str, store: Tracker) -> str:
+        asked.append(spec)
+        return really(spec, store)
+
+    monkeypatch.setattr(model_registry, "run_of_model", counted)
+    rows = (f"models:/{MODEL}/latest", f"runs:/{made[0]}")
+    recipe = write_recipe(configs, ("knn", "few-shot"), rows)
+    mae_full_benchmark(str(recipe), str(tmp_path / "work"), strict=True, tracking_uri=other.uri)
+    assert asked == [rows[0]]
+    found = cells(other)
+    for task in ("knn", "few-shot"):
+        for number, row in ((1, rows[0]), (0, rows[1])):
+            tags = found[f"{task}[{row}]"].data.tags
+            assert tags["encoder_run"] == made[number]
+            assert tags["encoder_digest"] == digest(tmp_path / f"{number}.safetensors")
+    assert cells(tracker) == {}
+    with pytest.raises(UserError, match="no registered model"):
+        load_recipe(str(recipe))
+
+
+def test_a_recipe_that_the_command_line_has_checked_is_not_read_again(
+    prefect: None, configs: Path, tracker: Tracker, tmp_path: Path
+) -> None:
+    recipe = write_recipe(configs, ("knn",), ("random",))
+    plan = load_recipe(str(recipe))
+    recipe.unlink()
+    with handed_over(str(recipe), [], plan):
+        mae_full_benchmark(str(recipe), str(tmp_path / "work"), strict=True)
+    assert names(report_of(tmp_path)) == [("random", "knn")]
+
+
+def test_two_pretrainings_are_two_rows_of_one_benchmark(
+    prefect: None, configs: Path, tracker: Tracker, tmp_path: Path
+) -> None:
+    (configs / "other.py").write_text(
+        f"_base_ = ['{configs / 'pretrain.py'}']\nmae = dict(norm_pix_loss=False)\n"
+    )
+    rows = {
+        "mae": str(configs / "pretrain.py"),
+        "raw": str(configs / "other.py"),
+        "random": None,
+        "mine": write_encoder(tmp_path / "own.safetensors"),
+    }
+    recipe = str(write_recipe(configs, ("knn",), rows))
+    shorter = ["pretrain[raw].train_cfg.max_epochs=3"]
+    for work, changes in (("work", []), ("again", shorter)):
+        mae_full_benchmark(recipe, str(tmp_path / work), changes, strict=True)
+    below = (tmp_path / "work" / "stages").glob("*-*")
+    assert sorted(path.name.rpartition("-")[0] for path in below) == sorted(
+        [*(f"knn-{row}" for row in rows), "pretrain-mae", "pretrain-raw"]
+    )
+    found = tracker.search("tags.stage = 'benchmark'")
+    second, first = (run.info.run_id for run in found)
+    tags = {
+        name: tracker.client.get_run(run_id).data.tags
+        for name, run_id in json.loads(found[1].data.tags["cells"]).items()
+    }
+    assert len({tags[f"pretrain[{row}]"]["fingerprint"] for row in ("mae", "raw")}) == 2
+    assert len({tags[f"knn[{row}]"]["encoder_digest"] for row in rows}) == 4
+    assert tags["knn[mine]"]["encoder_spec"] == rows["mine"]
+
+    report = report_of(tmp_path)
+    assert {row["encoder"] for row in report["rows"] if row["task"] == "knn"} == {*rows}
+    assert {one["baseline"] for one in report["comparisons"]} == {"random", "raw"}
+    folder = tmp_path / "work" / "report"
+    assert "| mae − random | mae − raw |" in (folder / "report.md").read_text()
+    assert (folder / "loss.png").exists()
+    assert {path.stem for path in folder.glob("pretrain-*.png")} == {
+        f"pretrain-reconstruction-{row}" for row in ("mae", "raw")
+    }
+
+    compare([first, second], tracker, tmp_path / "compared", Console(quiet=True))
+    differing = json.loads((tmp_path / "compared" / "compare.json").read_text())["config"]
+    assert [(one["stage"], one["key"]) for one in differing] == [
+        ("pretrain[raw]", "train_cfg.max_epochs")
+    ]

@@ -1,8 +1,15 @@
+from pathlib import Path
+
 import pytest
 
 from mae_core import UserError
+from mae_core.stage import StageResult
 from pipelines.sweep.space import load_sweep, short_names
+from pipelines.tracking.encoders import Lookup
+from pipelines.tracking.model_registry import MODEL, register
+from pipelines.tracking.tracker import Tracker
 from tests.pipelines.sweep.conftest import Write
+from tests.tiny import write_encoder, write_recipe
 
 RATIOS = "{'pretrain.mae.mask_ratio': [0.5, 0.75]}"
 BOTH = "{'pretrain.mae.mask_ratio': [0.5, 0.75], '*.encoder.width': [8, 16]}"
@@ -89,3 +96,33 @@ def test_names_are_short_where_they_can_be() -> None:
         "pretrain.seed": "pretrain.seed",
         "*.seed": "seed",
     }
+
+
+def test_all_trials_have_the_encoder_that_a_model_named_at_first(
+    write: Write, tracker: Tracker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+    def registered(name: str) -> str:
+        run_id = tracker.start(name, {"stage": "pretrain"})
+        register(tracker, run_id, {})
+        tracker.finish(run_id, StageResult({}, write_encoder(tmp_path / f"{name}.safetensors")))
+        return run_id
+
+    first, spec = registered("first"), f"models:/{MODEL}/latest"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # where nobody answers
+    sweep = load_sweep(write("{'knn.k': [1, 3]}"), [f"encoders=['{spec}']"], Lookup(tracker.uri))
+    registered("second")
+    for recipe in (sweep.base, *map(sweep.recipe_of, sweep.grid())):
+        (row,) = recipe.rows
+        assert row.ref is not None and (row.ref.name, row.ref.run_id) == (spec, first)
+    assert load_sweep(write("{'knn.k': [1, 3]}"), ["encoders=['random']"]).base.encoders
+
+
+def test_the_first_row_of_a_dict_is_swept(write: Write, configs: Path) -> None:
+    rows = {"raw": str(configs / "pretrain.py"), "random": None}
+    write_recipe(configs, ("knn", "linear-probe"), rows)
+    sweep = load_sweep(write(RATIOS))
+    assert (sweep.base.encoders, sweep.base.tasks) == (("raw",), ("knn",))
+    ratios = [sweep.recipe_of(one).configs["pretrain"].mae.mask_ratio for one in sweep.grid()]
+    assert ratios == [0.5, 0.75]

@@ -4,7 +4,7 @@ import pytest
 
 from mae_core.errors import UserError
 from mae_core.stage import StageResult
-from pipelines.tracking.encoders import resolve_encoder, run_of
+from pipelines.tracking.encoders import Lookup
 from pipelines.tracking.model_registry import (
     BEST,
     MODEL,
@@ -69,8 +69,30 @@ def test_every_name_leads_to_the_run_and_its_checkpoint(
     names = {f"{MODEL}/1": 0, f"{MODEL}/2": 1, f"{MODEL}/latest": 1, f"{MODEL}@{BEST}": 0}
     for name, number in names.items():
         spec = f"models:/{name}"
-        assert run_of(spec) == runs[number]
-        assert Path(resolve_encoder(spec)).read_text() == str(number)
+        found = Lookup().encoder(spec)
+        assert found.run_id == runs[number]
+        assert Path(found.path).read_text() == str(number)
+
+
+def test_an_alias_that_moves_leaves_path_and_run_together(
+    tracker: Tracker, runs: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    spec, lookup, asked = f"models:/{MODEL}@{BEST}", Lookup(), []
+    probed(tracker, runs[0], 0.5, "data")
+
+    def moving(spec: str, tracker: Tracker) -> str:
+        """The alias moves as soon as somebody has asked for it."""
+        asked.append(run_id := run_of_model(spec, tracker))
+        probed(tracker, runs[1], 0.6, "data")
+        return run_id
+
+    monkeypatch.setattr("pipelines.tracking.model_registry.run_of_model", moving)
+    first = lookup.encoder(spec)
+    assert (first.run_id, Path(first.path).read_text()) == (runs[0], "0")
+    assert lookup.encoder(spec) == first and asked == [runs[0]]
+    later = Lookup().encoder(spec)
+    assert (later.run_id, Path(later.path).read_text()) == (runs[1], "1")
 
 
 @pytest.mark.parametrize("name", ["none/latest", f"{MODEL}@worst", f"{MODEL}/9", MODEL, ""])
