@@ -4,11 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from mae_core.plots import new_figure, save_figure
+from mae_core.plots import COLOURS, lighten, new_figure, save_figure
 from mae_core.stage import Metric
-
-# Okabe and Ito's palette, which colour-blind readers can tell apart.
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 
 
 class Point(NamedTuple):
@@ -49,8 +46,7 @@ def draw_curves(
     axis.set_title(title, loc="left", fontweight="bold")
     axis.set(xlabel=amount, ylabel="top-1 accuracy")
     axis.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g}%")
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.grid(axis="y", alpha=0.3)
+    lighten(axis)
     if len(curves) > 1:
         figure.legend(loc="outside right upper", frameon=False)
     save_figure(figure, path, dpi=150)

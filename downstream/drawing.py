@@ -5,31 +5,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from mae_core.data.decode import open_file
-from mae_core.plots import new_figure, save_figure
-
-# Okabe and Ito's palette, which colour-blind readers can tell apart, and further tones.
-PALETTE = np.array(
-    [
-        [0, 114, 178], [230, 159, 0], [0, 158, 115], [204, 121, 167], [86, 180, 233],
-        [213, 94, 0], [240, 228, 66], [120, 94, 240], [170, 68, 101], [153, 153, 51],
-    ],
-    dtype=np.uint8,
-)  # fmt: skip
+from mae_core.plots import PALETTE, new_figure, save_figure
 
 
-def colour(label: int) -> np.ndarray:
-    """RGB, uint8 (3,), of class `label`, counted from 0."""
-    return PALETTE[label % len(PALETTE)]
+def colour(label: int) -> tuple[float, float, float]:
+    """RGB, 0 to 1, of class `label`, counted from 0; more classes than colours repeat them."""
+    return to_rgb(PALETTE[label % len(PALETTE)])
 
 
 def paint(image: np.ndarray, mask: np.ndarray, label: int, strength: float = 0.6) -> np.ndarray:
     """A copy of `image` (H, W, 3) uint8, tinted in the class's colour where `mask` (H, W) is."""
     tinted = image.astype(float)
-    tinted[mask] = (1 - strength) * tinted[mask] + strength * colour(label)
+    shade = np.round(255 * np.array(colour(label)))
+    tinted[mask] = (1 - strength) * tinted[mask] + strength * shade
     return tinted.astype(np.uint8)
 
 
@@ -52,7 +45,7 @@ def figure_grid(rows: Sequence[str], columns: int, cell: float = 2.1) -> tuple[F
 
 def legend(figure: Figure, labels: Mapping[str, int]) -> None:
     """Name the colours of `labels` (name -> class) below the grid."""
-    patches = [Patch(color=colour(label) / 255, label=name) for name, label in labels.items()]
+    patches = [Patch(color=colour(label), label=name) for name, label in labels.items()]
     figure.legend(handles=patches, loc="outside lower center", ncols=6, frameon=False)
 
 

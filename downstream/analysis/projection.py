@@ -9,7 +9,7 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
-from downstream.drawing import PALETTE, figure_grid, save
+from downstream.drawing import colour, figure_grid, save
 from mae_core.plots import new_figure
 
 Floats = NDArray[np.float32]
@@ -75,7 +75,7 @@ def draw_points(
             axis.scatter(
                 *xy[y == label].T,
                 s=14,
-                color=PALETTE[label % len(PALETTE)] / 255,
+                color=colour(label),
                 marker=MARKERS[label % len(MARKERS)],
                 linewidths=0,
                 label=classes[label],

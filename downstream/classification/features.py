@@ -19,6 +19,7 @@ from downstream.classification.classifier import last_blocks, pooled
 from downstream.classification.labels import check_labels
 from mae_core.agreement import sizes_of
 from mae_core.checkpoints import build_encoder, check_sizes
+from mae_core.data.each import one_thread
 from mae_core.data.images import ImageDataset, drawn_by
 from mae_core.data.normalize import Normalize
 from mae_core.data.roots import path_digest
@@ -200,11 +201,6 @@ def fetch(rows: torch.Tensor | None, x: torch.Tensor, done: int) -> int:
         return done
     x[done : done + len(rows)] = rows.float()
     return done + len(rows)
-
-
-def one_thread(worker: int) -> None:
-    """Leave the cores to the encoder."""
-    torch.set_num_threads(1)
 
 
 def read_features(file: Path) -> tuple[torch.Tensor, torch.Tensor] | None:

@@ -114,6 +114,18 @@ def fit(
     return model, predict(runner)
 
 
+def fit_part(
+    config: Config,
+    encoder: str,
+    images: tuple[ImageDataset, ImageDataset],
+    reporter: Reporter,
+    work_dir: Path,
+    blocks: float | None = None,
+) -> torch.Tensor:
+    """As :func:`fit`, of a stage of several trainings: what :func:`cached_outcome` keeps."""
+    return fit(config, encoder, *images, work_dir, reporter, blocks)[1]
+
+
 def build_classifier(config: Config, encoder: str, classes: int) -> Classifier:
     """The classifier of a config, with the weights of `encoder`.
 

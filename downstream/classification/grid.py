@@ -102,10 +102,12 @@ class GridProbe(BaseModel):
         x, parts = self.norm(inputs), []
         together = groupby(zip(self.columns, self.heads, strict=True), key=lambda pair: pair[0])
         for (first, end), pairs in together:
-            heads = [head for _, head in pairs]
-            weight = torch.cat([head.weight for head in heads])
-            bias = torch.cat([head.bias for head in heads])
-            parts.append(F.linear(x[:, first:end], weight, bias))
+            weights: list[Any] = []
+            biases: list[Any] = []
+            for _, head in pairs:
+                weights.append(head.weight)
+                biases.append(head.bias)
+            parts.append(F.linear(x[:, first:end], torch.cat(weights), torch.cat(biases)))
         logits = torch.cat(parts, dim=1).unflatten(1, (len(self.heads), -1))
         if mode != "loss":
             return logits

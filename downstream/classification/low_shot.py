@@ -1,6 +1,7 @@
 """Few labels: the encoder probed and fine-tuned on small parts of the train labels."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from downstream.classification import finetune
 from downstream.classification.features import Features, train_and_val_features
 from downstream.classification.logistic import fit_logistic
+from downstream.classification.scaling import standardized
 from downstream.curves import Point, draw_curves
 from downstream.outcomes import save_outcomes
 from downstream.parts import PartReporter, cached_outcome
@@ -23,7 +25,7 @@ from mae_core.data.sources.select import balanced, stratified
 from mae_core.errors import UserError
 from mae_core.pixels import with_pixels
 from mae_core.plots import drawn
-from mae_core.stage import Reporter, StageResult
+from mae_core.stage import Metric, Reporter, StageResult
 
 METHODS = {"probe": "linear classifier", "finetune": "fine-tuned"}  # as the curve names them
 
@@ -63,27 +65,22 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
         for count, split in enumerate(splits):
             name = f"{split.set}-{split.number}"
             part = PartReporter(reporter, name, count, len(splits))
-            fitted = for_set(merged, split.set)
-            chosen = images[0].only(split.indices)
-            correct = cached_outcome(
-                work_dir / name,
-                lambda folder, c=fitted, x=chosen, to=part: finetune.fit(
-                    c, source, x, images[1], folder, to
-                )[1],
-            )
+            chosen = images[0].only(split.indices), images[1]
+            fit = partial(finetune.fit_part, for_set(merged, split.set), source, chosen, part)
+            correct = cached_outcome(work_dir / name, fit)
             outcomes.setdefault(f"low-shot/{split.set}_finetune", []).append(correct)
-    stacked = {name: torch.stack(values) for name, values in outcomes.items()}
-    metrics = {name: over_trainings(values.float()) for name, values in stacked.items()}
+    stacked: dict[str, torch.Tensor] = {}
+    metrics: dict[str, Metric] = {}
+    for name, values in outcomes.items():
+        stacked[name] = torch.stack(values)
+        metrics[name] = over_trainings(stacked[name].float())
     sizes = {split.set: len(split.indices) for split in splits}
     curves: dict[str, list[Point]] = {}
     for name, metric in metrics.items():
         set_name, _, method = name.removeprefix("low-shot/").rpartition("_")
         curves.setdefault(METHODS[method], []).append(Point(sizes[set_name], metric))
-    picture = drawn(
-        work_dir / "curve.png",
-        lambda path: draw_curves(path, curves, "Few labels", "labelled images"),
-        reporter,
-    )
+    curve = partial(draw_curves, curves=curves, title="Few labels", amount="labelled images")
+    picture = drawn(work_dir / "curve.png", curve, reporter)
     return StageResult(metrics, artifacts={**picture, **save_outcomes(work_dir, stacked)})
 
 
@@ -169,7 +166,7 @@ def probe(train: Features, val: Features, indices: NDArray[np.int64]) -> torch.T
 
     Features are scaled by the mean and deviation of all train images, for which no label is needed.
     """
-    centre, scale = train.x.mean(0), train.x.std(0).clamp(min=1e-6)
+    x, queries = standardized(train.x, val.x)
     chosen = torch.from_numpy(indices)
-    classify = fit_logistic((train.x[chosen] - centre) / scale, train.y[chosen])
-    return classify((val.x - centre) / scale) == val.y
+    classify = fit_logistic(x[chosen], train.y[chosen])
+    return classify(queries) == val.y

@@ -4,6 +4,7 @@ With 0 blocks the norm after the pooling and the head are trained, as fine-tunin
 is not linear probing, which the paper shows in this place.
 """
 
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -18,7 +19,7 @@ from downstream.statistics import share
 from mae_core.errors import UserError
 from mae_core.pixels import with_pixels
 from mae_core.plots import drawn
-from mae_core.stage import Reporter, StageResult
+from mae_core.stage import Metric, Reporter, StageResult
 
 
 def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> StageResult:
@@ -30,26 +31,24 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     config = with_pixels(config, encoder, reporter)
     images = finetune.open_images(config)
     outcomes: dict[str, torch.Tensor] = {}
+    metrics: dict[str, Metric] = {}
+    points = []
     for number, blocks in enumerate(config.blocks):
         name = f"{blocks:g}blocks"
         part = PartReporter(reporter, name, number, len(config.blocks))
-        outcomes[f"partial-finetune/{name}"] = cached_outcome(
-            work_dir / name,
-            lambda folder, n=blocks, to=part: finetune.fit(config, encoder, *images, folder, to, n)[
-                1
-            ],
-        )
-    metrics = {name: share(correct) for name, correct in outcomes.items()}
-    points = [
-        Point(blocks, metric)
-        for blocks, metric in zip(config.blocks, metrics.values(), strict=True)
-    ]
-    title, axis = "Partial fine-tuning", "blocks fine-tuned"
-    picture = drawn(
-        work_dir / "curve.png",
-        lambda path: draw_curves(path, {"fine-tuned": points}, title, axis, log=False),
-        reporter,
+        fit = partial(finetune.fit_part, config, encoder, images, part, blocks=blocks)
+        correct = cached_outcome(work_dir / name, fit)
+        outcomes[f"partial-finetune/{name}"] = correct
+        metrics[f"partial-finetune/{name}"] = share(correct)
+        points.append(Point(blocks, share(correct)))
+    curve = partial(
+        draw_curves,
+        curves={"fine-tuned": points},
+        title="Partial fine-tuning",
+        amount="blocks fine-tuned",
+        log=False,  # 0 blocks have no place on a logarithmic axis
     )
+    picture = drawn(work_dir / "curve.png", curve, reporter)
     kept_files = {**picture, **save_outcomes(work_dir, outcomes)}
     return StageResult(metrics, artifacts=kept_files, labels=len(images[0]))
 

@@ -1,7 +1,8 @@
-"""Features of mean 0 and deviation 1 in each dimension, an option of kNN and few-shot.
+"""Features of mean 0 and deviation 1 in each dimension.
 
-The published protocols (Wu et al. 2018, 3.4; DINO, arXiv 2104.14294; DINOv2, arXiv 2304.07193) only
-scale features to length 1.
+Logistic regressions need them, as their penalty takes all dimensions for equally large. For kNN and
+few-shot they are an option: the published protocols (Wu et al. 2018, 3.4; DINO, arXiv 2104.14294;
+DINOv2, arXiv 2304.07193) only scale features to length 1.
 """
 
 import torch

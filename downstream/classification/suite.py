@@ -6,7 +6,6 @@ paper fine-tunes it.
 """
 
 import json
-import warnings
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -16,12 +15,12 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from numpy.typing import NDArray
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, PredefinedSplit
 from torch import Tensor
 
 from downstream.classification.features import check_features, extract, frozen_encoder
+from downstream.classification.logistic import fit_quietly, search_strength
+from downstream.classification.scaling import standardized
 from downstream.outcomes import save_outcomes
 from downstream.parts import OUTCOME, PartReporter, cached_outcome
 from downstream.statistics import share
@@ -101,11 +100,11 @@ def learn(
     train, val = check_features(config, encoder)
     train = train.only(choose(train.labels, config.examples, config.seed))
     x, queries = (extract(model, data, config, reporter) for data in (train, val))
-    centre, scale = x.mean(0), x.std(0).clamp(min=1e-6)
-    search = fit(((x - centre) / scale).numpy(), train.labels, config.examples[0])
+    x, queries = standardized(x, queries)
+    search = fit(x.numpy(), train.labels, config.examples[0])
     setting = {"C": search.best_params_["C"], "held_out": float(search.best_score_)}
     write_json(work_dir / SETTING, setting)
-    predicted = search.predict(((queries - centre) / scale).numpy())
+    predicted = search.predict(queries.numpy())
     return torch.from_numpy(predicted == val.labels)
 
 
@@ -137,12 +136,10 @@ def choose(labels: Indices, examples: tuple[int, int], seed: int) -> Indices:
 
 def fit(x: NDArray[np.float32], y: Indices, learnt: int) -> GridSearchCV:
     """Logistic regression on all of `x` (N, D), its C chosen by learning the first `learnt`."""
-    held_out = np.where(np.arange(len(x)) < learnt, -1, 0)
-    model = LogisticRegression(max_iter=1000)
-    search = GridSearchCV(model, {"C": STRENGTHS}, cv=PredefinedSplit(held_out))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # a weak penalty; another C wins then
-        return search.fit(x, y)
+    held_out = np.where(np.arange(len(x)) < learnt, -1, 0)  # -1: in no fold, always learnt
+    search = search_strength(STRENGTHS, PredefinedSplit(held_out), iterations=1000)
+    fit_quietly(search, x, y)
+    return search
 
 
 def mean_of(metrics: list[Metric]) -> Metric:

@@ -111,22 +111,23 @@ class MAEViT(BaseModule):
         self.encoder.pos_embed.requires_grad_(train_positions)
         self.encoder.tile_positions = tile_positions
         self.layers, self.pad_windows = tuple(layers), pad_windows
-        for block in (*layers, *global_blocks):
-            if not 0 <= block < self.encoder.depth:
+        for number in (*layers, *global_blocks):
+            if not 0 <= number < self.encoder.depth:
                 raise UserError(
-                    f"block {block} in layers or global_blocks: "
+                    f"block {number} in layers or global_blocks: "
                     f"this encoder has blocks 0 to {self.encoder.depth - 1}"
                 )
         self.window = window
         every = range(self.encoder.depth)
         self.windowed = frozenset(every if window else ()) - frozenset(global_blocks)
         self.on_grid = window is not None or relative_grid is not None
+        blocks: list[Any] = list(self.encoder.blocks)
         if self.on_grid:
-            for i, block in enumerate(self.encoder.blocks):
+            for i, block in enumerate(blocks):
                 side = window if i in self.windowed else relative_grid
                 block.attn = GridAttention(block.attn, side if relative_grid else None)
         self.biased: list[BiasedAttention] = []
-        for block in self.encoder.blocks:
+        for block in blocks:
             if relative_bias is not None:
                 block.attn = BiasedAttention(block.attn, relative_bias)
                 self.biased.append(block.attn)
@@ -163,7 +164,8 @@ class MAEViT(BaseModule):
         arrange = padded_layout if self.pad_windows else window_layout
         layout = arrange(grid, self.window or max(grid), images.device)
         tokens, in_windows, maps = self.encoder.embed(images)[:, 1:], False, []
-        for i, block in enumerate(self.encoder.blocks):
+        blocks: list[Any] = list(self.encoder.blocks)
+        for i, block in enumerate(blocks):
             windowed = i in self.windowed
             if windowed != in_windows:
                 tokens = tokens[:, layout.order if windowed else layout.inverse]

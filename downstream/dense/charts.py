@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from downstream.drawing import colour, save
+from mae_core.plots import lighten, new_figure
 
 LINES = 10  # classes with a curve of their own
 NAMED = 40  # classes up to which a matrix has their names
@@ -22,13 +22,13 @@ def class_bars(values: Mapping[str, float], label: str, path: Path) -> None:
         path: of the PNG.
     """
     known = sorted((value, name) for name, value in values.items() if np.isfinite(value))
-    figure = Figure(figsize=(6, 1 + 0.22 * max(len(known), 1)), layout="constrained")
+    figure = new_figure(6, 1 + 0.22 * max(len(known), 1))
     axis = figure.subplots()
-    axis.barh([name for _, name in known], [value for value, _ in known], color=colour(0) / 255)
+    axis.barh([name for _, name in known], [value for value, _ in known], color=colour(0))
     for place, (value, _) in enumerate(known):
         axis.text(value + 0.01, place, f"{100 * value:.1f}", va="center", fontsize=8)
     axis.set(xlim=(0, 1.08), ylim=(-0.6, len(known) - 0.4), xlabel=label)
-    axis.spines[["top", "right"]].set_visible(False)
+    lighten(axis, grid=False)
     save(figure, path)
 
 
@@ -45,13 +45,12 @@ def recall_curves(
     """
     known = [i for i in range(len(names)) if np.isfinite(precision[i]).all()]
     recall = np.linspace(0, 1, precision.shape[1])
-    figure = Figure(figsize=(6, 4), layout="constrained")
+    figure = new_figure(6, 4)
     axis = figure.subplots()
     lines = []
     if 1 < len(known) <= LINES:
         for i in known:
-            look = {"color": colour(i) / 255, "linewidth": 1, "label": names[i]}
-            lines += axis.plot(recall, precision[i], **look)
+            lines += axis.plot(recall, precision[i], color=colour(i), linewidth=1, label=names[i])
     if known:
         label = "mean of all classes" if len(known) > 1 else names[known[0]]
         mean = precision[known].mean(axis=0)
@@ -60,7 +59,7 @@ def recall_curves(
         axis.legend(handles=lines, frameon=False, fontsize=8, loc="lower left")
     axis.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall", ylabel="precision")
     axis.set_title(title, loc="left", fontsize=10)
-    axis.spines[["top", "right"]].set_visible(False)
+    lighten(axis, grid=False)
     save(figure, path)
 
 
@@ -78,7 +77,7 @@ def confusion_matrix(
     total = counts.sum(axis=1, keepdims=True)
     shares = counts / np.maximum(total, 1)
     side = 3 + 0.3 * min(len(names), NAMED)
-    figure = Figure(figsize=(side + 1, side), layout="constrained")
+    figure = new_figure(side + 1, side)
     axis = figure.subplots()
     picture = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     figure.colorbar(picture, ax=axis, shrink=0.7, label=f"share of the true class's {what}")

@@ -40,17 +40,18 @@ class GridAttention(nn.Module):
             self.rel_pos_h = nn.Parameter(torch.zeros(shape))
             self.rel_pos_w = nn.Parameter(torch.zeros(shape))
 
-    def forward(self, tokens: Tensor, **_: object) -> Tensor:
+    def forward(self, tokens: Tensor, **ignored: object) -> Tensor:
         """(N, L, D) in the order of `groups` -> the same shape."""
         if self.places is not None:
-            padded = tokens.new_zeros(len(tokens), sum(map(prod, self.groups)), tokens.shape[-1])
+            slots = sum(prod(group) for group in self.groups)  # windows * height * width each
+            padded = tokens.new_zeros(len(tokens), slots, tokens.shape[-1])
             tokens = padded.index_copy(1, self.places, tokens)
         n, _, width = tokens.shape
         qkv = self.qkv(tokens).unflatten(2, (3, self.num_heads, -1))
-        parts = qkv.split([g.count * g.height * g.width for g in self.groups], dim=1)
+        parts = qkv.split([g.windows * g.height * g.width for g in self.groups], dim=1)
         attended = []
         for part, group in zip(parts, self.groups, strict=True):
-            windows = part.reshape(n * group.count, -1, *part.shape[2:])
+            windows = part.reshape(n * group.windows, -1, *part.shape[2:])
             q, k, v = windows.permute(2, 0, 3, 1, 4)  # (windows, heads, tokens, head width) each
             out = self._attend(q, k, v, (group.height, group.width))
             attended.append(out.transpose(1, 2).reshape(n, -1, width))

@@ -14,9 +14,9 @@ from torch import Tensor
 
 
 class Group(NamedTuple):
-    """Neighbours in the order of the tokens: `count` windows of `height` × `width` tokens each."""
+    """Neighbours in the order of the tokens: `windows` of `height` × `width` tokens each."""
 
-    count: int
+    windows: int
     height: int
     width: int
 

@@ -24,6 +24,8 @@ class OneMaskCascadeRoIHead(CascadeRoIHead):
     Equal weights of the stages' losses, and stages that take all boxes, are the config's.
     """
 
+    num_stages: int
+
     def init_mask_head(self, mask_roi_extractor: Any, mask_head: Any) -> None:
         """Build the one head and its extractor."""
         with self._one_stage():

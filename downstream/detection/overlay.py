@@ -9,7 +9,8 @@ from matplotlib.patches import Rectangle
 from mmdet.structures.bbox import get_box_tensor
 from mmengine.model import BaseModel
 
-from downstream.drawing import PALETTE, colour, legend, paint
+from downstream.drawing import colour, legend, paint
+from mae_core.plots import PALETTE
 
 CONFIDENT = 0.5  # score from which an instance is drawn
 
@@ -45,14 +46,15 @@ def show(axis: Any, image: np.ndarray, instances: Any, classes: Sequence[str]) -
     labels: list[int] = instances.labels.tolist()
     tones = labels if len(classes) > 1 else list(range(len(labels)))
     masks = np.asarray(getattr(instances.masks, "masks", instances.masks), dtype=bool)
-    for tone in sorted({tone % len(PALETTE) for tone in tones}):
-        of_tone = [place for place, other in enumerate(tones) if other % len(PALETTE) == tone]
-        image = paint(image, masks[of_tone].any(axis=0), tone)
+    # Where masks of one colour overlap, it is laid on once.
+    colours = np.array(tones, dtype=int) % len(PALETTE)
+    for tone in np.unique(colours):
+        image = paint(image, np.any(masks[colours == tone], axis=0), tone)
     axis.imshow(image, interpolation="nearest")
     for tone, box in zip(tones, get_box_tensor(instances.bboxes).tolist(), strict=True):
         left, top, right, bottom = box
         corner, size = (left - 0.5, top - 0.5), (right - left, bottom - top)
-        edge = tuple(colour(tone) / 255)
+        edge = colour(tone)
         axis.add_patch(Rectangle(corner, *size, fill=False, edgecolor=edge, linewidth=0.8))
     return set(labels)
 

@@ -7,10 +7,11 @@ do not take it. Layers stay in bfloat16; what leaves the neck and the heads does
 from typing import Any
 
 import torch
+from mmdet.models.detectors import TwoStageDetector
 from torch import nn
 
 
-def keep_boxes_exact(detector: nn.Module) -> None:
+def keep_boxes_exact(detector: TwoStageDetector) -> None:
     """Let the neck and all heads of an mmdet R-CNN hand on float32."""
     roi = detector.roi_head
     parts = (detector.neck, detector.rpn_head, roi.bbox_head, roi.mask_head)

@@ -70,7 +70,7 @@ def bench(
     transform |= {"color_jitter": None, "auto_augment": auto_augment}
     dataset = ImageDataset(data, transform, repeats=repeats, skip_unreadable=True)
     chosen = np.random.default_rng(0).permutation(len(dataset))[:IMAGES].tolist()
-    with one_thread():
+    with single_threaded():
         seconds = stage_seconds(dataset, chosen)
     workers = workers_for(dataset, BATCH, cpu_count() if workers is None else workers)
     rate = loader_rate(dataset, chosen, workers)
@@ -159,7 +159,7 @@ class Stopwatch:
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
+def single_threaded() -> Iterator[None]:
     """What a loader's worker has."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

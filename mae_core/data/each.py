@@ -52,7 +52,7 @@ def each_image(
         num_workers=workers,
         collate_fn=list,
         multiprocessing_context=context,
-        worker_init_fn=_one_thread,
+        worker_init_fn=one_thread,
     )
     done = 0
     with enough_shared_memory():
@@ -71,5 +71,6 @@ def read_stored(source: Source, index: int) -> bytes | Pixels:
         raise Unreadable.of(source.name(index), error.strerror) from error
 
 
-def _one_thread(_: int) -> None:
+def one_thread(_: int) -> None:
+    """Begins a loader's worker: there are as many of them as cores, or they serve an encoder."""
     torch.set_num_threads(1)

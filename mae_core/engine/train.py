@@ -1,5 +1,6 @@
 """Run one training on mmengine's Runner, resumed where it stopped."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def build_runner(
     model: nn.Module | dict[str, Any],
     work_dir: Path,
     reporter: Reporter,
-    datasets: dict[str, Dataset[Any]] | None = None,
+    datasets: Mapping[str, Dataset[Any]] | None = None,
 ) -> Runner:
     """A Runner that reports, and that continues from the last checkpoint in `work_dir`.
 
@@ -76,24 +77,8 @@ def build_runner(
             state, the batch does not fit the devices or the data, `ema` is out of range, or
             `sharded` does not go with other keys.
     """
-    fields = {key: config[key] for key in RUNNER_KEYS if key in config}
-    if "schedule" in config:
-        fields["param_scheduler"] = warmup_cosine(config.train_cfg.max_epochs, **config.schedule)
-    for loader, dataset in (datasets or {}).items():
-        fields[loader] = {**fields[loader], "dataset": dataset}
     batch = batch_of(config, get_world_size())
-    images = whole_updates(fields["train_dataloader"], batch)
-    if config.get("mixing") and images["sampler"]["type"] == "DrawSampler":
-        images = {**images, "sampler": {**images["sampler"], "together": 2}}
-    fields["train_dataloader"] = images
-    if batch.accumulate > 1 and fields.get("param_scheduler"):
-        epoch = len(images["dataset"]) // images["sampler"]["multiple"]
-        fields["param_scheduler"] = in_updates(fields["param_scheduler"], epoch)
-    for loader in ("train_dataloader", "val_dataloader"):
-        if loader in fields:
-            fields[loader] = with_workers_ignoring_signals(
-                with_room(fields[loader], reporter), config.seed
-            )
+    fields = runner_fields(config, batch, datasets or {}, reporter)
     latest = find_resume_point(work_dir, reporter)
     runner = (ShardedRunner if is_sharded(config) else Runner)(
         model=model,
@@ -109,6 +94,44 @@ def build_runner(
         cfg=runner_config(config),
         **fields,
     )
+    add_hooks(runner, config, batch, reporter)
+    return runner
+
+
+def runner_fields(
+    config: Config, batch: Batch, datasets: Mapping[str, Dataset[Any]], reporter: Reporter
+) -> dict[str, Any]:
+    """The Runner's own keys: the config's, with schedule, data sets and loaders made of them.
+
+    Raises:
+        UserError: if the batch does not fit the data.
+    """
+    fields = {key: config[key] for key in RUNNER_KEYS if key in config}
+    if "schedule" in config:
+        fields["param_scheduler"] = warmup_cosine(config.train_cfg.max_epochs, **config.schedule)
+    for loader, dataset in datasets.items():
+        fields[loader] = {**fields[loader], "dataset": dataset}
+    images = whole_updates(fields["train_dataloader"], batch)
+    if config.get("mixing") and images["sampler"]["type"] == "DrawSampler":
+        images = {**images, "sampler": {**images["sampler"], "together": 2}}
+    fields["train_dataloader"] = images
+    if batch.accumulate > 1 and fields.get("param_scheduler"):
+        epoch = len(images["dataset"]) // images["sampler"]["multiple"]
+        fields["param_scheduler"] = in_updates(fields["param_scheduler"], epoch)
+    for loader in ("train_dataloader", "val_dataloader"):
+        if loader in fields:
+            fields[loader] = with_workers_ignoring_signals(
+                with_room(fields[loader], reporter), config.seed
+            )
+    return fields
+
+
+def add_hooks(runner: Runner, config: Config, batch: Batch, reporter: Reporter) -> None:
+    """Register what a training needs beside the config's own hooks.
+
+    Raises:
+        UserError: if `ema` is out of range.
+    """
     ema = config.get("ema")
     if ema is not None:
         if not 0 < ema < 1:
@@ -123,7 +146,6 @@ def build_runner(
         PlainHistoryHook(),
     ):
         runner.register_hook(hook)
-    return runner
 
 
 def train(runner: Runner) -> nn.Module:

@@ -1,19 +1,16 @@
 """The report's plots."""
 
 import re
-from io import BytesIO
 from itertools import cycle
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mae_core.plots import new_figure
+from mae_core.plots import COLOURS, lighten, new_figure, png
 from pipelines.report.collect import Benchmark
 from pipelines.report.names import METHODS, amount, order
 
-# Okabe and Ito's palette, which colour-blind readers can tell apart.
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 STYLES = ("-", "--", ":", "-.")
 SETTING = re.compile(r"(\d+)way(\d+)shot")
 
@@ -108,23 +105,10 @@ def set_of(name: str) -> str:
     return name.partition("/")[2].rpartition("_")[0]
 
 
-def _axis(title: str, x: str, y: str):  # type: ignore[no-untyped-def]
+def _axis(title: str, x: str, y: str) -> tuple[Figure, Axes]:
     figure = new_figure(5.6, 3.6)
     axis = figure.subplots()
     axis.set_title(title, loc="left", fontweight="bold")
     axis.set(xlabel=x, ylabel=y)
     lighten(axis)
     return figure, axis
-
-
-def lighten(axis: Axes) -> None:
-    """Two spines less, and a light grid."""
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.grid(axis="y", alpha=0.3)
-
-
-def png(figure: Figure) -> bytes:
-    """The figure as a PNG file's content."""
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=150)
-    return buffer.getvalue()

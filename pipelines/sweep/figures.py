@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from mae_core.plots import new_figure
-from pipelines.report.figures import COLOURS, lighten, png
+from mae_core.plots import COLOURS, lighten, new_figure, png
 from pipelines.report.names import LOSS, title
 from pipelines.sweep.collect import Entry
 
@@ -74,7 +73,7 @@ def importance_bars(weights: Mapping[str, float], goal: str) -> bytes:
     axis.barh(names, [100 * weight for weight in weights.values()][::-1], color=COLOURS[0])
     axis.set(xlabel="% of the variance", xlim=(0, 100))
     axis.set_title(f"What decides: {goal}", loc="left", fontweight="bold")
-    axis.spines[["top", "right"]].set_visible(False)
+    lighten(axis, grid=False)
     return png(figure)
 
 

@@ -26,4 +26,4 @@ def test_every_token_is_in_one_window_of_its_neighbours(height: int, width: int,
 
 def test_windows_that_divide_the_grid_are_all_alike() -> None:
     assert window_layout((28, 14), 14, CPU).groups == ((2, 14, 14),)
-    assert sum(group.count for group in window_layout((64, 64), 14, CPU).groups) == 25
+    assert sum(group.windows for group in window_layout((64, 64), 14, CPU).groups) == 25
