@@ -50,7 +50,7 @@ def replacing(path: Path, private: bool = False) -> Iterator[Path]:
 
 
 def publish(part: Path, path: Path) -> None:
-    """Rename `part` to `path`, in the same folder, once its content is on the disk."""
+    """Rename `part` to `path`, on the same file system, once its content is on the disk."""
     with part.open("rb") as content:
         os.fsync(content.fileno())
     part.replace(path)

@@ -1,4 +1,4 @@
-"""Imports point down: between the layers, and between the rooms of `pipelines`."""
+"""Imports point down, between layers and rooms; files and functions are short; writes are whole."""
 
 import ast
 from collections.abc import Iterator
@@ -19,6 +19,21 @@ ROOMS = {
     "report": 3,
     "cells": 2,
     "tracking": 1,
+}
+FILE_LINES, FUNCTION_LINES = 400, 60
+# What may write to a path itself, and why.
+DIRECT_WRITES = {
+    "mae_core.files": "it is the one place",
+    "mae_core.data.cache": "opens a lock",
+    "mae_core.data.demo": "in a folder that gets its name when it is complete",
+    "mae_core.data.pack": "in such a folder, too",
+    "mae_core.engine.auto_batch": "tells the kernel something",
+    "mae_core.engine.bases": "in a temporary folder",
+    "downstream.classification.features": "into a name of `replacing`, and opens a lock",
+    "downstream.outcomes": "into a name of `replacing`",
+    "mae_core.data.sources.tar_index": "into a name of `replacing`",
+    "pipelines.last_net": "a report of a crash, under a name of its own",
+    "pipelines.tracking.tracker": "in a temporary folder, from which it is uploaded",
 }
 ORCHESTRATION = {"mlflow", "prefect", "optuna", "ray", "typer"}
 
@@ -81,3 +96,52 @@ def test_no_module_imports_itself_in_a_circle() -> None:
     while free := {name for name, others in arrows.items() if not others & arrows.keys()}:
         arrows = {name: others for name, others in arrows.items() if name not in free}
     assert not arrows, f"in circles, or above one: {sorted(arrows)}"
+
+
+def functions(path: Path) -> Iterator[tuple[str, int]]:
+    """The name and the lines of each function in a file."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert node.end_lineno is not None
+            yield node.name, node.end_lineno - node.lineno + 1
+
+
+def test_files_and_functions_are_short() -> None:
+    """What is longer holds two ideas."""
+    too_long = []
+    for name, path in modules():
+        lines = len(path.read_text().splitlines())
+        if lines > FILE_LINES:
+            too_long.append(f"{name}: {lines} lines")
+        for function, length in functions(path):
+            if length > FUNCTION_LINES:
+                too_long.append(f"{name}.{function}: {length} lines")
+    assert not too_long
+
+
+def writes(path: Path) -> Iterator[int]:
+    """The lines of a file that write to a path directly."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(node, ast.Call):
+            continue
+        called = node.func
+        name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
+        if name in ("write_text", "write_bytes"):
+            # Ours are functions, pathlib's are methods.
+            if isinstance(called, ast.Attribute):
+                yield node.lineno
+        elif name == "open":
+            arguments = [*node.args, *(keyword.value for keyword in node.keywords)]
+            given = [arg.value for arg in arguments if isinstance(arg, ast.Constant)]
+            if any(isinstance(mode, str) and mode in ("w", "wb", "x", "xb") for mode in given):
+                yield node.lineno
+
+
+def test_results_are_written_whole_or_not_at_all() -> None:
+    """By `mae_core.files`, which flushes and renames, so that a power cut leaves no half file."""
+    found: dict[str, list[int]] = {}
+    for name, path in modules():
+        lines = sorted(writes(path))
+        if lines and name not in DIRECT_WRITES:
+            found[name] = lines
+    assert not found

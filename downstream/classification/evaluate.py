@@ -56,10 +56,9 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
             outcomes |= of_sources(images, correct, entry["name"])
         else:
             outcomes[f"evaluate/{entry['name']}"] = correct
-    metrics = {
-        name: share(cases) if cases.dtype == torch.bool else mean(cases)
-        for name, cases in outcomes.items()
-    }
+    metrics = {}
+    for name, cases in outcomes.items():  # of corrupted images a case is no yes or no
+        metrics[name] = share(cases) if cases.dtype == torch.bool else mean(cases)
     return StageResult(metrics, artifacts=save_outcomes(work_dir, outcomes))
 
 
@@ -85,7 +84,8 @@ def open_set(entry: dict[str, Any], config: Config) -> ImageDataset:
     transform = {**config.transform, **entry.get("transform", {})}
     images = ImageDataset(entry["data"], transform, in_chans=channels)
     if entry.get("corrupted"):
-        names = [*(name.rpartition("/")[2] for name in images.classes), ""]  # "" of NO_LABEL, -1
+        names = [name.rpartition("/")[2] for name in images.classes]
+        names.append("")  # of NO_LABEL, which as -1 is the last
         images.classes, images.labels = labels_by_name([names[label] for label in images.labels])
     return images
 

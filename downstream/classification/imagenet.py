@@ -92,7 +92,8 @@ def corruption_grid(paths: Iterable[str]) -> CorruptionGrid:
         _, corruption, severity, label, file = parts
         severities.setdefault(corruption, set()).add(severity)
         named = (corruption, severity, f"{label}/{file}")
-        found.extend(of.setdefault(name, len(of)) for of, name in zip(numbers, named, strict=True))
+        for number_of, name in zip(numbers, named, strict=True):
+            found.append(number_of.setdefault(name, len(number_of)))
     check_corruptions(severities)
     codes = np.array(found, dtype=np.int64).reshape(-1, 3)
     order = np.lexsort(codes.T[::-1])
@@ -108,12 +109,13 @@ def corruption_grid(paths: Iterable[str]) -> CorruptionGrid:
 
 def check_corruptions(severities: Mapping[str, Collection[str]]) -> None:
     """Raise UserError if one of the 15 corruptions, or one of its severities, is missing."""
-    missing = sorted(set(ALEXNET) - set(severities))
-    short = [n for n, found in severities.items() if n in ALEXNET and len(found) != SEVERITIES]
-    if missing or short:
+    lacking = sorted(set(ALEXNET) - set(severities))
+    for name, found in severities.items():
+        if name in ALEXNET and len(found) != SEVERITIES:
+            lacking.append(name)
+    if lacking:
         raise UserError(
-            f"mCE needs all 15 corruptions at 5 severities; missing or short: "
-            f"{', '.join([*missing, *short])}"
+            f"mCE needs all 15 corruptions at 5 severities; missing or short: {', '.join(lacking)}"
         )
 
 
@@ -127,4 +129,5 @@ def corruption_errors(errors: Mapping[str, NDArray[np.float64]]) -> NDArray[np.f
         errors: by corruption, (N,) share of the severities at which a source image is wrong; others
             than the 15 do not count.
     """
-    return np.mean([errors[name] / error for name, error in ALEXNET.items()], axis=0)
+    parts = [errors[name] / alexnet for name, alexnet in ALEXNET.items()]
+    return np.mean(parts, axis=0)

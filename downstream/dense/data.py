@@ -90,14 +90,15 @@ def check_same_categories(train: Instances, val: Instances) -> None:
     """Raise UserError unless both have the same ids with the same names."""
     own, other = train.content.categories, val.content.categories
     if own != other:
-        lacking = [
-            {key: name for key, name in these.items() if those.get(key) != name}
-            for these, those in ((own, other), (other, own))
-        ]
         raise UserError(
             f"{train.annotations} and {val.annotations} have different categories: "
-            f"{told(lacking[0])} and {told(lacking[1])}"
+            f"{told(unlike(own, other))} and {told(unlike(other, own))}"
         )
+
+
+def unlike(these: Mapping[int, str], those: Mapping[int, str]) -> dict[int, str]:
+    """The categories that the others lack, or name otherwise."""
+    return {key: name for key, name in these.items() if those.get(key) != name}
 
 
 def is_learnt(entry: Mapping[str, Any]) -> bool:
@@ -151,7 +152,7 @@ def below(root: Path, name: str) -> Path:
 
 def hold_out_instances(whole: Instances) -> dict[str, Instances]:
     """A part of the images to train with, the rest for val."""
-    parts = (lambda name: not held_out(name)), held_out
+    parts = trained_on, held_out
     splits = {}
     for name, wanted in zip(SPLITS, parts, strict=True):
         content = whole.content.only(wanted)
@@ -167,6 +168,11 @@ def hold_out_instances(whole: Instances) -> dict[str, Instances]:
 def held_out(name: str) -> bool:
     """Whether an image is held out, which does not depend on the other images."""
     return hashlib.sha256(os.fsencode(name)).digest()[0] % HELD_OUT == 0
+
+
+def trained_on(name: str) -> bool:
+    """Whether an image is not held out."""
+    return not held_out(name)
 
 
 @dataclass(frozen=True)
@@ -194,11 +200,12 @@ def mask_splits(config: Config) -> dict[str, Masks]:
             check_paths(name, fields, "masks")
             splits[name] = find_masks(below(root, fields["images"]), below(root, fields["masks"]))
     if "val" not in splits:
-        names = splits["train"].pairs
-        split = {flag: [p for p in names if held_out(p[0].name) == flag] for flag in (True, False)}
-        if not all(split.values()):
-            raise UserError(f"{len(names)} images are too few to hold some out: name a val_data")
-        splits = {"train": Masks(tuple(split[False])), "val": Masks(tuple(split[True]))}
+        pairs = splits["train"].pairs
+        train = tuple(pair for pair in pairs if trained_on(pair[0].name))
+        val = tuple(pair for pair in pairs if held_out(pair[0].name))
+        if not train or not val:
+            raise UserError(f"{len(pairs)} images are too few to hold some out: name a val_data")
+        splits = {"train": Masks(train), "val": Masks(val)}
     return splits
 
 

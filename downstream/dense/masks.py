@@ -97,8 +97,8 @@ def check_masks(
         missing = [text for label, text in enumerate(names) if label not in occurring]
         if missing:
             notes.append(f"no mask of {of} has a pixel of {listed(missing)}: {hint}")
-        valid = [bool(row.any()) for row in there[:, labels != IGNORED]]
-        empty = [str(pair[1]) for pair, some in zip(pairs, valid, strict=True) if not some]
+        invalid = ~there[:, labels != IGNORED].any(axis=1)
+        empty = [str(pairs[place][1]) for place in np.flatnonzero(invalid)]
         if empty:
             notes.append(f"mask(s) of {of} without a valid pixel: {listed(empty)}: {hint}")
     return notes

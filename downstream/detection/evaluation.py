@@ -21,6 +21,7 @@ Values = NDArray[np.float64]
 KINDS = {"box": "bbox", "mask": "segm"}  # our names and COCO's
 SIZES = ("all", "small", "medium", "large")  # small is below 32² pixels, large above 96²
 IOU50, IOU75 = 0, 5  # places among the thresholds 0.5, 0.55, ..., 0.95
+RECALLS = 101  # at which COCO looks at the precision: 0, 0.01, ..., 1
 Detection = dict[str, Any]
 
 
@@ -61,37 +62,39 @@ def evaluate(
     evaluator.evaluate()
     params, matches = evaluator._paramsEval, evaluator._evalImgs_cpp  # by class, size, image
     precision = _precision(params, matches)
-    by_size = {size: _mean(precision[:, :, :, i]) for i, size in enumerate(SIZES)}
     every = precision[:, :, :, 0]
-    metrics = {"AP": by_size.pop("all"), "AP50": _mean(every[IOU50]), "AP75": _mean(every[IOU75])}
-    return Evaluation(
-        metrics | {f"AP_{size}": value for size, value in by_size.items()},
-        {
-            name: {"AP": _mean(every[:, :, i]), "AP50": _mean(every[IOU50, :, i])}
-            for i, name in enumerate(names)
-        },
-        np.where(every[IOU50] < 0, np.nan, every[IOU50]).squeeze(-1).T,
-        _resampled(params, matches, seed),
-    )
+    metrics = {"AP": _mean(every), "AP50": _mean(every[IOU50]), "AP75": _mean(every[IOU75])}
+    for i, size in enumerate(SIZES[1:], start=1):
+        metrics[f"AP_{size}"] = _mean(precision[:, :, :, i])
+    by_class = {}
+    for i, name in enumerate(names):
+        by_class[name] = {"AP": _mean(every[:, :, i]), "AP50": _mean(every[IOU50, :, i])}
+    curves = np.where(every[IOU50] < 0, np.nan, every[IOU50]).squeeze(-1).T
+    return Evaluation(metrics, by_class, curves, _resampled(params, matches, seed))
 
 
 def _nothing_found(annotations: COCO, names: Sequence[str]) -> Evaluation:
     there = {entry["category_id"] for entry in annotations.dataset["annotations"]}
-    keys = [category["id"] for category in annotations.dataset["categories"]]
-    zero = {name: 0.0 if key in there else np.nan for name, key in zip(names, keys, strict=True)}
-    curves = np.array([[value] * 101 for value in zero.values()])
-    return Evaluation(
-        {"AP": 0.0, "AP50": 0.0, "AP75": 0.0},
-        {name: {"AP": value, "AP50": value} for name, value in zero.items()},
-        curves,
-        {name: np.zeros(RESAMPLES_OF_IMAGES) for name in ("AP", "AP50")},
-    )
+    curves = np.zeros((len(names), RECALLS))
+    by_class = {}
+    for i, category in enumerate(annotations.dataset["categories"]):
+        value = 0.0 if category["id"] in there else float("nan")
+        by_class[names[i]] = {"AP": value, "AP50": value}
+        curves[i] = value
+    none = np.zeros(RESAMPLES_OF_IMAGES)
+    metrics = {"AP": 0.0, "AP50": 0.0, "AP75": 0.0}
+    return Evaluation(metrics, by_class, curves, {"AP": none, "AP50": none})
 
 
 def _results(annotations: COCO, detections: Sequence[Detection], kind: str) -> COCO:
     """Detections as faster-coco-eval keeps them; those of masks have the masks' areas."""
     drop = "bbox" if kind == "mask" else "segmentation"
-    return annotations.loadRes([{k: v for k, v in d.items() if k != drop} for d in detections])
+    entries = []
+    for detection in detections:
+        entry = dict(detection)
+        entry.pop(drop, None)
+        entries.append(entry)
+    return annotations.loadRes(entries)
 
 
 def _evaluator(annotations: COCO, found: COCO, kind: str, most: int, **options: Any) -> Any:
@@ -105,14 +108,17 @@ def _resampled(params: Any, matches: Sequence[Any], seed: int) -> dict[str, Valu
     images, sizes = len(params.imgIds), len(params.areaRng)
     params = copy.deepcopy(params)
     params.areaRng, params.areaRngLbl = params.areaRng[:1], params.areaRngLbl[:1]
-    by_class = [matches[i : i + images] for i in range(0, len(matches), images * sizes)]
-    values: dict[str, list[float]] = {"AP": [], "AP50": []}
+    # Matches lie by class, then size, then image; of the sizes the first is all.
+    begins = range(0, len(matches), images * sizes)
+    mean, at_50 = [], []
     for drawn in resamples(images, seed):
-        of_drawn = [in_class[i] for in_class in by_class for i in drawn]
+        of_drawn = []
+        for begin in begins:
+            of_drawn += [matches[begin + image] for image in drawn]
         precision = _precision(params, of_drawn)
-        values["AP"].append(_mean(precision))
-        values["AP50"].append(_mean(precision[IOU50]))
-    return {name: np.array(found) for name, found in values.items()}
+        mean.append(_mean(precision))
+        at_50.append(_mean(precision[IOU50]))
+    return {"AP": np.array(mean), "AP50": np.array(at_50)}
 
 
 def _precision(params: Any, matches: Sequence[Any]) -> Values:

@@ -53,17 +53,22 @@ def check(data: str, progress: Progress | None = None, workers: int | None = Non
         UserError: as `open_source` does.
     """
     source = open_source(data)
-    found = list(each_image(source, look, workers, progress))
-    readable = [finding for finding in found if not finding.reason]
+    sizes, kinds, unreadable = [], [], []
+    for finding in each_image(source, look, workers, progress):
+        if finding.reason:
+            unreadable.append(finding.reason)
+        else:
+            sizes.append(finding.size)
+            kinds.append(finding.kind)
     counts = Counter(source.labels.tolist())
     return Checked(
         images=len(source),
-        sizes=np.array([f.size for f in readable], dtype=np.int64).reshape(-1, 2),
-        kinds=dict(Counter(f.kind for f in readable).most_common()),
+        sizes=np.array(sizes, dtype=np.int64).reshape(-1, 2),
+        kinds=dict(Counter(kinds).most_common()),
         classes={name: counts[label] for label, name in enumerate(source.classes)},
         unlabelled=counts[NO_LABEL],
         digest=data_digest(data),
-        unreadable=[f.reason for f in found if f.reason],
+        unreadable=unreadable,
     )
 
 

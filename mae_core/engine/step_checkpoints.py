@@ -15,7 +15,7 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 from mae_core.engine.loop import ResumableTrainLoop
 from mae_core.engine.stop import stop_requested
 from mae_core.errors import Interrupted, UserError
-from mae_core.files import publish, zip_is_whole
+from mae_core.files import publish, replacing, zip_is_whole
 
 PATTERN = "step_*.pth"
 
@@ -59,7 +59,7 @@ class StepCheckpointHook(Hook):
         """Start the clock, and remove what a stopped process left half written."""
         self._written = time.monotonic()
         if is_main_process():
-            for rest in Path(runner.work_dir).glob("*.pth.part"):
+            for rest in Path(runner.work_dir).glob("*.pth*.part"):
                 rest.unlink()
 
     def after_train_iter(
@@ -119,9 +119,8 @@ class StepCheckpointHook(Hook):
             runner.message_hub.update_info("best_score", float(score))
             newest = checkpoints(Path(runner.work_dir))[:1]
             if is_main_process() and newest:
-                link = newest[0].with_name("best.pth.part")
-                os.link(newest[0], link)
-                link.replace(newest[0].with_name("best.pth"))
+                with replacing(newest[0].with_name("best.pth")) as link:
+                    os.link(newest[0], link)  # no second copy of gigabytes
 
 
 def healthy(runner: Runner) -> bool:

@@ -17,6 +17,7 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from mae_core.engine.step_checkpoints import checkpoints
+from mae_core.files import publish
 from pipelines.events import EVENTS
 from pipelines.tracking.artifacts import Damaged, tag_of
 from pipelines.tracking.patience import AWAY, PATIENCE, SHORTLY
@@ -122,7 +123,7 @@ def download_state(run: Run, tracker: Tracker, folder: Path) -> bool:
                 raise MlflowException(f"'{file}' of {run.info.run_id} is not whole")
             tracker.fetch(run, file, Path(name))
         for file in names:
-            (Path(name) / file).replace(folder / Path(file).name)
+            publish(Path(name) / file, folder / Path(file).name)
     return bool(names)
 
 

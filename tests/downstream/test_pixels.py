@@ -117,11 +117,11 @@ def test_dense_stages_too(
 ) -> None:
     seen: list[Config] = []
 
-    def stop(config: Config, *_: Any) -> None:
+    def stop(task: Any, config: Config, *_: Any) -> None:
         seen.append(config)
         raise InterruptedError
 
-    monkeypatch.setattr(stage, "complete", stop)
+    monkeypatch.setattr("downstream.dense.task.prepare", stop)
     detect = stage is downstream.detection.stage
     name = "detect/mask-rcnn_vit-micro-p6_1xb4-2e_demo"
     config = load_config(name if detect else "segment/upernet_vit-micro-p6_1xb20-14e_demo")

@@ -76,8 +76,10 @@ def natural(name: str) -> tuple[list[str | int], str]:
 
     The order is timm's, whose `natural_key` fails on characters such as '²'.
     """
-    parts = re.split(r"(\d+)", name.lower())
-    return [int(part) if i % 2 else part for i, part in enumerate(parts)], name
+    parts: list[str | int] = list(re.split(r"(\d+)", name.lower()))
+    for place in range(1, len(parts), 2):  # where split puts what its group matched
+        parts[place] = int(parts[place])
+    return parts, name
 
 
 def packed(names: Sequence[str]) -> NDArray[np.bytes_]:
@@ -92,10 +94,11 @@ def labels_by_folder(names: Sequence[str]) -> tuple[list[str], NDArray[np.int64]
     `cat/2019` and `dog/2019` are no class '2019'.
     """
     folders = [os.path.dirname(name) for name in names]
-    short = {folder: os.path.basename(folder) for folder in folders}
-    if len(set(short.values())) < len(short):
-        short = {folder: folder for folder in folders}
-    named = {folder: printable(name) for folder, name in short.items()}
+    different = set(folders)
+    unique = len({os.path.basename(folder) for folder in different}) == len(different)
+    named = {}
+    for folder in different:
+        named[folder] = printable(os.path.basename(folder) if unique else folder)
     return labels_by_name([named[folder] for folder in folders])
 
 

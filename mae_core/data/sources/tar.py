@@ -39,23 +39,25 @@ class TarSource:
 
     def __init__(self, shards: Sequence[Path]) -> None:
         indices = [tar_index(shard) for shard in shards]
-        names = [os.fsdecode(name) for index in indices for name in index.names]
+        names: list[str] = []
+        for index in indices:
+            names += [os.fsdecode(name) for name in index.names]
         place = shards[0] if len(shards) == 1 else shards[0].parent
         others = _others(indices)
         if not names:
             raise no_images(place, others)
         tell_left_out(others, place)
-        order = np.array(sorted(range(len(names)), key=lambda i: natural(names[i])))
+        keys = [natural(name) for name in names]
+        order = np.array(sorted(range(len(names)), key=keys.__getitem__))
         self.files = [str(shard) for shard in shards]
         self.names = np.concatenate([index.names for index in indices])[order]
         self.shards = np.repeat(np.arange(len(shards)), [len(i.names) for i in indices])[order]
         self.places = np.concatenate([index.places for index in indices])[order]
         texts = np.concatenate([index.classes for index in indices])[order]
-        self.classes, self.labels = (
-            _stated(texts, self.files[0])
-            if (texts != b"").any()
-            else labels_by_folder([names[i] for i in order])
-        )
+        if (texts != b"").any():
+            self.classes, self.labels = _stated(texts, self.files[0])
+        else:
+            self.classes, self.labels = labels_by_folder([names[i] for i in order])
 
     def __len__(self) -> int:
         return len(self.names)
@@ -88,6 +90,7 @@ def _others(indices: Sequence[TarIndex]) -> dict[str, int]:
 
 def _stated(texts: NDArray[np.bytes_], of: str) -> tuple[list[str], NDArray[np.int64]]:
     values = [os.fsdecode(text) for text in texts]
-    if all(value.isdecimal() for value in values if value):
-        return labels_by_number(np.array([int(v or NO_LABEL) for v in values]), of)
-    return labels_by_name(values)
+    if not all(value.isdecimal() or not value for value in values):
+        return labels_by_name(values)
+    numbers = [int(value) if value else NO_LABEL for value in values]
+    return labels_by_number(np.array(numbers), of)

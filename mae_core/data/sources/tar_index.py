@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mae_core.data.cache import cache_root
 from mae_core.data.sources.base import SUFFIXES, is_image, left_out, packed
 from mae_core.errors import UserError
+from mae_core.files import replacing
 
 LABEL = ".cls"  # WebDataset's suffix of a member with a class, as number or name
 PADDING = 1 << 20  # bytes of a tar's end that are checked, writers leave 1 to 10 KiB
@@ -53,16 +54,28 @@ def tar_index(shard: Path) -> TarIndex:
 
 
 def _build(shard: Path) -> TarIndex:
+    names, places, unread = [], [], []
+    texts: dict[str, str] = {}  # of images' classes, by key
     with tarfile.open(shard, "r:") as tar:
-        found = [(m.name.removeprefix("./"), m) for m in tar if m.isreg() and not m.issparse()]
+        # A list first: reading a member's content would move the file that the headers are in.
+        members = list(tar)
         _check_end(tar)
-        texts = {_key(name): _text(tar, m) for name, m in found if name.endswith(LABEL)}
-    images = [(name, m) for name, m in found if is_image(name)]
-    others = left_out(name for name, _ in found if not name.endswith(LABEL))
+        for member in members:
+            name = member.name.removeprefix("./")
+            if not member.isreg() or member.issparse():
+                continue
+            if name.endswith(LABEL):
+                texts[_key(name)] = _text(tar, member)
+            elif is_image(name):
+                names.append(name)
+                places.append((member.offset_data, member.size))
+            else:
+                unread.append(name)
+    others = left_out(unread)
     return TarIndex(
-        packed([name for name, _ in images]),
-        np.array([(m.offset_data, m.size) for _, m in images], dtype=np.int64).reshape(-1, 2),
-        packed([texts.get(_key(name), "") if texts else "" for name, _ in images]),
+        packed(names),
+        np.array(places, dtype=np.int64).reshape(-1, 2),
+        packed([texts.get(_key(name), "") for name in names]),
         packed(list(others)),
         np.array(list(others.values()), dtype=np.int64),
     )
@@ -109,13 +122,8 @@ def _load(kept: Path) -> TarIndex | None:
 
 def _keep(index: TarIndex, kept: Path) -> TarIndex:
     """Write `index` whole or not at all; without room for it, it is made again next time."""
-    partial = kept.with_suffix(f".{os.getpid()}")
     with suppress(OSError):
         kept.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with open(partial, "wb") as file:
-                np.savez(file, **index._asdict())
-            partial.replace(kept)
-        finally:
-            partial.unlink(missing_ok=True)
+        with replacing(kept) as part, part.open("wb") as file:
+            np.savez(file, **index._asdict())
     return index
