@@ -51,7 +51,8 @@ def load_trained(path: Path, kind: ModelFile) -> Trained:
     check_stored(fields, about.get("classes"), path, kind)
     config = Config({key: fields[key] for key in USED})
     built = build_stored(config, read_state(path), path)
-    return Trained(built.to(get_device()).eval(), config, tuple(about["classes"]))
+    classes = tuple(about["classes"]) if kind.classified else ()
+    return Trained(built.to(get_device()).eval(), config, classes)
 
 
 def check_images(images: Sequence[Path]) -> None:

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from mae_core.plots import drawn, new_figure, save_figure
+from mae_core.plots import drawn, lighten, new_figure, save_figure
 from mae_core.stage import SilentReporter
 
 HOSTILE = ["a$_$b", "$x^$", "$", "$$", r"\frac", "_a", "ä\n<b>", r"$\undefined$"]
@@ -43,3 +43,12 @@ def test_a_picture_that_fails_is_a_note_and_no_artifact(tmp_path: Path) -> None:
     assert good == {"good": str(tmp_path / "good.png")}
     assert drawn(tmp_path / "bad.png", fail, Notes()) == {}
     assert said == ["bad.png could not be drawn (RuntimeError: no ink)"]
+
+
+def test_a_light_frame_has_two_sides_and_lines_where_asked() -> None:
+    for grid in (True, False):
+        axis = new_figure(1, 1).subplots()
+        lighten(axis, grid)
+        shown = [side for side, spine in axis.spines.items() if spine.get_visible()]
+        assert sorted(shown) == ["bottom", "left"]
+        assert any(line.get_visible() for line in axis.get_ygridlines()) == grid
