@@ -98,7 +98,11 @@ def pictures(
     def similarity(path: Path) -> None:
         draw_similarity(path, layer_similarity(seen[0].layers, seen[1].layers), names)
 
-    drawings = {"patches-pca": patches, "tsne": points, "cka": similarity}
+    drawings: dict[str, Callable[[Path], None]] = {
+        "patches-pca": patches,
+        "tsne": points,
+        "cka": similarity,
+    }
     maps = seen[0].attention
     if maps is None:
         return drawings

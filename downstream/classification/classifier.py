@@ -52,7 +52,8 @@ class Classifier(BaseModel):
         nn.init.trunc_normal_(self.head.weight, std=head_std)
         nn.init.zeros_(self.head.bias)
         if self.has_own_norm:
-            encoder.norm.reset_parameters()
+            norm: Any = encoder.norm
+            norm.reset_parameters()
         self.frozen: list[nn.Module] = []
 
     @property
@@ -106,7 +107,7 @@ class Classifier(BaseModel):
         for part in trained:
             for one in part:
                 one.requires_grad_(True)
-        self.frozen = [block for block in self.encoder.blocks_of() if not any_trained(block)]
+        self.frozen = [block for block in self.encoder.block_modules() if not any_trained(block)]
         self.train(self.training)
 
     def train(self, mode: bool = True) -> "Classifier":

@@ -40,7 +40,7 @@ def load_classifier(
         create_encoder(**encoder), count, Normalize(**pixels), pool, norm_first=norm_first
     )
     missing = set(load_weights(model, path).missing)
-    if pooled:
+    if pooled and model.encoder.norm is not None:
         model.encoder.norm.load_state_dict({key: state[f"fc_norm.{key}"] for key in NORM})
         missing -= {f"encoder.norm.{key}" for key in NORM}
     if missing:
