@@ -30,7 +30,7 @@ class Registry(Generic[T]):
         """Register. Raises ValueError if another entry has the name."""
         known = self._entries.setdefault(name, entry)
         if repr(known) != repr(entry):  # a module that is imported again stays the same
-            raise ValueError(f"two {self.kind}s are called '{name}': {known!r} and {entry!r}")
+            raise ValueError(f"the {self.kind} '{name}' is {known!r} already, now also {entry!r}")
         self._entries[name] = entry
 
     def __getitem__(self, name: str) -> T:

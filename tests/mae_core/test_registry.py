@@ -33,7 +33,7 @@ def test_two_entries_of_one_name_are_refused_and_the_same_one_again_is_not() -> 
     numbers = registry()
     numbers.add("seven", 7)
     numbers.add("seven", 7)
-    with pytest.raises(ValueError, match="two numbers are called 'seven': 7 and 8"):
+    with pytest.raises(ValueError, match="the number 'seven' is 7 already, now also 8"):
         numbers.add("seven", 8)
     assert numbers["seven"] == 7
 
