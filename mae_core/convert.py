@@ -14,7 +14,8 @@ from mae_core.grids import image_size
 from mae_core.layouts import LAYOUTS, StateDict, to_layout
 from mae_core.reading import VIT
 
-FOREIGN = ("image_size", "heads")  # what other projects' configs say, see mae_core.reading
+# Not carried over: of the old layout, and what other projects' configs say (mae_core.reading).
+DROPPED = ("format", "holds", "image_size", "heads")
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 
 
@@ -66,7 +67,7 @@ def convert(
     converted, left_out = to_layout(state, layout)
     if not converted:
         raise UserError(f"{source} has no weights for which '{layout}' has a place")
-    known = {key: value for key, value in metadata.items() if key not in ("format", *FOREIGN)}
+    known = {key: value for key, value in metadata.items() if key not in DROPPED}
     try:
         if layout == "native":
             about = native_metadata(state, metadata, img_size)
@@ -97,7 +98,7 @@ def native_metadata(
     state: StateDict, metadata: dict[str, Any], img_size: tuple[int, int] | None = None
 ) -> dict[str, Any]:
     """Metadata of our files: that of the source, or what the shapes and positions tell."""
-    kept = {key: value for key, value in metadata.items() if key not in ("format", *FOREIGN)}
+    kept = {key: value for key, value in metadata.items() if key not in DROPPED}
     about = {**kept, "encoder": encoder_fields(state, metadata, img_size)}
     if "decoder.mask_token" in state:
         about["mae"] = metadata.get("mae") or decoder_fields(state)

@@ -1,6 +1,5 @@
 """What is found by name: our own, a config's `custom_imports`, and installed packages'."""
 
-from collections.abc import Iterator
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Generic, TypeVar
@@ -31,7 +30,7 @@ class Registry(Generic[T]):
         """Register. Raises ValueError if another entry has the name."""
         known = self._entries.setdefault(name, entry)
         if repr(known) != repr(entry):  # a module that is imported again stays the same
-            raise ValueError(f"two {self.kind}s are called '{name}': {known!r} and {entry!r}")
+            raise ValueError(f"the {self.kind} '{name}' is {known!r} already, now also {entry!r}")
         self._entries[name] = entry
 
     def __getitem__(self, name: str) -> T:
@@ -47,12 +46,6 @@ class Registry(Generic[T]):
                 f"package is installed with an entry point in '{self.group}'"
             )
         return self._entries[name]
-
-    def __iter__(self) -> Iterator[str]:
-        """All names, those of installed packages too."""
-        self._import_own()
-        self._import_packages()
-        return iter(sorted(self._entries))
 
     def _import_own(self) -> None:
         for module in self.modules:

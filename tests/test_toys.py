@@ -21,7 +21,9 @@ from mae_core import UserError, create_encoder, pretrain
 from mae_core.checkpoints import check_sizes, load_encoder, read_metadata, read_state, save_encoder
 from mae_core.config import load_config
 from mae_core.convert import convert
+from mae_core.data.images import ImageDataset
 from mae_core.describe import load_mae
+from mae_core.encoders.base import layer_ids
 from mae_core.engine.step_checkpoints import checkpoints
 from mae_core.methods import create_method
 from mae_core.source_code import closure
@@ -163,8 +165,6 @@ def test_layer_decay_takes_a_toys_parts(toys: Path) -> None:
 
 
 def test_a_family_that_forgets_a_parameter_is_told(toys: Path) -> None:
-    from mae_core.encoders.base import layer_ids
-
     encoder = create_encoder(config_of(toys, "finetune").encoder.arch)
     encoder.extra = torch.nn.Linear(2, 2)
     with pytest.raises(ValueError, match=r"ToyEncoder.parts\(\) lacks extra.weight"):
@@ -201,16 +201,11 @@ def test_figures_of_a_toy_leave_out_attention(toys: Path, images: Path, tmp_path
     config = load_config("analyze/vit-micro-p6_demo")
     config.encoder = config_of(toys, "knn").encoder
     config.val_data.update(data=str(images / "val"), transform={"input_size": 12}, per_class=None)
-    seen = analysis.look(create_encoder(**config.encoder).eval(), _dataset(config), config)
+    dataset = ImageDataset(**config.val_data)
+    seen = analysis.look(create_encoder(**config.encoder).eval(), dataset, config)
     assert seen.attention is None and [rows.shape[1] for rows in seen.layers] == [8, 16]
     names = ("encoder", "random")
-    assert "attention" not in analysis.pictures(_dataset(config), names, [seen, seen], seed=0)
-
-
-def _dataset(config: Config) -> Any:
-    from mae_core.data.images import ImageDataset
-
-    return ImageDataset(**config.val_data)
+    assert "attention" not in analysis.pictures(dataset, names, [seen, seen], seed=0)
 
 
 def test_files_say_their_family_where_it_does_not_fit(

@@ -107,7 +107,7 @@ class Classifier(BaseModel):
         for part in trained:
             for one in part:
                 one.requires_grad_(True)
-        self.frozen = [block for block in self.encoder.blocks_of() if not any_trained(block)]
+        self.frozen = [block for block in self.encoder.block_modules() if not any_trained(block)]
         self.train(self.training)
 
     def train(self, mode: bool = True) -> "Classifier":

@@ -40,9 +40,8 @@ def load_classifier(
         create_encoder(**encoder), count, Normalize(**pixels), pool, norm_first=norm_first
     )
     missing = set(load_weights(model, path).missing)
-    norm = model.encoder.norm
-    if pooled and norm is not None:
-        norm.load_state_dict({key: state[f"fc_norm.{key}"] for key in NORM})
+    if pooled and model.encoder.norm is not None:
+        model.encoder.norm.load_state_dict({key: state[f"fc_norm.{key}"] for key in NORM})
         missing -= {f"encoder.norm.{key}" for key in NORM}
     if missing:
         raise UserError(f"{path} lacks weights of its classifier: {', '.join(sorted(missing)[:5])}")

@@ -1,7 +1,7 @@
 """The one encoder as a backbone for mmdet and mmseg."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from mmengine.config import Config
@@ -15,6 +15,7 @@ from downstream.dense.relative_bias import BiasedAttention
 from downstream.dense.windows import Group, padded_layout, window_layout
 from mae_core.checkpoints import check_sizes, load_whole
 from mae_core.encoders import create_encoder
+from mae_core.encoders.vit import ViTEncoder
 from mae_core.errors import UserError
 from mae_core.patches import grid_size
 
@@ -105,7 +106,7 @@ class MAEViT(BaseModule):
     ) -> None:
         super().__init__()
         check_sizes(dict(encoder), source, resample_patches)
-        self.encoder = create_encoder(**encoder)
+        self.encoder = cast(ViTEncoder, create_encoder(**encoder))
         self.origin = "the encoder's weights are random, as asked for"
         if source != "random":
             report = load_whole(self.encoder, source, resample_patches)

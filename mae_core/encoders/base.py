@@ -134,7 +134,7 @@ class Encoder(nn.Module):
         """What a file with its weights says of it: enough to build it again."""
         return {"family": self.family, "encoder": self.config}
 
-    def blocks_of(self) -> list[nn.Module]:
+    def block_modules(self) -> list[nn.Module]:
         """The modules of all parts between the first and the last."""
         inner = self.parts()[1:-1]
         return [module for part in inner for module in part if isinstance(module, nn.Module)]

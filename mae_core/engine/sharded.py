@@ -107,7 +107,7 @@ def shard(model: nn.Module) -> nn.Module:
     blocks: list[nn.Module] = [m for m in model.modules() if isinstance(m, Block)]
     for module in model.modules():
         if isinstance(module, Encoder):
-            blocks += [block for block in module.blocks_of() if block not in blocks]
+            blocks += [block for block in module.block_modules() if block not in blocks]
     for block in blocks:
         fully_shard(block, mesh=mesh)
     fully_shard(model, mesh=mesh)
