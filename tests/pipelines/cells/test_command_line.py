@@ -61,7 +61,7 @@ def test_a_stages_command_is_reused_too(
     configs: Path, tracker: Tracker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outcome = run_single("knn", str(configs / "knn.py"), "random", None, ["k=2"])
-    command = tracker.client.get_run(outcome.run_id).command
+    command = tracker.get(outcome.run_id).command
     assert shlex.split(command)[-2:] == ["-o", "k=2"]
     shutil.rmtree("runs")
     monkeypatch.setattr(sys, "argv", shlex.split(command))

@@ -50,7 +50,7 @@ def test_a_broken_trial_is_repeated_and_a_new_value_joins_the_others(
     assert sorted(trials) == ["mask_ratio=0.25", "mask_ratio=0.5", "mask_ratio=0.75"]
     for name, run in first.items():
         assert trials[name].id == run.id
-        unchanged = trials[name].info.end_time == run.info.end_time
+        unchanged = trials[name].seconds == run.seconds
         assert unchanged == (run.status == "FINISHED")
     content = content_of(folder)
     assert content["mlflow_run_id"] == parent.id
@@ -58,10 +58,10 @@ def test_a_broken_trial_is_repeated_and_a_new_value_joins_the_others(
         run = trials[f"mask_ratio={one['values']['mask_ratio']}"]
         stages = {child.name: child for child in below(tracker, run.id)}
         assert sorted(stages) == ["knn[mae]", "pretrain[mae]"]
-        assert stages["pretrain[mae]"].data.params[key.removeprefix("pretrain.")] == str(
+        assert stages["pretrain[mae]"].params[key.removeprefix("pretrain.")] == str(
             one["values"]["mask_ratio"]
         )
-        assert one["metrics"]["knn/top1"] == stages["knn[mae]"].data.metrics["knn/top1"]
+        assert one["metrics"]["knn/top1"] == stages["knn[mae]"].metrics["knn/top1"].value
     values = [one["metrics"]["knn/top1"] for one in content["trials"]]
     assert content["best"]["value"] == max(values)
     stored = {file.path for file in tracker.client.list_artifacts(parent.id, "report")}
@@ -109,11 +109,11 @@ def test_the_winner_is_reported_on_images_that_no_trial_was_tested_on(
     (winner,) = below_stage(tracker, parent.id, "winner")
     assert reported["mlflow_run_id"] == winner.id
     stages = {run.name: run for run in below(tracker, winner.id)}
-    made = tracker.client.get_run(stages["pretrain[mae]"].tags["reused_from"])  # by a trial
-    assert made.data.params["mae.mask_ratio"] == str(best["values"]["mask_ratio"])
+    made = tracker.get(stages["pretrain[mae]"].tags["reused_from"])  # by a trial
+    assert made.params["mae.mask_ratio"] == str(best["values"]["mask_ratio"])
     correct = outcomes_of(stages["knn[mae]"], tracker)["knn/top1"]
     assert isinstance(correct, np.ndarray) and len(correct) == 15
-    assert reported["value"] == correct.mean() == stages["knn[mae]"].data.metrics["knn/top1"]
+    assert reported["value"] == correct.mean() == stages["knn[mae]"].metrics["knn/top1"].value
     assert reported["ci95"] == share(correct).ci95  # a plain one: these images chose nothing
     assert (reported["held_out"], reported["settings"], reported["seeds"]) == (True, 2, [])
     said = (Path("work") / "report" / "sweep.md").read_text()
@@ -137,7 +137,7 @@ def test_where_seeds_vary_the_winner_is_reported_with_others(
     assert [one["seed"] for one in seeds] == [2, 3]
     assert content["reported"]["value"] == pytest.approx(np.mean([one["value"] for one in seeds]))
     assert len(content["best"]["trials"]) == 2 and content["reported"]["settings"] == 2
-    runs = [tracker.client.get_run(one["mlflow_run_id"]) for one in seeds]
+    runs = [tracker.get(one["mlflow_run_id"]) for one in seeds]
     cases = np.stack([outcomes_of(run, tracker)["knn/top1"] for run in runs])
     assert content["reported"]["ci95"] == over_trainings(cases).ci95
 
@@ -172,7 +172,7 @@ def test_a_winner_whose_run_failed_is_run_again_and_no_trial_is(
     content = content_of(mae_sweep(sweep, "work", ["encoders=['random']"]))
     assert content["reported"]["mlflow_run_id"] == failed.id
     after = {run.id: run for run in below(tracker, parent.id)}
-    changed = {key for key, run in after.items() if run.info.end_time != before[key].info.end_time}
+    changed = {key for key, run in after.items() if run.seconds != before[key].seconds}
     assert changed == {failed.id}
 
 
