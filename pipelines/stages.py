@@ -109,7 +109,7 @@ def card_with(prefix: str) -> Stage | None:
     return next((card for card in stages().values() if card.prefix == prefix), None)
 
 
-def metric(name: str) -> MetricInfo:
+def metric_info(name: str) -> MetricInfo:
     """What is known of a metric, such as 'knn/top1'; one that no card knows is no headline."""
     task, _, rest = name.partition("/")
     card = card_with(task)

@@ -2,7 +2,7 @@
 
 import re
 
-from pipelines.stages import card_with, metric, stages
+from pipelines.stages import card_with, metric_info, stages
 
 LOSS = "pretrain/loss"
 
@@ -28,45 +28,45 @@ def order(name: str) -> tuple[int, bool, int, list[tuple[int, str]]]:
 
 def is_headline(name: str) -> bool:
     """Whether the metric belongs into the first table."""
-    return metric(name).headline
+    return metric_info(name).headline
 
 
 def lower_is_better(name: str) -> bool:
     """Whether the metric is an error or a loss."""
-    return metric(name).higher_is_better is False
+    return metric_info(name).higher_is_better is False
 
 
 def is_compared(name: str) -> bool:
     """Whether one value of the metric is better than another."""
-    return metric(name).higher_is_better is not None
+    return metric_info(name).higher_is_better is not None
 
 
 def unit(name: str) -> str:
     """' (%)' after the name of a metric that is shown in percent, else ''."""
-    return " (%)" if metric(name).scale == 100 else ""
+    return " (%)" if metric_info(name).scale == 100 else ""
 
 
 def title(name: str) -> str:
     """What a reader calls the metric."""
-    info, rest = metric(name), name.partition("/")[2]
+    info, rest = metric_info(name), name.partition("/")[2]
     found = info.match(rest)
     return found.expand(info.title) if found else info.title
 
 
 def number(name: str, value: float, ci95: float | None) -> str:
     """'87.3 ± 0.8' in percent, or the value itself where it is no share."""
-    info = metric(name)
+    info = metric_info(name)
     interval = "" if ci95 is None else f" ± {info.scale * ci95:.{info.digits}f}"
     return f"{info.scale * value:.{info.digits}f}{interval}"
 
 
 def change(name: str, difference: float) -> str:
     """'+4.9' points, or the difference itself where the metric is no share."""
-    info = metric(name)
+    info = metric_info(name)
     return f"{info.scale * difference:+.{info.digits}f}"
 
 
 def points(name: str, value: float) -> str:
     """'4.9', without a sign, as :func:`change`."""
-    info = metric(name)
+    info = metric_info(name)
     return f"{info.scale * value:.{info.digits}f}"

@@ -7,7 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from mae_core.plots import COLOURS, lighten, new_figure, png
-from pipelines.report.names import LOSS, title
+from pipelines.report.names import title, unit
+from pipelines.stages import metric_info
 from pipelines.sweep.collect import Entry
 
 WIDE = 8  # from this ratio of the largest to the smallest value on, an axis is logarithmic
@@ -34,7 +35,7 @@ def curves(trials: Sequence[Entry], names: Sequence[str], metrics: Sequence[str]
 def draw(axis: Axes, name: str, metric: str, trials: Sequence[Entry], alone: bool) -> None:
     """One metric against one parameter."""
     places = positions(axis, [one.values[name] for one in trials])
-    scale = 1 if metric == LOSS else 100
+    scale = metric_info(metric).scale
     y = np.array([scale * one.metrics[metric] for one in trials])
     error = np.array([scale * one.intervals.get(metric, 0.0) for one in trials])
     axis.errorbar(places, y, error, fmt="o", color=COLOURS[0], capsize=3, markersize=4)
@@ -79,6 +80,4 @@ def importance_bars(weights: Mapping[str, float], goal: str) -> bytes:
 
 def label(metric: str) -> str:
     """An axis' label: 'Linear probe,\\ntop-1 (%)'."""
-    if metric == LOSS:
-        return "pretraining loss"
-    return f"{title(metric)} (%)".replace(", ", ",\n", 1)
+    return f"{title(metric)}{unit(metric)}".replace(", ", ",\n", 1)

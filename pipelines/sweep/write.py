@@ -34,7 +34,7 @@ def write_sweep(run_id: str, tracker: Tracker, folder: Path) -> str:
     varied = [name for name in names if name != SEED] or names
     figures = {"curves.png": curves(trials, varied, metrics)} if metrics else {}
     if weights:
-        figures["importance.png"] = importance_bars(weights, metric_title(goal))
+        figures["importance.png"] = importance_bars(weights, title(goal))
     for file, png in figures.items():
         write_bytes(folder / file, png)
     best = best_of(trials, goal)
@@ -45,10 +45,10 @@ def write_sweep(run_id: str, tracker: Tracker, folder: Path) -> str:
         "benchmark": tags["benchmark"],
         "run_id": run_id,
         "command": run.command,
-        "goal": metric_title(goal),
+        "goal": title(goal),
         "names": names,
         "varied": varied,
-        "metrics": [metric_title(name) for name in metrics],
+        "metrics": [title(name) for name in metrics],
         "lines": [line(one, metrics, one in winners) for one in trials],
         "best": best and best_text(best, found, goal),
         "other": tags.get(SELECTION) == OTHER,
@@ -72,7 +72,7 @@ def write_sweep(run_id: str, tracker: Tracker, folder: Path) -> str:
 def shown_metrics(trials: Sequence[Entry], goal: str) -> list[str]:
     """The metrics worth a column: the goal, then other headline metrics."""
     found = {name for one in trials for name in one.metrics if is_result(name)}
-    rest = sorted((n for n in found if n != goal and n != LOSS and is_headline(n)), key=order)
+    rest = sorted((n for n in found if n != goal and is_headline(n)), key=order)
     return [name for name in [goal, *rest][:PANELS] if name in found]
 
 
@@ -122,7 +122,7 @@ def shown(name: str, one: Entry) -> str:
     """A trial's number with its interval, a dash without one."""
     if name not in one.metrics:
         return "–"
-    return measured(name, one.metrics[name], one.intervals.get(name))
+    return number(name, one.metrics[name], one.intervals.get(name))
 
 
 def best_text(best: Best, found: Reported | None, goal: str) -> dict[str, str]:
@@ -130,7 +130,7 @@ def best_text(best: Best, found: Reported | None, goal: str) -> dict[str, str]:
     value, ci95 = (found.value, found.ci95) if found else (best.value, None)
     return {
         "values_said": ", ".join(f"{name}={text(value)}" for name, value in best.values.items()),
-        "number": measured(goal, value, ci95),
+        "number": number(goal, value, ci95),
         "about": about(best, found, goal),
     }
 
@@ -139,7 +139,7 @@ def about(best: Best, found: Reported | None, goal: str) -> str:
     """The rest of the sentence: on which images, by which trainings, and chosen how."""
     if goal == LOSS:
         return ", the loss of the training itself"
-    chosen = measured(goal, best.value, None)
+    chosen = number(goal, best.value, None)
     if found is None:
         return (
             " on the images that chose it, which is too high; it is tested on others once every "
@@ -156,13 +156,3 @@ def about(best: Best, found: Reported | None, goal: str) -> str:
         f", {seeds}on images that no trial was tested on; chosen among {found.settings} by "
         f"{chosen} on others"
     )
-
-
-def measured(name: str, value: float, ci95: float | None) -> str:
-    """A number with its interval; a loss with four digits."""
-    return f"{value:.4f}" if name == LOSS else number(name, value, ci95)
-
-
-def metric_title(name: str) -> str:
-    """What a reader calls the metric."""
-    return "Pretraining loss" if name == LOSS else title(name)

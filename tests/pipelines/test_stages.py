@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mae_core import UserError
-from pipelines.stages import PLUGINS, card_of, makers, metric, stage_function, stage_of, stages
+from pipelines.stages import PLUGINS, card_of, makers, metric_info, stage_function, stage_of, stages
 from pipelines.stages import tasks as all_tasks
 
 
@@ -63,7 +63,7 @@ def test_an_installed_package_brings_a_stage(plugin: Path) -> None:
         " 'm', False),)),)\n"
     )
     assert list(stages())[-1] == "depth" and "depth" in all_tasks()
-    assert metric("depth/rmse").higher_is_better is False
+    assert metric_info("depth/rmse").higher_is_better is False
 
 
 def test_a_package_cannot_take_the_name_of_a_stage(plugin: Path) -> None:
