@@ -1,5 +1,6 @@
 """Whether the keys of a stage's config agree with each other; reads no data and builds no model."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from mae_core.encoders import create_encoder
 from mae_core.errors import UserError
 from mae_core.pixels import CONFIG, ENCODER
 
+BLOCK = re.compile(r"\bencoder\.blocks\.(\d+)$")  # ends the name of one
 DENSE = ("detect", "segment")  # see images of any size, in colours
 LEAST = {
     "max_epochs": 1,
@@ -52,6 +54,7 @@ def faults(config: Mapping[str, Any]) -> Iterator[str]:
         return
     encoder = sizes_of(config["encoder"])
     yield from pixel_faults(config, encoder["in_chans"])
+    yield from block_faults(config, encoder)
     for key, images in image_sets(config):
         yield from image_faults(key, images, encoder)
 
@@ -77,6 +80,18 @@ def amounts(node: Any, path: str = "") -> Iterator[str]:
     elif isinstance(node, list | tuple):
         for number, value in enumerate(node):
             yield from amounts(value, f"{path}.{number}")
+
+
+def block_faults(config: Mapping[str, Any], encoder: Mapping[str, Any]) -> Iterator[str]:
+    """Faults of `activation_checkpointing`, which may name blocks that a smaller encoder lacks."""
+    found = map(BLOCK.search, config.get("activation_checkpointing") or ())
+    last = max((int(block[1]) for block in found if block), default=-1)
+    depth = encoder.get("depth")
+    if depth is not None and last >= depth:
+        yield (
+            f"activation_checkpointing names block {last} of the encoder, which has blocks 0 to "
+            f"{depth - 1} (encoder.depth={depth}): name those, or set activation_checkpointing=None"
+        )
 
 
 def pixel_faults(config: Mapping[str, Any], channels: int) -> Iterator[str]:

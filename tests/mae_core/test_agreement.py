@@ -57,6 +57,15 @@ def test_a_contradiction_names_its_keys(config: Config, key: str, value: Any, me
     assert message in fault(config)
 
 
+def test_a_smaller_encoder_lacks_blocks_that_a_recipe_names() -> None:
+    config = load_config("detect/mask-rcnn_vit-base-p16_1xb4-amp-1x_coco")
+    check_keys(config)
+    config.encoder.depth = 4
+    assert "names block 11 of the encoder, which has blocks 0 to 3" in fault(config)
+    config.activation_checkpointing = None
+    check_keys(config)
+
+
 def test_all_faults_are_told_at_once(config: Config) -> None:
     config.encoder.in_chans = 1
     config.train_cfg.max_epochs = 0
