@@ -18,17 +18,20 @@ Counts = NDArray[np.int32]
 
 @METRICS.register_module()
 class Confusion(BaseMetric):
-    """Counts pixels of each image by true and found class; see `counts` after an evaluation.
+    """Counts pixels of each image by true and found class.
 
     Args:
         classes: how many.
-    """
 
-    counts: Counts  # (images, classes, classes), true class down, found class across
+    Attributes:
+        counts: after an evaluation, in the main process: (images, classes, classes), true class
+            down, found class across.
+    """
 
     def __init__(self, classes: int) -> None:
         super().__init__(collect_device="cpu")
         self.classes = classes
+        self.counts: Counts = np.zeros((0, classes, classes), dtype=np.int32)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:
         """Count the pixels of a batch of images."""
