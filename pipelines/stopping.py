@@ -44,6 +44,16 @@ def raise_when_asked() -> None:
         signal.signal(number, interrupt)
 
 
+def heed_interrupts() -> None:
+    """SIGINT is a KeyboardInterrupt, also where whoever started this process ignored it.
+
+    A shell does for what it starts with `&`. Ray's workers inherit that, and are cancelled by it.
+    """
+    in_main = threading.current_thread() is threading.main_thread()
+    if in_main and signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def leave_terminal() -> None:
     """Write to nowhere from now on: a closed terminal takes no word, which would be an error."""
     nowhere = os.open(os.devnull, os.O_WRONLY)

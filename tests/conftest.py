@@ -18,11 +18,19 @@ settings.load_profile("any machine")
 
 @pytest.fixture(autouse=True)
 def own_signals() -> Iterator[None]:
-    """A command that a test has run in this process leaves signals that would end it in silence."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = [signal.getsignal(number) for number in numbers]
+    """Each test, and what it starts, hears signals as a program in a terminal does.
+
+    Tests that a shell starts with `&` or `nohup` would ignore some. A command that a test has run
+    in this process leaves handlers that would end it in silence.
+    """
+    usual = {
+        signal.SIGINT: signal.default_int_handler,
+        signal.SIGTERM: signal.SIG_DFL,
+        signal.SIGHUP: signal.SIG_DFL,
+    }
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
     yield
-    for number, handler in zip(numbers, before, strict=True):
+    for number, handler in before.items():
         signal.signal(number, handler)
 
 

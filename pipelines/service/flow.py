@@ -44,7 +44,7 @@ from pipelines.service.schedule import Planned, by_urgency, earlier_seconds
 from pipelines.service.server import end_with_worker
 from pipelines.service.slots import Slots
 from pipelines.stages import card_of
-from pipelines.stopping import ignoring_signals
+from pipelines.stopping import heed_interrupts, ignoring_signals
 from pipelines.tracking.encoders import Lookup
 from pipelines.tracking.patience import patiently
 from pipelines.tracking.tracker import Tracker, check_parameter
@@ -283,6 +283,8 @@ def run_stage(
         followers: names of the cells that wait for this one's checkpoint.
     """
     setting = replace(setting, display=StageProgress(setting.display, cell.name))
+    if slots is None:
+        heed_interrupts()
     try:
         check_same_data(cell.config, digests)
         if upstream is not None:

@@ -25,9 +25,14 @@ from tests.tiny import write_recipe
 
 @pytest.fixture(scope="module")
 def cluster(prefect: None) -> Iterator[str]:
-    """Two nodes of one core, each with what Ray takes for a GPU; the address of the first."""
+    """Two nodes of one core, each with what Ray takes for a GPU; the address of the first.
+
+    They are started as by a shell's `&`, which has them ignore SIGINT.
+    """
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "num_gpus": 1})
     made.add_node(num_cpus=1, num_gpus=1)
+    signal.signal(signal.SIGINT, before)
     yield made.address
     made.shutdown()
 
