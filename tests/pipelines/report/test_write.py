@@ -129,6 +129,8 @@ def test_the_labels_that_a_task_was_trained_with_stand_beside_it(
         tracker.finish(runs[name], StageResult({metric: Metric(0.5, 0.1)}, labels=labels))
     tracker.tag(parent, encoders='["mae"]', cells=json.dumps(runs))
     text = write_report(parent, tracker, tmp_path / "report")
+    assert "| knn | mae | 0 |" in (tmp_path / "report" / "report.md").read_text()
+    assert "<td>0</td>" in (tmp_path / "report" / "report.html").read_text()
     assert "Fine-tuning, top-1 (500 labelled images)" in text and "kNN, top-1 |" in text
     rows = json.loads((tmp_path / "report" / "report.json").read_text())["rows"]
     assert [row.get("labels") for row in rows] == [500, None]
