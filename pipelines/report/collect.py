@@ -14,7 +14,7 @@ from downstream.statistics import mean, over_repeated, over_resamples, over_trai
 from mae_core.errors import UserError
 from pipelines.report.names import metrics_of, order
 from pipelines.report.stage_runs import StageRun, stage_run
-from pipelines.stages import card_of, stage_of
+from pipelines.stages import card_with
 from pipelines.tracking.stored_run import StoredRun
 from pipelines.tracking.tracker import Tracker
 
@@ -133,7 +133,8 @@ def numbers(
             groups.setdefault((run.encoder, name), []).append(run)
     stored = {run.id: outcomes_of(run, tracker) for run in runs}
     for encoder, name in list(groups) if "supervised" in encoders else ():
-        if encoder == "random" and card_of(stage_of(name)).random_from_scratch:
+        card = card_with(name.partition("/")[0])
+        if encoder == "random" and card and card.random_from_scratch:
             # Both are trained from scratch by the same recipe, of which there is one run.
             groups.setdefault(("supervised", name), groups[encoder, name])
     return [

@@ -234,7 +234,8 @@ def changed(sides: Sequence[Side]) -> list[Changed]:
 
 def place_of(name: str) -> tuple[int, str]:
     """Key that sorts the names of :meth:`Side.stages`."""
-    return list(stages()).index(name.partition("[")[0]), name
+    known, stage = list(stages()), name.partition("[")[0]
+    return known.index(stage) if stage in known else len(known), name
 
 
 def text(name: str, value: Value) -> str:
@@ -281,7 +282,7 @@ def table_of_config(sides: Sequence[Side], differing: Sequence[Changed]) -> Tabl
     for name in ("stage", "key", *(side.name for side in sides)):
         table.add_column(name)
     for one in differing:
-        table.add_row(one.stage, one.key, *(escape(v) if v else "–" for v in one.values))
+        table.add_row(*map(escape, (one.stage, one.key, *(v or "–" for v in one.values))))
     return table
 
 

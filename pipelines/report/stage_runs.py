@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from pipelines.stages import RUNS, card_of, makers
+from pipelines.stages import RUNS, card_of, makers, tasks
 from pipelines.tracking.stored_run import StoredRun
 from pipelines.tracking.tracker import Tracker
 
@@ -167,7 +167,7 @@ def commands(tags: Mapping[str, str], stages: Sequence[StageRun]) -> list[str]:
     lines = [tags.get("command") or shlex.join(["mae-bench", "run", tags["recipe"]])]
     made = {one.encoder for one in stages if one.stage in makers()}
     for one in sorted(stages, key=lambda stage: stage.encoder not in made):
-        if one.stage in makers() or card_of(one.stage).takes == "classifier":
+        if one.stage not in tasks() or card_of(one.stage).takes == "classifier":
             continue
         config = f"{RUNS}{one.mlflow_run_id}"  # read as data, whoever wrote it
         return [*lines, shlex.join(["mae-bench", one.stage, config, "--encoder", one.source])]

@@ -10,10 +10,12 @@ from typer.testing import CliRunner
 from downstream.outcomes import load_outcomes
 from downstream.statistics import compare as compare_cases
 from mae_core.errors import UserError
+from mae_core.stage import Metric, StageResult
 from pipelines.cli.main import app
 from pipelines.report.collect import collect
 from pipelines.report.compare import Value, compare, find_benchmark, text
 from pipelines.report.differences import ONE
+from pipelines.report.write import write_report
 from pipelines.tracking.tracker import Tracker
 from tests.pipelines.conftest import Pair
 
@@ -74,6 +76,28 @@ def test_the_keys_that_differ_are_told_by_stage_and_no_other(compared: tuple[Pat
         {"stage": "knn", "key": "k", "values": ["3", "1"]},
         {"stage": "few-shot", "key": "seed", "values": ["0", "1"]},
     ]
+
+
+def test_the_table_of_keys_names_rows_and_stages_that_are_no_longer_known(
+    tracker: Tracker, tmp_path: Path
+) -> None:
+    ids = []
+    for code in ("1", "2"):
+        parent = tracker.start("tiny", {"recipe": "tiny", "stage": "benchmark"})
+        cells = {}
+        for stage, row in (("pretrain", "mae"), ("pretrain", "raw"), ("depth", "random")):
+            name, tags = f"{stage}[{row}]", {"stage": stage, "encoder": row, "seed": "0"}
+            cells[name] = tracker.start(name, {**tags, "code": code}, parent)
+            found = {f"{stage}/rmse": Metric(0.5)} if stage == "depth" else {}
+            tracker.finish(cells[name], StageResult(found))
+        tracker.tag(parent, encoders='["mae", "raw", "random", "supervised"]')
+        tracker.tag(parent, cells=json.dumps(cells))
+        ids.append(parent)
+    console = Console(width=200, record=True)
+    compare(ids, tracker, tmp_path / "out", console)
+    shown = console.export_text()
+    assert "pretrain[mae]" in shown and "pretrain[raw]" in shown and "depth" in shown
+    write_report(ids[0], tracker, tmp_path / "report")  # of a package that is not installed
 
 
 def test_terminal_and_markdown_show_the_same(compared: tuple[Path, str], pair: Pair) -> None:
