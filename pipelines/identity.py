@@ -136,6 +136,8 @@ def result_config(config: Mapping[str, Any]) -> dict[str, Any]:
     left out too, see :func:`machine_of`.
     """
     content = dict(config)
+    if (content.get("stage"), content.get("method")) == ("pretrain", "mae"):
+        del content["method"]  # without the key it is the same
     for key in NO_RESULT:
         content = _dropped(content, key.split("."))
     hook = content.get("default_hooks", {}).get("checkpoint", {})

@@ -192,6 +192,18 @@ def test_a_config_has_the_fingerprint_that_it_had_in_earlier_versions() -> None:
     assert settings(Config(MADE)) == "e5482eec32d999cf"
 
 
+def test_the_method_that_a_config_without_one_means_changes_nothing() -> None:
+    made = {**MADE, "stage": "pretrain"}
+    keys = [
+        (settings(config), fingerprint_of(config, DIGESTS))
+        for config in (Config({**made, **more}) for more in ({}, {"method": "mae"}))
+    ]
+    assert keys[0] == keys[1]
+    assert settings(Config({**made, "method": "toy"})) != keys[0][0]
+    other = Config({**made, "stage": "knn"}), Config({**made, "stage": "knn", "method": "mae"})
+    assert settings(other[0]) != settings(other[1])
+
+
 def test_what_differs_between_results_that_are_compared_is_no_part_of_their_protocol() -> None:
     other = {**MADE, "seed": 1, "encoder": {"width": 32}, "env_cfg": {}, "default_hooks": {}}
     assert protocol(other, {}) == protocol(MADE, {})
