@@ -103,7 +103,9 @@ class Sweep:
     @property
     def sign(self) -> int:
         """-1 if the watched metric is better where the goal is worse, else 1."""
-        return 1 if ("loss" in self.watched) == self.lower_is_better else -1
+        watched = self.watched.removeprefix("val/")
+        falls = "loss" in watched or lower_is_better(watched)
+        return 1 if falls == self.lower_is_better else -1
 
     @property
     def key(self) -> str:

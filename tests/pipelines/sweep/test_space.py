@@ -1,10 +1,11 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mae_core import UserError
 from mae_core.stage import StageResult
-from pipelines.sweep.space import load_sweep, short_names
+from pipelines.sweep.space import Pruning, load_sweep, short_names
 from pipelines.tracking.encoders import Lookup
 from pipelines.tracking.model_registry import MODEL, register
 from pipelines.tracking.tracker import Tracker
@@ -85,6 +86,22 @@ def test_mistakes_are_told_before_any_trial(
 ) -> None:
     with pytest.raises(UserError, match=message):
         load_sweep(write(parameters, **keys))
+
+
+@pytest.mark.parametrize(
+    ("goal", "watched", "sign"),
+    [
+        ("knn/top1", "loss", -1),
+        ("knn/top1", "val/knn/top1", 1),
+        ("evaluate/mCE", "val/evaluate/mCE", 1),
+        ("evaluate/mCE", "val/knn/top1", -1),
+    ],
+)
+def test_what_is_watched_has_a_direction_of_its_own(
+    write: Write, goal: str, watched: str, sign: int
+) -> None:
+    sweep = load_sweep(write(RATIOS))
+    assert replace(sweep, goal=goal, pruning=Pruning(watched)).sign == sign
 
 
 def test_names_are_short_where_they_can_be() -> None:
