@@ -2,6 +2,7 @@
 
 import re
 
+from downstream.classification.few_labels import METHODS
 from mae_core.card import MetricInfo, Stage
 
 FEW = "Few images, few labels"  # section of the report
@@ -10,7 +11,6 @@ SETS = {  # of labels: what a name's number counts
     r"([\d.]+)img": r"\1 image(s) a class",
     r"(.+)": r"\1",
 }
-METHODS = {"probe": "linear classifier", "finetune": "fine-tuned"}
 FEW_LABELS = tuple(
     MetricInfo(f"{pattern}_{method}", f"Few labels, {shown}, {name}")
     for pattern, shown in SETS.items()

@@ -11,8 +11,8 @@ from mmengine.config import Config
 from numpy.typing import NDArray
 
 from downstream.classification import finetune
-from downstream.classification.card import METHODS
 from downstream.classification.features import Features, train_and_val_features
+from downstream.classification.few_labels import METHODS
 from downstream.classification.logistic import fit_logistic
 from downstream.classification.scaling import standardized
 from downstream.curves import Point, draw_curves

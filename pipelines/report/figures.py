@@ -7,7 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from downstream.classification.card import METHODS, amount
+from downstream.classification.card import amount
+from downstream.classification.few_labels import METHODS
 from mae_core.plots import COLOURS, lighten, new_figure, png
 from pipelines.report.collect import Benchmark
 from pipelines.report.names import order
