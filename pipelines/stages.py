@@ -40,10 +40,13 @@ def stages() -> dict[str, Stage]:
         UserError: if a package's module of cards cannot be imported, or a name is there twice.
     """
     found: dict[str, Stage] = {}
+    taken: set[str] = set()  # also by what metrics' names begin with
     for module in (*CARDS, *plugins()):
         for card in cards_of(module):
-            if card.name in found:
-                raise UserError(f"{module} brings a stage '{card.name}', which is there already")
+            for name in {card.name, card.prefix}:
+                if name in taken:
+                    raise UserError(f"{module} brings a stage '{name}', which is there already")
+            taken |= {card.name, card.prefix}
             found[card.name] = card
     return found
 
@@ -56,7 +59,9 @@ def plugins() -> Iterator[str]:
 def cards_of(module: str) -> tuple[Stage, ...]:
     """The cards in a module."""
     try:
-        cards: tuple[Stage, ...] = importlib.import_module(module).CARDS
+        cards = tuple(importlib.import_module(module).CARDS)
+        if odd := [one for one in cards if not isinstance(one, Stage)]:
+            raise TypeError(f"{odd[0]!r} is none")
     except Exception as error:  # whatever the package does
         raise UserError(
             f"{module}, which an installed package names as cards of stages ({PLUGINS}), has none: "

@@ -375,6 +375,8 @@ def add_stages() -> None:
     """Add the commands of all stages; a package whose cards are broken ends this one."""
     try:
         cards = stages()
+        for name in typer.main.get_command(app).commands.keys() & cards.keys():  # type: ignore[attr-defined]
+            raise UserError(f"an installed package brings a stage '{name}', which is a command")
     except UserError as error:
         print(error, file=sys.stderr)
         sys.exit(USER_MISTAKE)

@@ -5,7 +5,17 @@ from pathlib import Path
 import pytest
 
 from mae_core import UserError
-from pipelines.stages import PLUGINS, card_of, makers, metric_info, stage_function, stage_of, stages
+from mae_core.source_code import closure
+from pipelines.stages import (
+    CARDS,
+    PLUGINS,
+    card_of,
+    makers,
+    metric_info,
+    stage_function,
+    stage_of,
+    stages,
+)
 from pipelines.stages import tasks as all_tasks
 
 
@@ -38,6 +48,12 @@ def test_a_card_is_whole() -> None:
             assert named <= set(range(1, groups + 1)), info
 
 
+@pytest.mark.parametrize("name", list(stages()))
+def test_a_card_is_no_code_of_its_stage(name: str) -> None:
+    """What a card lacked at a stage's end is added without training again."""
+    assert not set(closure([stages()[name].module])) & {*CARDS, "mae_core.card"}
+
+
 def test_no_two_stages_have_metrics_of_one_name() -> None:
     prefixes = [card.prefix for card in stages().values()]
     assert len(set(prefixes)) == len(prefixes)
@@ -66,13 +82,26 @@ def test_an_installed_package_brings_a_stage(plugin: Path) -> None:
     assert metric_info("depth/rmse").higher_is_better is False
 
 
-def test_a_package_cannot_take_the_name_of_a_stage(plugin: Path) -> None:
-    plugin.write_text("from mae_core.card import Stage\nCARDS = (Stage('knn', 'Mine.', 'toys'),)\n")
-    with pytest.raises(UserError, match="toy_cards brings a stage 'knn', which is there already"):
+@pytest.mark.parametrize(
+    ("fields", "name"),
+    [
+        ("'knn', 'Mine.', 'toys'", "knn"),
+        ("'mine', 'Mine.', 'toys', task='knn'", "knn"),
+        ("'fine-tune', 'Mine.', 'toys', task='mine'", "fine-tune"),
+    ],
+)
+def test_a_package_cannot_take_a_name_of_a_stage(plugin: Path, fields: str, name: str) -> None:
+    plugin.write_text(f"from mae_core.card import Stage\nCARDS = (Stage({fields}),)\n")
+    with pytest.raises(UserError, match=f"toy_cards brings a stage '{name}', which is there alr"):
         stages()
 
 
-@pytest.mark.parametrize("content", ["import nothing_of_that_name", "", "CARDS = ", "1 / 0"])
+ONE = "from mae_core.card import Stage\nCARDS = Stage('mine', 'Mine.', 'toys')"
+
+
+@pytest.mark.parametrize(
+    "content", ["import nothing_of_that_name", "", "CARDS = ", "1 / 0", "CARDS = ('mine',)", ONE]
+)
 def test_a_package_with_broken_cards_is_named(plugin: Path, content: str) -> None:
     plugin.write_text(content)
     with pytest.raises(UserError, match=r"toy_cards, which an installed package names as cards"):

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer
 from mlflow.entities import Run
 from prefect.settings import PREFECT_API_URL
 
 from mae_core import create_encoder
 from mae_core.checkpoints import save_weights
+from pipelines.cli import main as module
 from pipelines.cli.main import main
 from pipelines.stages import stages
 from pipelines.tracking.tracker import Tracker
@@ -57,6 +59,18 @@ def test_the_help_names_every_command(
     assert all(
         f" {name} " in text for name in ("run", "report", "reconstruct", "convert", *stages())
     )
+
+
+def test_a_package_cannot_take_the_name_of_a_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(module, "app", typer.Typer())
+    module.app.command("knn")(lambda: None)
+    module.app.command("run")(lambda: None)
+    with pytest.raises(SystemExit) as end:
+        module.add_stages()
+    assert end.value.code == 2
+    assert "brings a stage 'knn', which is a command" in capsys.readouterr().err
 
 
 MISTAKES = {
