@@ -24,8 +24,8 @@ class MetricInfo:
     Attributes:
         pattern: regular expression of the whole name below the task: 'top1', r'top1_k(\\d+)'.
         title: what a reader calls it; a template for :meth:`re.Match.expand`, such as r'k = \\1'.
-        unit: 'share' for 0 to 1, which is shown in percent; all else is shown as it is, and the
-            title says what it is.
+        unit: 'share' for 0 to 1, which is shown in percent; all else is shown as it is, with the
+            unit behind the title.
         higher_is_better: None where no value is better than another: nothing is compared.
         headline: whether it belongs into the report's first table.
         digits: after the point.

@@ -121,7 +121,7 @@ def metric_info(name: str) -> MetricInfo:
     if card and (info := card.metric(name)):
         return info
     shown = f"{task}, {rest}".capitalize()
-    return MetricInfo(rest, shown, "unknown", higher_is_better=None, headline=False, digits=3)
+    return MetricInfo(rest, shown, "as it is", higher_is_better=None, headline=False, digits=3)
 
 
 def stage_function(name: str) -> StageFunction:

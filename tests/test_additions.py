@@ -94,7 +94,7 @@ def test_a_package_adds_a_task_a_method_and_an_encoder_touching_nothing_else(
         for task, metric in (("knn", "top1"), ("brightness", "rmse"))
     }
     report = (tmp_path / "work" / "report" / "report.md").read_text()
-    assert "Brightness, RMSE (of 255, lower is better)" in report
+    assert "Brightness, RMSE (of 255, not percent)" in report
     values = {row["encoder"]: row["value"] for row in rows if row["task"] == "brightness"}
     assert f"{values['colour']:.2f}" in report  # as it is, not in percent
     board = call("leaderboard", "brightness")

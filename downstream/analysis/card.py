@@ -5,7 +5,7 @@ from mae_core.card import MetricInfo, Stage
 
 def count(name: str) -> MetricInfo:
     """A metric of which more is not better."""
-    shown = f"Features, {name.replace('_', ' ')} (a count, not percent)"
+    shown = f"Features, {name.replace('_', ' ')}"
     return MetricInfo(name, shown, unit="a count", higher_is_better=None, headline=False)
 
 

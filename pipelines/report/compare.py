@@ -16,7 +16,16 @@ from mae_core.files import write_json, write_text
 from pipelines.report.collect import Benchmark, Row, collect
 from pipelines.report.differences import difference as verdict_on
 from pipelines.report.markdown import as_markdown
-from pipelines.report.names import change, is_compared, number, order, points, title, unit
+from pipelines.report.names import (
+    change,
+    is_compared,
+    number,
+    order,
+    other_unit,
+    points,
+    title,
+    unit,
+)
 from pipelines.report.protocol import by_digest, cases_of, stored_config
 from pipelines.stages import makers, stages
 from pipelines.tracking.tracker import Tracker, flatten
@@ -257,7 +266,7 @@ def cells(line: Line) -> list[str]:
     name = f"{line.task}/{line.metric}"
     numbers = ["–" if v.value is None else number(name, v.value, v.ci95) for v in line.values]
     changes = [text(name, value) for value in line.values[1:]]
-    return [line.encoder, title(name) + unit(name), *numbers, *changes]
+    return [line.encoder, title(name) + unit(name) + other_unit(name), *numbers, *changes]
 
 
 def header(sides: Sequence[Side]) -> list[str]:

@@ -12,7 +12,15 @@ from rich.table import Table
 from mae_core.errors import UserError, suggest
 from pipelines.report.collect import Row, joined, outcomes_of
 from pipelines.report.differences import covers
-from pipelines.report.names import lower_is_better, metrics_of, number, order, title, unit
+from pipelines.report.names import (
+    lower_is_better,
+    metrics_of,
+    number,
+    order,
+    other_unit,
+    title,
+    unit,
+)
 from pipelines.report.protocol import protocol, stored_config
 from pipelines.stages import stage_of
 from pipelines.tracking.stored_run import StoredRun
@@ -124,7 +132,7 @@ def place(runs: Sequence[StoredRun], name: str, tracker: Tracker) -> Place:
 
 def table(board: Board, name: str) -> Table:
     """For a terminal."""
-    name_and_unit = f"{title(name)}{unit(name)}"
+    name_and_unit = f"{title(name)}{unit(name)}{other_unit(name)}"
     shown = Table(title=f"{name_and_unit}, protocol {board.protocol}", caption=board.config)
     shown.add_column("", justify="right")
     shown.add_column("encoder")

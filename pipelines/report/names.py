@@ -46,6 +46,12 @@ def unit(name: str) -> str:
     return " (%)" if metric_info(name).scale == 100 else ""
 
 
+def other_unit(name: str) -> str:
+    """' (m, not percent)' after the name of a metric that is no share, else ''."""
+    info = metric_info(name)
+    return "" if info.scale == 100 else f" ({info.unit}, not percent)"
+
+
 def title(name: str) -> str:
     """What a reader calls the metric."""
     info, rest = metric_info(name), name.partition("/")[2]

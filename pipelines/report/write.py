@@ -8,7 +8,15 @@ from mae_core.files import write_bytes, write_json
 from pipelines.display import duration
 from pipelines.report.collect import Benchmark, Row, collect
 from pipelines.report.differences import Difference, baselines, differences, summaries, text
-from pipelines.report.names import is_compared, is_headline, lower_is_better, number, order, title
+from pipelines.report.names import (
+    is_compared,
+    is_headline,
+    lower_is_better,
+    number,
+    order,
+    other_unit,
+    title,
+)
 from pipelines.report.pictures import pictures
 from pipelines.report.published import Published, published
 from pipelines.report.render import rendered, write_pages
@@ -132,7 +140,8 @@ def table(
             for figure in others
             if figure.metric == name
         ]
-        shown = with_labels(title(name), [row.labels for row in rows if row])
+        named = title(name) + other_unit(name)  # ' (%)' stands over the column
+        shown = with_labels(named, [row.labels for row in rows if row])
         lines.append(Line(shown, cells, best(name, rows), verdicts, ", ".join(figures)))
     return lines
 

@@ -8,6 +8,7 @@ from pipelines.report.names import (
     metrics_of,
     number,
     order,
+    other_unit,
     title,
     unit,
 )
@@ -44,7 +45,7 @@ HEADLINES = [  # in the report's order
         ("evaluate/mCE", "Corruptions, mCE (lower is better)"),
         ("evaluate/c_fog", "Tested on corruption fog"),
         ("evaluate/v2", "Tested on v2"),
-        ("analyze/effective_rank", "Features, effective rank (a count, not percent)"),
+        ("analyze/effective_rank", "Features, effective rank"),
     ],
 )
 def test_any_metric_has_a_title(name: str, expected: str) -> None:
@@ -105,6 +106,7 @@ def test_dense_metrics_have_names(name: str, headline: bool, shown: str) -> None
 
 def test_a_metric_that_is_no_share_is_shown_as_it_is() -> None:
     assert number("pretrain/loss", 0.41234, None) == "0.4123" and unit("pretrain/loss") == ""
+    assert other_unit("analyze/rankme") == " (a count, not percent)"
     assert change("pretrain/loss", -0.01) == "-0.0100"
     assert change("knn/top1", 0.0512) == "+5.1" and unit("knn/top1") == " (%)"
 

@@ -10,6 +10,7 @@ from mae_core import UserError
 from mae_core.stage import Metric, StageResult
 from pipelines.report.collect import Row, collect
 from pipelines.report.differences import differences
+from pipelines.report.names import other_unit
 from pipelines.report.write import best, shortened, table, with_labels, write_report
 from pipelines.tracking.tracker import Tracker
 from tests.pipelines.report.conftest import FIRST, RESULTS, SECOND, Written
@@ -134,6 +135,16 @@ def test_the_labels_that_a_task_was_trained_with_stand_beside_it(
     assert "Fine-tuning, top-1 (500 labelled images)" in text and "kNN, top-1 |" in text
     rows = json.loads((tmp_path / "report" / "report.json").read_text())["rows"]
     assert [row.get("labels") for row in rows] == [500, None]
+
+
+def test_what_is_no_share_says_its_unit_under_the_percent(tracker: Tracker) -> None:
+    parent = tracker.start("tiny", {"recipe": "tiny", "stage": "benchmark"})
+    run = tracker.start("analyze[mae]", {"stage": "analyze", "encoder": "mae"}, parent)
+    tracker.finish(run, StageResult({"analyze/rankme": Metric(41.26)}))
+    tracker.tag(parent, encoders='["mae"]', cells=json.dumps({"analyze[mae]": run}))
+    (line,) = table(collect(parent, tracker), ["analyze/rankme"], [])
+    assert (line.name, line.cells) == ("Features, rankme (a count, not percent)", ("41.3",))
+    assert other_unit("knn/top1") == ""
 
 
 def test_other_numbers_of_labels_are_all_told() -> None:

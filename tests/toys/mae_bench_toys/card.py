@@ -10,7 +10,7 @@ CARDS = (
         metrics=(
             MetricInfo(
                 "rmse",
-                "Brightness, RMSE (of 255, lower is better)",
+                "Brightness, RMSE",
                 unit="of 255",
                 higher_is_better=False,
                 digits=2,
