@@ -114,7 +114,7 @@ def test_other_code_of_the_stage_or_what_it_imports_has_another_fingerprint(
     before = fingerprint(config, "random")
     places = [
         "mae_core/__init__.py",
-        "mae_core/encoder.py",
+        "mae_core/encoders/vit.py",
         "mae_core/data/sources/table.py",  # imported when it is needed
         "downstream/classification/knn.py",
         "downstream/__init__.py",
