@@ -325,3 +325,31 @@ def test_settings_do_not_know_where_data_lies(config: Config) -> None:
     assert settings(config) == first
     config.k = 7
     assert settings(config) != first
+
+
+def test_the_code_of_an_installed_packages_encoder_and_method_counts(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toys = Path(__file__).parents[1] / "toys" / "mae_bench_toys"
+    shutil.copytree(toys, tmp_path / "others_toys")
+    about = tmp_path / "others_toys-1.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: others-toys\nVersion: 1\n")
+    (about / "entry_points.txt").write_text(
+        "[mae_bench.encoders]\ntoys = others_toys.encoder\n"
+        "[mae_bench.methods]\ntoys = others_toys.method\n"
+    )
+    before = key_with(config, tmp_path / "others_toys" / "method.py", "", "")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name, module in (("toy", "encoder"), ("mean_colour", "method")):
+        source = tmp_path / "others_toys" / f"{module}.py"
+        source.write_text(source.read_text().replace(f'("{name}"', f'("others_{name}"'))
+    encoder = tmp_path / "others_toys" / "encoder.py"
+    encoder.write_text(encoder.read_text().replace('"toy-', '"others-toy-'))
+    assert key_with(config, encoder, "", "\nCHANGED = 1\n") == before, "it names neither"
+    config.encoder = dict(arch="others-toy-small")
+    config.method = "others_mean_colour"
+    first = key_with(config, encoder, "", "")
+    second = key_with(config, encoder, "", "\nCHANGED = 2\n")
+    third = key_with(config, tmp_path / "others_toys" / "method.py", "", "\nCHANGED = 1\n")
+    assert len({before, first, second, third}) == 4
