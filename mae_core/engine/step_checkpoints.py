@@ -201,6 +201,8 @@ def is_whole(path: Path) -> bool:
         UserError: if it holds code; mmengine itself would only warn and then run it.
     """
     try:
+        if not zip_is_whole(path):  # first: with bits turned, a name of plain state looks like code
+            return False
         torch.load(path, map_location="meta", weights_only=True, mmap=True)
     except Exception as error:  # a damaged pickle raises anything
         if "Weights only load failed" in str(error):
@@ -209,4 +211,4 @@ def is_whole(path: Path) -> bool:
                 "same command again"
             ) from error
         return False
-    return zip_is_whole(path)
+    return True

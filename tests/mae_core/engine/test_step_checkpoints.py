@@ -165,6 +165,16 @@ def limit_restored() -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
+def test_turned_bits_that_look_like_code_are_damage(tmp_path: Path) -> None:
+    line(tmp_path)
+    last = tmp_path / "step_8.pth"
+    content = last.read_bytes()
+    assert b"collections\nOrderedDict" in content
+    last.write_bytes(content.replace(b"collections\nOrderedDict", b"collectionr\nOrderedDict", 1))
+    assert not is_whole(last)
+    assert resume_point(tmp_path) == tmp_path / "step_4.pth"
+
+
 @pytest.mark.usefixtures("limit_restored")
 def test_a_disk_without_room_is_a_clear_error_and_leaves_the_last_checkpoint(
     tmp_path: Path,
