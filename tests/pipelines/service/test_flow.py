@@ -344,11 +344,11 @@ def test_two_pretrainings_are_two_rows_of_one_benchmark(
     assert sorted(path.name.rpartition("-")[0] for path in below) == sorted(
         [*(f"knn-{row}" for row in rows), "pretrain-mae", "pretrain-raw"]
     )
-    found = tracker.search("tags.stage = 'benchmark'")
-    second, first = (run.info.run_id for run in found)
+    found = tracker.find(stage="benchmark")
+    second, first = (run.id for run in found)
     tags = {
-        name: tracker.client.get_run(run_id).data.tags
-        for name, run_id in json.loads(found[1].data.tags["cells"]).items()
+        name: tracker.get(run_id).tags
+        for name, run_id in json.loads(found[1].tags["cells"]).items()
     }
     assert len({tags[f"pretrain[{row}]"]["fingerprint"] for row in ("mae", "raw")}) == 2
     assert len({tags[f"knn[{row}]"]["encoder_digest"] for row in rows}) == 4
