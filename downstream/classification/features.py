@@ -99,8 +99,14 @@ def features_of(
 
 
 def features_cached(config: Config, encoder: str, work_dir: Path) -> bool:
-    """Whether :func:`train_and_val_features` has nothing to compute."""
-    return all(file.exists() for file in feature_files(config, encoder, work_dir))
+    """Whether the stage has no features to compute."""
+    files = dict(zip(SPLITS, feature_files(config, encoder, work_dir), strict=True))
+    return all(files[split].exists() for split in splits_used(config))
+
+
+def splits_used(config: Config) -> tuple[str, ...]:
+    """Those whose features the stage needs; few-shot looks at train images to standardize only."""
+    return SPLITS if config.stage != "few-shot" or config.get("standardize") else SPLITS[1:]
 
 
 def feature_files(config: Config, encoder: str, work_dir: Path) -> list[Path]:

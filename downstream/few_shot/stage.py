@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from mmengine.config import Config
 
-from downstream.classification.features import check_features, features_of
+from downstream.classification.features import check_features, features_of, splits_used
 from downstream.classification.scaling import standardized
 from downstream.few_shot.episodes import check_classes, classified
 from downstream.few_shot.heads import HEADS
@@ -31,10 +31,8 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     1911.04623, "L2N"; Chen et al. 2019, arXiv 1904.04232, by the cosine); with `config.standardize`
     train images give their mean and deviation first.
     """
-    standardize = bool(config.get("standardize"))  # what else needs the train images
-    splits = ("train", "val") if standardize else ("val",)
-    *train, val = features_of(splits, config, encoder, work_dir, reporter)
-    x = standardized(train[0].x, val.x)[1] if standardize else val.x
+    *train, val = features_of(splits_used(config), config, encoder, work_dir, reporter)
+    x = standardized(train[0].x, val.x)[1] if train else val.x
     novel = config.get("novel_classes")
     if novel is None:
         reporter.note(KNOWN)
