@@ -153,8 +153,8 @@ def as_whole(old: Any, new: Any) -> Any:
 def not_plain(value: Any) -> str:
     """Why a value cannot be part of a config; '' if it can."""
     if isinstance(value, dict):
-        odd = [key for key in value if not isinstance(key, str)]
-        return f"the key {odd[0]!r} is no text" if odd else _first((*value, *value.values()))
+        odd = [key for key in value if not (isinstance(key, str) and key.isprintable())]
+        return f"the key {odd[0]!r} is no plain text" if odd else _first((*value, *value.values()))
     if isinstance(value, list | tuple):
         return _first(value)
     if isinstance(value, str):
