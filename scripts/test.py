@@ -11,8 +11,8 @@ from pathlib import Path
 CLUSTER = "tests/pipelines/service/test_cluster.py"
 GROUPS = {
     "demo": ["tests/test_demo.py"],
-    "services": ["tests/test_chaos.py", "tests/test_service.py", "tests/test_survival.py", CLUSTER],
     "pipelines": ["tests/pipelines", f"--ignore={CLUSTER}"],
+    "services": ["tests/test_chaos.py", "tests/test_service.py", "tests/test_survival.py", CLUSTER],
     "others": ["tests", "--ignore=tests/pipelines"],
     "core": ["tests/mae_core", "tests/configs"],
     "docs": ["tests/docs", "tests/benchmarks"],
