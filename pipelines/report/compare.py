@@ -22,7 +22,6 @@ from pipelines.report.names import (
     number,
     order,
     other_unit,
-    points,
     title,
     unit,
 )
@@ -253,7 +252,7 @@ def text(name: str, value: Value) -> str:
         return "–"
     parts = [change(name, value.difference)]
     if value.low is not None and value.high is not None:
-        parts[0] += f" ({points(name, value.low)} to {points(name, value.high)})"
+        parts[0] += f" ({number(name, value.low, None)} to {number(name, value.high, None)})"
         parts.append(value.verdict)
     else:
         parts.append("no interval")

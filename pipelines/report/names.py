@@ -70,9 +70,3 @@ def change(name: str, difference: float) -> str:
     """'+4.9' points, or the difference itself where the metric is no share."""
     info = metric_info(name)
     return f"{info.scale * difference:+.{info.digits}f}"
-
-
-def points(name: str, value: float) -> str:
-    """'4.9', without a sign, as :func:`change`."""
-    info = metric_info(name)
-    return f"{info.scale * value:.{info.digits}f}"
