@@ -37,7 +37,7 @@ from pipelines.recipes.matrix import planned_cells
 from pipelines.recipes.recipe import Recipe, checked_recipe, choices
 from pipelines.report.write import write_report
 from pipelines.service.cluster import cancel, needs, ray_runner
-from pipelines.service.place import REPORT, Future, Place, cause_of, failure_message, publish
+from pipelines.service.place import REPORT, Future, Place, cause_of, failure_message, written_report
 from pipelines.service.prefect_names import FLOW_NAME, INCOMPLETE
 from pipelines.service.progress import StageProgress
 from pipelines.service.schedule import Planned, by_urgency, earlier_seconds
@@ -337,10 +337,5 @@ def check_same_data(config: Config, digests: Mapping[str, str]) -> None:
 
 @task(name="report", task_run_name="report", persist_result=False)
 def report_task(setting: Setting) -> Path:
-    """Write the report from MLflow; also an MLflow and a Prefect artifact."""
-    assert setting.parent is not None
-    folder = setting.work_dir / REPORT
-    check_writable(folder)
-    parent, tracker = setting.parent, setting.tracker
-    table = patiently(lambda: write_report(parent, tracker, folder), tracker.place)
-    return publish(setting, folder / "report.html", table)
+    """As :func:`pipelines.service.place.written_report`."""
+    return written_report(setting, write_report, "report.html")

@@ -1,6 +1,6 @@
 """What flows of benchmarks and of sweeps share: where they run, and what they leave behind."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,11 +12,13 @@ from prefect.states import State
 
 from pipelines.cells.resources import Resources, default_devices
 from pipelines.cells.run_cell import Setting
+from pipelines.last_net import check_writable
 from pipelines.tracking.patience import patiently
 from pipelines.tracking.tracker import Tracker
 
 REPORT = "report"  # folder of a work dir, and of the run's artifacts
 Future = PrefectFuture[Any]
+Write = Callable[[str, Tracker, Path], str]  # from a run of MLflow into a folder
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,22 @@ def cause_of(state: State[Any], upstream: str) -> str:
     if state.name == "NotReady":
         return f"not run, as it needs the encoder of {upstream}"
     return (state.message or "no message").removeprefix("Task run encountered an exception ")
+
+
+def written_report(setting: Setting, write: Write, page: str) -> Path:
+    """Write a report from MLflow; also an MLflow and a Prefect artifact. Its folder.
+
+    Args:
+        setting: of the benchmark or the sweep.
+        write: writes the files, and returns the table as Markdown.
+        page: the name of the file to look at.
+    """
+    assert setting.parent is not None
+    folder = setting.work_dir / REPORT
+    check_writable(folder)
+    parent, tracker = setting.parent, setting.tracker
+    table = patiently(lambda: write(parent, tracker, folder), tracker.place)
+    return publish(setting, folder / page, table)
 
 
 def publish(setting: Setting, page: Path, table: str) -> Path:

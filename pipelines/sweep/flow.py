@@ -21,7 +21,7 @@ from pipelines.environment import data_below
 from pipelines.errors import BenchmarkFailed, StageInterrupted
 from pipelines.identity import look_again, read_code
 from pipelines.last_net import check_writable
-from pipelines.service.place import REPORT, Future, Place, cause_of, failure_message, publish
+from pipelines.service.place import Future, Place, cause_of, failure_message, written_report
 from pipelines.service.prefect_names import SWEEP_FLOW
 from pipelines.service.progress import StageProgress
 from pipelines.service.server import end_with_worker
@@ -182,10 +182,5 @@ def in_slot(label: str, setting: Setting, slots: Slots) -> Iterator[Setting]:
 
 @task(name="report", task_run_name="report", persist_result=False)
 def report_task(setting: Setting) -> Path:
-    """Write the report from MLflow; also an MLflow and a Prefect artifact."""
-    assert setting.parent is not None
-    folder = setting.work_dir / REPORT
-    check_writable(folder)
-    parent, tracker = setting.parent, setting.tracker
-    table = patiently(lambda: write_sweep(parent, tracker, folder), tracker.place)
-    return publish(setting, folder / "sweep.html", table)
+    """As :func:`pipelines.service.place.written_report`."""
+    return written_report(setting, write_sweep, "sweep.html")
