@@ -7,6 +7,8 @@ from typing import Generic, TypeVar
 from mae_core.errors import UserError, suggest
 
 T = TypeVar("T")
+# Entry points by which other packages name their modules.
+ENCODER_POINTS, METHOD_POINTS = "mae_bench.encoders", "mae_bench.methods"
 
 
 class Registry(Generic[T]):

@@ -13,6 +13,7 @@ from mae_core.data.roots import path_digest
 from mae_core.data.sources import data_digest
 from mae_core.errors import UserError
 from mae_core.files import digest
+from mae_core.registry import ENCODER_POINTS, METHOD_POINTS
 from mae_core.source_code import PACKAGES, all_modules, code_digest
 from mae_core.stage import THREADS
 from pipelines.stages import NO_FILE, stages
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from mmengine.config import Config
 
 DATA_KEYS = ("data", "data_root", "names_in")
-PLUGINS = ("mae_bench.encoders", "mae_bench.methods")  # entry points of installed packages
 REFERENCE = "reference"  # key of an encoder to compare with
 NO_SEED = "is drawn anew with the same protocol"
 # What of a config does not matter, to what, and why: the one list. Keys are from the top of a
@@ -222,7 +222,7 @@ def code_of(config: "Config") -> str:
     imports = content.get("custom_imports", {}).get("imports", [])
     modules |= {imports} if isinstance(imports, str) else set(imports)
     modules |= {text for text in _texts(content) if text.partition(".")[0] in PACKAGES}
-    if any(entry_points(group=group) for group in PLUGINS):
+    if any(entry_points(group=group) for group in (ENCODER_POINTS, METHOD_POINTS)):
         modules |= _of_packages(content)
     return code_version(tuple(sorted(modules)))
 
@@ -232,13 +232,14 @@ def _of_packages(content: Mapping[str, Any]) -> set[str]:
     from mae_core.encoders.registry import encoder_class  # torch
     from mae_core.methods.registry import METHODS
 
-    found = set()
-    arch = content.get("encoder", {}).get("arch")
+    arch, method, found = content.get("encoder", {}).get("arch"), content.get("method"), set()
     with suppress(UserError):  # no such name: the stage's check says so
-        found.add(encoder_class(arch).__module__ if arch else "")
+        if arch:
+            found.add(encoder_class(arch).__module__)
     with suppress(UserError):
-        found.add(METHODS[content["method"]].__module__ if "method" in content else "")
-    return {module for module in found if module.partition(".")[0] not in PACKAGES} - {""}
+        if method:
+            found.add(METHODS[method].__module__)
+    return {module for module in found if module.partition(".")[0] not in PACKAGES}
 
 
 @lru_cache

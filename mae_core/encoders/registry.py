@@ -8,11 +8,10 @@ from typing import Any, TypeVar
 from mae_core.encoders.base import Encoder
 from mae_core.errors import check_fields
 from mae_core.reading import VIT
-from mae_core.registry import Registry
+from mae_core.registry import ENCODER_POINTS, Registry
 
 E = TypeVar("E", bound=type[Encoder])
 MODULES = ("mae_core.encoders.vit",)
-GROUP = "mae_bench.encoders"
 
 
 @dataclass(frozen=True)
@@ -28,8 +27,8 @@ class Architecture:
     fields: Mapping[str, Any]
 
 
-FAMILIES: Registry[type[Encoder]] = Registry("encoder family", MODULES, GROUP)
-ARCHITECTURES: Registry[Architecture] = Registry("architecture", MODULES, GROUP)
+FAMILIES: Registry[type[Encoder]] = Registry("encoder family", MODULES, ENCODER_POINTS)
+ARCHITECTURES: Registry[Architecture] = Registry("architecture", MODULES, ENCODER_POINTS)
 
 
 def register_encoder(

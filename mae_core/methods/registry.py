@@ -7,11 +7,11 @@ from typing import Any, TypeVar
 from mae_core.encoders.base import Encoder
 from mae_core.errors import check_fields
 from mae_core.methods.base import Method
-from mae_core.registry import Registry
+from mae_core.registry import METHOD_POINTS, Registry
 
 M = TypeVar("M", bound=type[Method])
 METHODS: Registry[type[Method]] = Registry(
-    "method of pretraining", ("mae_core.methods.mae",), "mae_bench.methods"
+    "method of pretraining", ("mae_core.methods.mae",), METHOD_POINTS
 )
 
 
