@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.packages import write_metadata
 from tests.tiny import write_configs, write_images
 
 pytestmark = pytest.mark.slow
@@ -36,10 +37,7 @@ def installed(tmp_path: Path) -> Path:
     """A folder with the package as an installer leaves it."""
     site = tmp_path / "site"
     shutil.copytree(ROOT / "tests" / "toys" / "mae_bench_toys", site / "mae_bench_toys")
-    about = site / "mae_bench_toys-1.dist-info"
-    about.mkdir()
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: mae-bench-toys\nVersion: 1\n")
-    (about / "entry_points.txt").write_text(POINTS)
+    write_metadata(site, "mae-bench-toys", POINTS)
     return site
 
 

@@ -29,6 +29,7 @@ from mae_core.methods import create_method
 from mae_core.source_code import closure
 from mae_core.stage import SilentReporter, StageResult
 from tests.faults import arm
+from tests.packages import write_metadata
 from tests.tiny import write_configs, write_images
 
 TOYS = Path(__file__).parent / "toys"
@@ -248,10 +249,7 @@ def test_the_code_of_a_family_counts_for_features(
 def test_an_installed_package_is_found_by_its_entry_points(tmp_path: Path) -> None:
     """In a process of its own, whose path has the package and its metadata."""
     shutil.copytree(TOYS, tmp_path, dirs_exist_ok=True)
-    metadata = tmp_path / "mae_bench_toys-1.0.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: mae-bench-toys\nVersion: 1.0")
-    (metadata / "entry_points.txt").write_text(POINTS)
+    write_metadata(tmp_path, "mae-bench-toys", POINTS)
     script = (
         "import sys; from mae_core.encoders import create_encoder\n"
         "from mae_core.methods import create_method\n"

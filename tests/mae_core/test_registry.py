@@ -4,6 +4,7 @@ import pytest
 
 from mae_core import UserError
 from mae_core.registry import Registry
+from tests.packages import write_metadata
 
 GROUP = "mae_bench.tests"
 
@@ -15,10 +16,7 @@ def registry() -> Registry[int]:
 def install(folder: Path, name: str, module: str, source: str) -> None:
     """A package with one module and an entry point for it, as pip leaves it."""
     (folder / f"{module}.py").write_text(source)
-    metadata = folder / f"{module}-1.0.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text(f"[{GROUP}]\n{name} = {module}\n")
+    write_metadata(folder, module, f"[{GROUP}]\n{name} = {module}\n")
 
 
 def test_an_unknown_name_names_the_nearest_and_where_others_come_from() -> None:

@@ -20,6 +20,7 @@ from pipelines.identity import (
     settings,
 )
 from pipelines.report.protocol import protocol
+from tests.packages import write_metadata
 
 
 @pytest.fixture
@@ -332,13 +333,11 @@ def test_the_code_of_an_installed_packages_encoder_and_method_counts(
 ) -> None:
     toys = Path(__file__).parents[1] / "toys" / "mae_bench_toys"
     shutil.copytree(toys, tmp_path / "others_toys")
-    about = tmp_path / "others_toys-1.dist-info"
-    about.mkdir()
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: others-toys\nVersion: 1\n")
-    (about / "entry_points.txt").write_text(
+    points = (
         "[mae_bench.encoders]\ntoys = others_toys.encoder\n"
         "[mae_bench.methods]\ntoys = others_toys.method\n"
     )
+    write_metadata(tmp_path, "others-toys", points)
     before = key_with(config, tmp_path / "others_toys" / "method.py", "", "")
     monkeypatch.syspath_prepend(str(tmp_path))
     for name, module in (("toy", "encoder"), ("mean_colour", "method")):

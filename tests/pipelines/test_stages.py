@@ -17,15 +17,13 @@ from pipelines.stages import (
     stages,
 )
 from pipelines.stages import tasks as all_tasks
+from tests.packages import write_metadata
 
 
 @pytest.fixture
 def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A package that is installed in `tmp_path`, where its cards are to be written."""
-    about = tmp_path / "toys-1.dist-info"
-    about.mkdir()
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: toys\nVersion: 1\n")
-    (about / "entry_points.txt").write_text(f"[{PLUGINS}]\ntoys = toy_cards\n")
+    write_metadata(tmp_path, "toys", f"[{PLUGINS}]\ntoys = toy_cards\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "toy_cards", raising=False)
     stages.cache_clear()
