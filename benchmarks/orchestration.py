@@ -71,7 +71,7 @@ def main() -> None:
     few, many = arguments.stages
     os.environ.update(ENVIRONMENT)
     rows: dict[str, list[float]] = {"computed": [], "reused": []}
-    with tempfile.TemporaryDirectory() as name, prefect_test_harness():
+    with tempfile.TemporaryDirectory() as name, prefect_test_harness(300):
         folder = Path(name)
         os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
         timed(

@@ -6,8 +6,8 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -40,8 +40,9 @@ class MLflowServer:
         wait_for(f"{self.url}/health")
 
     def kill(self) -> None:
-        """Kill it with all its workers."""
-        os.killpg(self.process.pid, signal.SIGKILL)
+        """Kill it with all its workers, unless it was."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
 
@@ -59,6 +60,6 @@ def wait_for(url: str, seconds: float = 120) -> None:
         try:
             urllib.request.urlopen(url, timeout=5)
             return
-        except (urllib.error.URLError, ConnectionError):
+        except OSError:  # refused, or not answered in time
             time.sleep(0.5)
     raise TimeoutError(f"{url} does not answer")

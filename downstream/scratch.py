@@ -6,6 +6,7 @@ from typing import Any
 from mmengine.config import Config
 
 from mae_core.errors import UserError
+from mae_core.names import has_file
 
 RANDOM = "random"
 SUPERVISED = "supervised"  # in an encoder's place: random weights, and a recipe for them
@@ -16,9 +17,9 @@ WHOLE = ("finetune", "low-shot", "detect", "segment")  # stages that train all w
 def recipe_for(config: Config, encoder: str) -> Config:
     """A stage's config as it counts for an encoder, without the section `scratch`.
 
-    For 'supervised', and for 'random' in a stage that trains all weights, that section is merged if
-    there is one: what suits pretrained weights, such as lower rates for lower layers and few
-    epochs, holds random ones back. `config` stays as it is.
+    For 'supervised', and for other random weights in a stage that trains them all, that section is
+    merged if there is one: what suits pretrained weights, such as lower rates for lower layers and
+    few epochs, holds random ones back. `config` stays as it is.
 
     Raises:
         UserError: if the encoder is 'supervised' and there is no such section.
@@ -30,14 +31,15 @@ def recipe_for(config: Config, encoder: str) -> Config:
             f"encoder 'supervised' trains from scratch, for which {config.filename} has no section "
             "`scratch` with the rate, epochs and augmentation to use"
         )
-    from_scratch = encoder == SUPERVISED or (encoder == RANDOM and config.stage in WHOLE)
+    drawn = bool(encoder) and not has_file(encoder)
+    from_scratch = encoder == SUPERVISED or (drawn and config.stage in WHOLE)
     if from_scratch and scratch is not None:
         resolved.merge_from_dict(scratch.to_dict())
     return resolved
 
 
 def weights_of(encoder: str) -> str:
-    """What an encoder is built from: 'random', or a checkpoint's path."""
+    """What an encoder is built from: a name without a file, or a checkpoint's path."""
     return RANDOM if encoder == SUPERVISED else encoder
 
 

@@ -1,16 +1,18 @@
 """Whether the keys of a stage's config agree with each other; reads no data and builds no model."""
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import torch
 from mmengine.config import Config
 
 from mae_core.data.transform import output_size
-from mae_core.encoders import create_encoder
+from mae_core.encoders import Encoder, create_encoder
 from mae_core.errors import UserError
-from mae_core.pixels import CONFIG, ENCODER
+from mae_core.pixels import OWN, PROTOCOL, SAME_FOR_ALL
 
 BLOCK = re.compile(r"\bencoder\.blocks\.(\d+)$")  # ends the name of one
 DENSE = ("detect", "segment")  # see images of any size, in colours
@@ -52,20 +54,29 @@ def faults(config: Mapping[str, Any]) -> Iterator[str]:
     yield from amounts(config)
     if "encoder" not in config:
         return
-    encoder = sizes_of(config["encoder"])
+    encoder = outline(config["encoder"]).config
     yield from pixel_faults(config, encoder["in_chans"])
     yield from block_faults(config, encoder)
     for key, images in image_sets(config):
         yield from image_faults(key, images, encoder)
 
 
-def sizes_of(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The sizes of an encoder with these fields. Raises UserError if none can be built."""
+def outline(fields: Mapping[str, Any]) -> Encoder:
+    """The encoder of these fields in evaluation, without memory for weights; not to be changed.
+
+    Raises:
+        UserError: if none can be built.
+    """
     try:
-        with torch.device("meta"):
-            return create_encoder(**fields).config
+        return _outline(json.dumps(dict(fields)))
     except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         raise UserError(f"encoder={dict(fields)} cannot be built: {error}") from error
+
+
+@lru_cache(64)
+def _outline(fields: str) -> Encoder:
+    with torch.device("meta"):
+        return create_encoder(**json.loads(fields)).eval()
 
 
 def amounts(node: Any, path: str = "") -> Iterator[str]:
@@ -98,8 +109,13 @@ def pixel_faults(config: Mapping[str, Any], channels: int) -> Iterator[str]:
     """Faults of `pixels`, the mean and deviation of each channel."""
     if config.get("stage") in DENSE and channels != 3:
         yield f"encoder.in_chans={channels}: {config['stage']} reads images in colour, expected 3"
-    if config.get("pixels_of", ENCODER) not in (ENCODER, CONFIG):
-        yield f"pixels_of={config['pixels_of']!r}: expected {ENCODER!r} or {CONFIG!r}"
+    if config.get(PROTOCOL, OWN) not in (OWN, SAME_FOR_ALL):
+        yield f"{PROTOCOL}={config[PROTOCOL]!r}: expected {OWN!r} or {SAME_FOR_ALL!r}"
+    if "pixels_of" in config:
+        yield (
+            f"pixels_of is called {PROTOCOL} now: {OWN!r} in place of 'encoder', {SAME_FOR_ALL!r} "
+            "of 'config'"
+        )
     for key, values in (config.get("pixels") or {}).items():
         if key not in ("mean", "std") or not isinstance(values, Sequence):
             continue

@@ -8,7 +8,7 @@ command line's help reads all cards.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from mae_core.stage import StageResult
 
@@ -48,6 +48,11 @@ class MetricInfo:
         return 100 if self.unit == SHARE else 1
 
 
+def as_list(value: Any) -> Any:
+    """A tuple as the list that stands for the same in a config; all else as it is."""
+    return list(value) if isinstance(value, tuple) else value
+
+
 @dataclass(frozen=True)
 class Stage:
     """A stage's card.
@@ -60,8 +65,11 @@ class Stage:
         checks: the module with `check(config, encoder)`, where :attr:`module` imports more than
             that needs.
         task: what its metrics begin with, where that is not its name: 'fine-tune'.
-        takes: what it needs.
+        takes: what it needs; 'start' is an encoder to go on from, or none.
         makes: what its checkpoint is to other stages.
+        needs: what it needs of an encoder that not every family has, names of
+            :data:`mae_core.encoders.base.OFFERS`; a benchmark leaves cells of others out.
+        frozen_with: keys of its config and values with which it needs nothing of them.
         from_scratch: whether it takes 'supervised', which are random weights with a recipe for
             them, the section `scratch` of its config.
         random_from_scratch: whether 'random' is trained by that recipe too, so that one cell
@@ -82,8 +90,10 @@ class Stage:
     section: str = ""
     checks: str = ""
     task: str = ""
-    takes: Literal["nothing", "encoder", "classifier"] = "encoder"
+    takes: Literal["nothing", "start", "encoder", "classifier"] = "encoder"
     makes: Literal["", "encoder", "classifier"] = ""
+    needs: tuple[str, ...] = ()
+    frozen_with: Mapping[str, Any] = field(default_factory=dict)
     from_scratch: bool = False
     random_from_scratch: bool = False
     several_devices: bool = False
@@ -98,6 +108,13 @@ class Stage:
     def prefix(self) -> str:
         """What its metrics' names begin with, before the slash."""
         return self.task or self.name
+
+    def needs_for(self, config: Mapping[str, Any]) -> tuple[str, ...]:
+        """What of :attr:`needs` it needs with a config."""
+        if not self.frozen_with:
+            return self.needs
+        same = (as_list(config.get(key)) == as_list(v) for key, v in self.frozen_with.items())
+        return () if all(same) else self.needs
 
     def metric(self, name: str) -> MetricInfo | None:
         """The first that is the metric `name`, such as 'knn/top1'; None if none is."""

@@ -22,6 +22,7 @@ from mae_core.encoders.registry import create_encoder, restore_encoder
 from mae_core.errors import UserError
 from mae_core.files import replacing
 from mae_core.layouts import StateDict, detect, from_layout
+from mae_core.names import has_file, own_arch
 from mae_core.pixels import pixels_beside, stated_pixels
 from mae_core.reading import VIT, foreign_sizes, read_content, read_metadata
 from mae_core.unwrap import choose, described, state_dicts, unwrap
@@ -114,7 +115,8 @@ def load_weights(
                 f"{path}: '{key}' is {tuple(state[key].shape)}, the model needs "
                 f"{tuple(own[key].shape)}: use a config with the checkpoint's sizes"
             )
-        check_values(state[key], f"{path}: '{key}'")
+        if own[key].is_floating_point() or state[key].dtype != own[key].dtype:  # else a counter
+            check_values(state[key], f"{path}: '{key}'")
     model.load_state_dict({key.removeprefix(prefix): state.get(key, own[key]) for key in own})
 
     def names(keys: Iterable[str]) -> tuple[str, ...]:
@@ -162,12 +164,12 @@ def build_encoder(fields: dict[str, Any], source: str) -> Encoder:
 
     Args:
         fields: `arch` and overrides, as in :func:`mae_core.create_encoder`.
-        source: 'random' for freshly initialised weights, else the path of a checkpoint in any
-            known layout, whose sizes must agree with `fields`.
+        source: a name without a file for freshly initialised weights, such as 'random', else the
+            path of a checkpoint in any known layout, whose sizes must agree with `fields`.
     """
     check_sizes(fields, source)
     encoder = create_encoder(**fields)
-    if source == "random":
+    if not has_file(source):
         return encoder
     log.info("%s: %s", source, load_whole(encoder, source))
     return encoder
@@ -181,12 +183,18 @@ def check_sizes(fields: dict[str, Any], source: str, resample_patches: bool = Fa
 
     Args:
         fields: as in :func:`mae_core.create_encoder`.
-        source: 'random', or the path of a checkpoint; other layouts than ours name no sizes.
+        source: a name without a file, or the path of a checkpoint; other layouts than ours name no
+            sizes.
         resample_patches: whether the patch may have another size.
     """
     with torch.device("meta"):
         wanted = create_encoder(**fields)
-    if source == "random":
+    if not has_file(source):
+        if own_arch(source) not in ("", fields["arch"]):
+            raise UserError(
+                f"the encoder '{source}' is no {fields['arch']}, for which the config asks: take "
+                "the config that mae_core.for_encoder.with_encoder gives for it"
+            )
         return
     stated_pixels(source)
     about = read_metadata(source)
@@ -224,7 +232,8 @@ def load_whole(
     if odd:
         raise UserError(
             f"{path} has weights that this encoder has no place for: {', '.join(odd[:5])}. "
-            "Without them its features would be others"
+            "Without them its features would be others; another architecture of timm's with these "
+            "weights is timm:<model>@<file>"
         )
     return report
 
@@ -264,16 +273,24 @@ def read_layout(path: str | os.PathLike[str]) -> Read:
     content, stated = read_content(path), read_metadata(path)
     if stated.get("family", VIT) != VIT:
         prefix = "encoder." if stated.get("holds") == ENCODER_ONLY else ""
-        return Read("native", {f"{prefix}{key}": content[key] for key in content}, (), stated)
+        state = {f"{prefix}{key}": content[key] for key in content}
+        return Read("native", state, stated_notes(stated), stated)
     try:
         state, notes = unwrap(content)
         layout = detect(state, described(content))
         pixels = pixels_beside(path)
         beside = {} if pixels is None else {"pixels": pixels}
         about = {**foreign_sizes(path, content), **beside, **stated}
+        notes += stated_notes(stated)
         return Read(layout, from_layout(state, layout), tuple(notes), about)
     except UserError as error:
         raise UserError(f"{path} holds {error}") from error
+
+
+def stated_notes(about: dict[str, Any]) -> tuple[str, ...]:
+    """What was done to others' weights when our file was made of them, by its metadata."""
+    notes = about.get("notes")
+    return tuple(map(str, notes)) if isinstance(notes, list) else ()
 
 
 def read_state(path: str | os.PathLike[str]) -> StateDict:

@@ -1,6 +1,7 @@
 """Configs: mmengine Python files found by name, overridden by `key=value`."""
 
 import ast
+import copy
 import math
 import re
 import warnings
@@ -13,7 +14,7 @@ from mmengine.config import Config, ConfigDict
 from mae_core.engine.bases import read_config
 from mae_core.errors import UserError, suggest
 from mae_core.notices import is_utf8
-from mae_core.stage import THREADS
+from mae_core.stage import LEFT_OUT, THREADS
 
 # In a checkout a link to the folder configs, in an installation the folder itself.
 CONFIG_ROOT = (Path(__file__).parents[1] / "mae_bench_configs").resolve()
@@ -64,6 +65,13 @@ def note_threads(config: Config) -> None:
         config.threads = THREADS
 
 
+def note_left_out(config: Config, key: str) -> None:
+    """Give a stage's config a key of :data:`mae_core.stage.LEFT_OUT` that it has not."""
+    usual = LEFT_OUT.get(config.get("stage", ""), {})
+    if key in usual and config.get(key) is None:
+        config[key] = copy.deepcopy(usual[key])
+
+
 def find_config(name: str, folder: str = "") -> Path:
     """The file that `name` means. Raises UserError with the nearest choice."""
     root = CONFIG_ROOT / folder
@@ -88,6 +96,7 @@ def apply_overrides(config: Config, overrides: Iterable[str]) -> None:
         if not equals:
             raise UserError(f"override '{override}' is not key=value")
         *parents, last = key.split(".")
+        note_left_out(config, key.partition(".")[0])
         node: Any = config._cfg_dict
         for part in parents:
             node = _child(node, part, key)

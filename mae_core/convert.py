@@ -8,6 +8,7 @@ import torch
 
 from mae_core.checkpoints import read_layout, save_state
 from mae_core.describe import decoder_fields, encoder_fields
+from mae_core.encoders.timm_zoo import PREFIX, TimmEncoder
 from mae_core.errors import UserError, suggest
 from mae_core.files import replacing, write_json
 from mae_core.grids import image_size
@@ -16,6 +17,7 @@ from mae_core.reading import VIT
 
 # Not carried over: of the old layout, and what other projects' configs say (mae_core.reading).
 DROPPED = ("format", "holds", "image_size", "heads")
+SAID = ("pixels", "preprocessing", "licence", "source")  # of the images and origin of any weights
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 
 
@@ -59,10 +61,13 @@ def convert(
     if not target.parent.is_dir():
         raise UserError(f"cannot write {target}: there is no folder {target.parent}")
     found, state, notes, metadata = read_layout(source)
-    if metadata.get("family", VIT) != VIT:
+    family = metadata.get("family", VIT)
+    if family == TimmEncoder.family and layout == "timm":
+        return convert_timm(target, found, state, notes, metadata)
+    if family != VIT:
         raise UserError(
-            f"{source} holds an encoder of the family '{metadata['family']}': only ViTs have "
-            "layouts to convert between"
+            f"{source} holds an encoder of the family '{family}': only ViTs have layouts to "
+            f"convert between, and the family '{TimmEncoder.family}' the layout 'timm'"
         )
     converted, left_out = to_layout(state, layout)
     if not converted:
@@ -83,15 +88,46 @@ def convert(
             target.mkdir(exist_ok=True)
             write_json(target / "config.json", config, indent=2)
             save_state(target / "model.safetensors", converted, **about)
-        elif target.suffix == ".safetensors":
-            save_state(target, converted, **about)
         else:
-            wrapper = LAYOUTS[layout].wrapper
-            with replacing(target) as part:
-                torch.save({wrapper: converted} if wrapper else converted, part)
+            write_file(target, converted, about, LAYOUTS[layout].wrapper)
     except OSError as error:
         raise UserError(f"cannot write {target} ({error.strerror})") from error
     return Conversion(found, len(converted), tuple(left_out), notes)
+
+
+def write_file(target: Path, state: StateDict, about: dict[str, Any], wrapper: str) -> None:
+    """Write weights as safetensors with metadata, or as torch does under the key `wrapper`."""
+    if target.suffix == ".safetensors":
+        save_state(target, state, **about)
+        return
+    with replacing(target) as part:
+        torch.save({wrapper: state} if wrapper else state, part)
+
+
+def convert_timm(
+    target: Path, found: str, state: StateDict, notes: tuple[str, ...], metadata: dict[str, Any]
+) -> Conversion:
+    """Write one of timm's models under timm's names, as `timm:<model>@<file>` and timm read it.
+
+    So are files of `*.fcmae` weights, but that these lack the untrained `head.norm` of ours.
+    """
+    converted = {k.removeprefix(PREFIX): v for k, v in state.items() if k.startswith(PREFIX)}
+    left_out = tuple(key for key in state if not key.startswith(PREFIX))
+    fields = metadata["encoder"]
+    name, options = fields["model"], fields.get("options")
+    size = [fields["in_chans"], *fields["img_size"]]
+    kept = {key: metadata[key] for key in SAID if key in metadata}
+    about = {**kept, "architecture": name, "input_size": size, "format": "pt"}
+    built = [f"'{name}'", "num_classes=0"]
+    if options:
+        about["model_args"] = options
+        built.append(f"**{options}")
+    try:
+        write_file(target, converted, about, LAYOUTS["timm"].wrapper)
+    except OSError as error:
+        raise UserError(f"cannot write {target} ({error.strerror})") from error
+    said = f"timm builds its model by timm.create_model({', '.join(built)})"
+    return Conversion(found, len(converted), left_out, (*notes, said))
 
 
 def native_metadata(

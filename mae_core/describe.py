@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-from mae_core.checkpoints import load_weights, read_layout
+from mae_core.checkpoints import NOT_ENCODER, load_weights, read_layout
 from mae_core.encoders.registry import restore_encoder
 from mae_core.encoders.vit import ARCHITECTURES
 from mae_core.errors import UserError
@@ -44,6 +44,8 @@ def load_mae(path: str | os.PathLike[str]) -> tuple[MAE, dict[str, Any]]:
     report = load_weights(mae, path)
     if report.missing:
         raise UserError(f"{path} lacks weights of its MAE: {', '.join(report.missing[:5])}")
+    if odd := [key for key in report.unexpected if not key.startswith(NOT_ENCODER)]:
+        raise UserError(f"{path} has weights that no MAE has here: {', '.join(odd[:5])}")
     return mae, metadata.get("pixels") or IMAGENET
 
 

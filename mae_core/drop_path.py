@@ -21,11 +21,13 @@ class DropPath(timm.layers.DropPath):
     def forward(self, x: Tensor) -> Tensor:
         """(N, L, D) -> the same, in training with zeros for a share `drop_prob` of the images.
 
-        The others are scaled up, so that the mean stays.
+        The others are scaled up, so that the mean stays. N may be a multiple of the images: what
+        is in a batch as windows or parts of them, those of one image together, has one draw.
         """
         if self.draw is None or not self.training:
             return super().forward(x)
-        kept = (self.draw >= self.drop_prob).to(x.dtype) / (1 - self.drop_prob)
+        draw = self.draw.repeat_interleave(len(x) // len(self.draw))
+        kept = (draw >= self.drop_prob).to(x.dtype) / (1 - self.drop_prob)
         return x * kept.view(-1, *[1] * (x.ndim - 1))
 
 

@@ -179,7 +179,8 @@ def detect(keys: Iterable[str], there: str = "") -> str:
     if not known[best]:
         raise UserError(
             f"no weights of a ViT: the first keys are {', '.join(sorted(keys)[:3]) or 'none'}"
-            f"{there and f', in all {there}'}; known layouts are {', '.join(LAYOUTS)}"
+            f"{there and f', in all {there}'}; known layouts are {', '.join(LAYOUTS)}; "
+            "weights of another architecture are timm:<model>@<file>"
         )
     return best
 

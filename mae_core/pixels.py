@@ -1,58 +1,19 @@
 """The mean and deviation that images are normalised with: those an encoder was trained with."""
 
-import copy
 import json
 import math
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import Any, TypeGuard
 
 from mae_core.errors import UserError
 from mae_core.reading import IN_FOLDER, read_metadata, weights_file
 from mae_core.stage import Reporter
 
-if TYPE_CHECKING:
-    from mmengine.config import Config
-
 Pixels = dict[str, list[float]]  # `mean` and `std`, one number a channel, in 0 to 255
-ENCODER, CONFIG = "encoder", "config"  # values of the key `pixels_of`
+PROTOCOL = "protocol"  # key of a stage's config: whose preprocessing counts
+OWN, SAME_FOR_ALL = "own", "same"  # its values: the weights', or the config's for all
 SAME = 1e-3  # of a level: printed with fewer digits, the same numbers
-
-
-def with_pixels(config: "Config", encoder: str, reporter: Reporter | None = None) -> "Config":
-    """A stage's config with the `pixels` that it uses for `encoder`; a second time it stays.
-
-    They are the encoder's own where its file says what it was trained with, and a note tells so
-    where the config's are others. The config's are used for an encoder that does not say, for
-    weights of another number of channels, and with `pixels_of='config'`.
-
-    Args:
-        config: of a stage: `pixels`, and `pixels_of` ('encoder' without it, or 'config').
-        encoder: 'random', or the path of its file.
-        reporter: gets the note.
-
-    Raises:
-        UserError: as :func:`stated_pixels`.
-    """
-    own = None if encoder == "random" else stated_pixels(encoder)
-    given: Pixels = {key: list(config.pixels[key]) for key in ("mean", "std")}
-    if own is None or same(own, given) or config.get("pixels_of", ENCODER) == CONFIG:
-        return config
-    if len(own["mean"]) != len(given["mean"]):
-        tell(
-            reporter,
-            f"{encoder} was trained on other channels: images are normalised with the config's "
-            f"{told(given)}",
-        )
-        return config
-    tell(
-        reporter,
-        f"images are normalised with {told(own)}, as those that {encoder} was trained on, and not "
-        f"with the config's {told(given)}, which pixels_of='config' would keep",
-    )
-    used = copy.deepcopy(config)
-    used.pixels, used.pixels_of = own, CONFIG
-    return used
 
 
 def stated_pixels(path: str | os.PathLike[str]) -> Pixels | None:

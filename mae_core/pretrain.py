@@ -1,5 +1,6 @@
 """The pretraining stage: an encoder on unlabelled images, by a method that the config names."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -7,20 +8,33 @@ import torch
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import BaseModel, is_model_wrapper
+from mmengine.model import BaseModel
 from mmengine.runner import Runner, set_random_seed
 
-from mae_core.checkpoints import save_encoder
+from mae_core.checkpoints import check_sizes, save_encoder
+from mae_core.continued import (
+    RestHook,
+    continued_of,
+    inherited_licence,
+    load_start,
+    with_rate,
+    with_start,
+)
 from mae_core.data.images import ImageDataset
 from mae_core.data.normalize import Normalize
 from mae_core.drop_path import draw_paths
 from mae_core.encoders import create_encoder
 from mae_core.engine.auto_batch import resolve_batch_size
 from mae_core.engine.batch import check_batch
+from mae_core.engine.capture import CaptureHook
+from mae_core.engine.optim import unwrapped
 from mae_core.engine.sharded import is_sharded
 from mae_core.engine.train import build_runner, train, use_average
+from mae_core.errors import UserError
 from mae_core.figures import draw_rows
+from mae_core.for_encoder import own_preprocessing
 from mae_core.methods import Method, create_method
+from mae_core.names import has_file
 from mae_core.plots import drawn
 from mae_core.stage import Metric, Reporter, StageResult
 
@@ -77,8 +91,7 @@ class AfterUpdateHook(Hook):
 
 def method_in(runner: Runner) -> Method:
     """The method that a Runner trains."""
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    return model.method
+    return unwrapped(runner.model).method
 
 
 def build_method(config: Config) -> Method:
@@ -93,16 +106,21 @@ def build_method(config: Config) -> Method:
 
 
 def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> StageResult:
-    """Pretrain from random weights.
+    """Pretrain, from random weights or from those of `encoder`, see :mod:`mae_core.continued`.
 
     `config.compile` is True, False, or None for "on a GPU, unless sharded". `config.ema` is the
     decay of a moving average of the weights, which is then what the stage returns, or None.
 
     Returns the encoder as checkpoint, and as artifacts what the method keeps, such as
-    `mae.safetensors` with the decoder, and its picture. `encoder` is unused: pretraining makes it.
+    `mae.safetensors` with the decoder, and its picture.
     """
+    continued = continued_of(config, encoder)
+    config = with_rate(with_start(config, encoder, reporter), continued)
     set_random_seed(config.seed)
-    model = Pretrainer(build_method(config), Normalize(**config.pixels))
+    method = build_method(config)
+    if has_file(encoder):
+        load_start(method, encoder, reporter)
+    model = Pretrainer(method, Normalize(**config.pixels))
     on_gpu = torch.cuda.is_available() and not is_sharded(config)
     if config.compile or (config.compile is None and on_gpu):
         model.method.compile()
@@ -110,15 +128,28 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     resolve_batch_size(config, model, images, work_dir, reporter)
     runner = build_runner(config, model, work_dir, reporter, {"train_dataloader": images})
     runner.register_hook(AfterUpdateHook())
+    runner.register_hook(CaptureHook(reporter))
+    if continued.warmup_updates:
+        runner.register_hook(RestHook(continued.warmup_updates))
     train(runner)
     if not is_main_process():
         return StageResult()
     use_average(runner)
-    return export(model, config, work_dir, mean_loss(runner, updates=100), reporter)
+    inherited = own_preprocessing(config, encoder) | inherited_licence(encoder)
+    return export(model, config, work_dir, mean_loss(runner, updates=100), reporter, inherited)
 
 
 def mean_loss(runner: Runner, updates: int) -> float:
-    """The training loss, averaged over the last `updates`."""
+    """The training loss, averaged over the last `updates`.
+
+    Raises:
+        UserError: if there is none that is finite.
+    """
+    if "train/loss" not in runner.message_hub.log_scalars:
+        raise UserError(
+            "no update had a finite loss: lower the learning rate, or look at the images and the "
+            "weights that the pretraining began with"
+        )
     steps = updates * runner.optim_wrapper._accumulative_counts
     return float(runner.message_hub.get_scalar("train/loss").mean(steps))
 
@@ -127,8 +158,11 @@ def check(config: Config, encoder: str) -> None:
     """Raise UserError for a method, sizes or a batch that do not do, or a ratio that masks all.
 
     Also if there are no train images, or an image of the preview cannot be read: it is drawn at the
-    very end.
+    very end. Of a file to go on from, if it does not fit.
     """
+    continued_of(config, encoder)
+    config = with_start(config, encoder)
+    check_sizes(config.encoder, encoder)
     check_batch(config)
     with torch.device("meta"):
         build_method(config)
@@ -137,14 +171,22 @@ def check(config: Config, encoder: str) -> None:
 
 
 def export(
-    model: Pretrainer, config: Config, work_dir: Path, loss: float, reporter: Reporter
+    model: Pretrainer,
+    config: Config,
+    work_dir: Path,
+    loss: float,
+    reporter: Reporter,
+    inherited: Mapping[str, Any],
 ) -> StageResult:
-    """Write weights and picture of a trained model; without the picture, if that fails."""
+    """Write weights and picture of a trained model; without the picture, if that fails.
+
+    `inherited` is what the files are to say beside what they say anyway.
+    """
     method = model.method
     encoder_file = work_dir / "encoder.safetensors"
     pixels = dict(config.pixels)
-    save_encoder(encoder_file, method.encoder, pixels=pixels)
-    kept = method.save(work_dir, {**method.encoder.metadata(), "pixels": pixels})
+    save_encoder(encoder_file, method.encoder, pixels=pixels, **inherited)
+    kept = method.save(work_dir, {**method.encoder.metadata(), "pixels": pixels, **inherited})
 
     def draw(picture: Path) -> None:
         rows = method.picture(preview_images(config), model.data_preprocessor, config.seed)

@@ -5,10 +5,10 @@ from mae_core.card import MetricInfo, Stage
 CARDS = (
     Stage(
         name="pretrain",
-        help="Pretrain a masked autoencoder on images.",
+        help="Pretrain an encoder on images without labels, or go on from one with --encoder.",
         module="mae_core.pretrain",
         section="Pretraining",
-        takes="nothing",
+        takes="start",
         makes="encoder",
         several_devices=True,
         metrics=(

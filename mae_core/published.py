@@ -1,59 +1,66 @@
-"""Published encoders by name: `timm:<model>`, downloaded once and kept as our own files."""
+"""Encoders by name: published ones are downloaded or converted once and kept as our own files.
 
+`timm:<model>` is downloaded, `timm:<model>@<file>` takes local weights of that architecture,
+`timm:<model>@package` those of an installed package, and `timm:<model>@random` has none.
+"""
+
+import dataclasses
 import hashlib
 import logging
-import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import timm
-import torch
-from timm.models.vision_transformer import VisionTransformer
-from torch import Tensor
+from timm.models import PretrainedCfg
 
 from mae_core.checkpoints import read_metadata, read_state, save_encoder, save_state
 from mae_core.data.cache import cache_root, locked
-from mae_core.encoders.vit import ViTEncoder
-from mae_core.errors import UserError, suggest
+from mae_core.errors import UserError
 from mae_core.files import digest
+from mae_core.licences import is_non_commercial
+from mae_core.names import TIMM, has_file
+from mae_core.packaged import PACKAGED, packaged_file
 from mae_core.pixels import pixels_beside
-from mae_core.reading import IN_FOLDER, INDEX, part_files, weights_file
+from mae_core.reading import IN_FOLDER, INDEX, part_files, read_content, weights_file
+from mae_core.timm_models import check_model, config_of, facts, pretrained_name
+from mae_core.timm_stated import hub_architecture, with_stated
+from mae_core.timm_weights import timm_encoder
 
 log = logging.getLogger(__name__)
 
-TIMM = "timm:"
-NAME = re.compile(r"[\w.-]+")  # of a model, which is part of a file's name
-TOLERANCE = 1e-3  # between timm's features and ours, in units of their deviation
+PACKAGE = "package"  # instead of a file: weights from an installed package
 
 
 def resolve_encoder(spec: str) -> str:
-    """'random' or a file's path, '~' aside; the file of a published encoder for `timm:<model>`.
+    """The path of an encoder's file, '~' aside; the name itself of one that has no file.
 
     Of a folder of transformers it is the file with the weights; weights in several parts are put
-    together in one file of the cache. A licence that forbids commercial use is told in the log.
+    together in one file of the cache, and so is what timm's names mean, and a folder that timm
+    wrote. A licence that forbids commercial use is told in the log.
 
     Raises:
-        UserError: if timm has no such model, it cannot be had, it is not a plain ViT, or a part is
-            missing or damaged.
+        UserError: if timm has no such model, its weights cannot be had or do not fit it, or a part
+            is missing or damaged.
     """
-    if not spec.startswith(TIMM):
+    if spec.startswith(TIMM):
+        name, at, source = spec.removeprefix(TIMM).partition("@")
+        if at and not has_file(spec):
+            check_model(name)
+            return spec
+        if not at:
+            path = downloaded(name)
+        elif source == PACKAGE:
+            path = from_package(name)
+        else:
+            path = from_file(name, source)
+    elif not has_file(spec):
+        return spec
+    elif arch := hub_architecture(Path(spec).expanduser()):
+        path = from_file(arch, spec)
+    else:
         return one_file(spec)
-    name = spec.removeprefix(TIMM)
-    if not NAME.fullmatch(name):
-        raise UserError(f"timm has no model called '{name}'")
-    path = cache_root() / "encoders" / f"{name}.safetensors"
-    with locked(path):
-        if not path.is_file():
-            model = _from_timm(name)
-            encoder = to_encoder(model, name)
-            about: dict[str, Any] = cast(Any, model).pretrained_cfg
-            save_encoder(
-                path,
-                encoder,
-                pixels={key: [255 * value for value in about[key]] for key in ("mean", "std")},
-                licence=about.get("license") or "unknown",
-                source=spec,
-            )
     note = licence_note(spec, str(read_metadata(path).get("licence", "")))
     if note:
         log.warning(note)
@@ -68,9 +75,7 @@ def one_file(spec: str) -> str:
     if not (path.name.endswith(INDEX) and path.is_file()):
         return str(path) if path.is_file() else spec
     pixels = pixels_beside(path)
-    parts = "".join([*map(digest, [path, *part_files(path)]), str(pixels or "")])
-    name = hashlib.sha256(parts.encode()).hexdigest()[:24]
-    joined = cache_root() / "encoders" / f"parts-{name}.safetensors"
+    joined = cached("parts", *map(digest, [path, *part_files(path)]), str(pixels or ""))
     with locked(joined):
         if not joined.is_file():
             about = {} if pixels is None else {"pixels": pixels}
@@ -78,70 +83,115 @@ def one_file(spec: str) -> str:
     return str(joined)
 
 
+def downloaded(name: str) -> Path:
+    """The file of published weights, downloaded if it is not in the cache."""
+    full = pretrained_name(name)
+    path, cfg = cache_root() / "encoders" / f"{full}.safetensors", config_of(full)
+    with locked(path):
+        if not path.is_file():
+            with heard() as messages:
+                state = published_state(full)
+            encoder, notes = timm_encoder(full, state, cfg, f"timm:{full}")
+            keep(path, encoder, cfg, f"{TIMM}{full}", [*messages, *notes])
+        elif "preprocessing" not in read_metadata(path):  # of a former version
+            about = {**read_metadata(path), "preprocessing": facts(cfg)["preprocessing"]}
+            save_state(path, read_content(path), **about)
+    return path
+
+
+def published_state(full: str) -> dict[str, Any]:
+    """All weights of a published model, its classifier among them, which timm loads strictly.
+
+    Without the classifier it would let pass what is missing.
+    """
+    try:
+        found: dict[str, Any] = timm.create_model(full, pretrained=True).state_dict()
+    except Exception as error:  # the network, the hub's client or the disk: anything
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        if "loading state_dict" in lines[0]:
+            raise UserError(
+                f"timm:{full}: what was downloaded does not fit timm {timm.__version__}: "
+                f"{' '.join(line.strip() for line in lines[1:3])[:400]}"
+            ) from error
+        raise UserError(
+            f"timm:{full} cannot be downloaded ({lines[0]}): download its weights on another "
+            f"machine and give the file's path: timm:{full}@<file>"
+        ) from error
+    return found
+
+
+@contextmanager
+def heard() -> Iterator[list[str]]:
+    """What timm says of weights that are missing or left over, which it tells its log alone."""
+    messages: list[str] = []
+    theirs = logging.getLogger("timm.models._builder")
+
+    class Listener(logging.Handler):
+        """Keeps what it is told of keys."""
+
+        def emit(self, record: logging.LogRecord) -> None:
+            text = record.getMessage()
+            if text.startswith(("Missing keys", "Unexpected keys")):
+                messages.append(f"timm says: {text}")
+
+    listener, level = Listener(), theirs.level
+    theirs.addHandler(listener)
+    theirs.setLevel(logging.INFO)
+    try:
+        yield messages
+    finally:
+        theirs.removeHandler(listener)
+        theirs.setLevel(level)
+
+
+def from_file(name: str, source: str) -> Path:
+    """Our file of local weights of a timm architecture, made once of each content."""
+    arch = check_model(name)
+    if not source:
+        raise UserError(f"timm:{name}@: expected a file after '@', {PACKAGE} or random")
+    path = weights_file(source)
+    cfg = with_stated(config_of(name), arch, path)
+    files = [path, *part_files(path)] if path.name.endswith(INDEX) else [path]
+    ours = cached(f"timm-{name}", *map(digest, files), repr(cfg))
+    with locked(ours):
+        if not ours.is_file():
+            encoder, notes = timm_encoder(name, read_content(path), cfg, str(path))
+            keep(ours, encoder, cfg, f"{TIMM}{name}@{path}", notes)
+    return ours
+
+
+def from_package(name: str) -> Path:
+    """Our file of a package's weights, made once of each content."""
+    path, entry = packaged_file(name), PACKAGED[name]
+    mean, std = (tuple(n / 255 for n in entry.pixels[key]) for key in ("mean", "std"))
+    cfg = dataclasses.replace(config_of(name), mean=mean, std=std, license=entry.licence)
+    ours = cached(f"timm-{name}", digest(path), repr(cfg), PACKAGE)
+    with locked(ours):
+        if not ours.is_file():
+            state = entry.rename(read_content(path))
+            encoder, notes = timm_encoder(name, state, cfg, str(path))
+            keep(ours, encoder, cfg, f"{TIMM}{name}@{PACKAGE}", notes, pixels=entry.pixels)
+    return ours
+
+
+def cached(begins: str, *identity: str) -> Path:
+    """A file of the cache for what is told apart by `identity`."""
+    name = hashlib.sha256("".join(identity).encode()).hexdigest()[:24]
+    return cache_root() / "encoders" / f"{begins}-{name}.safetensors"
+
+
+def keep(
+    path: Path, encoder: Any, cfg: PretrainedCfg, source: str, notes: list[str], **more: Any
+) -> None:
+    """Write an encoder with what is known of its weights."""
+    about = facts(cfg) | more
+    if len(about["pixels"]["mean"]) != encoder.config["in_chans"]:
+        del about["pixels"]
+    save_encoder(path, encoder, **about, source=source, notes=notes)
+
+
 def licence_note(name: str, licence: str) -> str:
     """A sentence on a licence that forbids commercial use, else ''."""
-    if "nc" not in licence.lower().split("-"):
+    if not is_non_commercial(licence):
         return ""
     return f"{name} is licensed {licence.upper()}: not for commercial use"
-
-
-def _from_timm(name: str) -> VisionTransformer:
-    known = timm.list_models("vit_*", pretrained=True)
-    if name not in known:
-        raise UserError(f"timm has no pretrained ViT called '{name}'{_nearest(name, known)}")
-    try:
-        model = timm.create_model(name, pretrained=True, num_classes=0)
-    except Exception as error:  # the network, the hub's client or the disk: anything
-        first = str(error).strip().splitlines()[0]
-        raise UserError(
-            f"timm:{name} cannot be downloaded ({first}): download its weights on another machine "
-            "and give the file's path"
-        ) from error
-    if not isinstance(model, VisionTransformer):
-        raise UserError(f"timm:{name} is a {type(model).__name__}, not a plain ViT")
-    return model
-
-
-def _nearest(name: str, known: list[str]) -> str:
-    return suggest(name, known).partition(" Choices")[0]
-
-
-def to_encoder(model: VisionTransformer, name: str) -> ViTEncoder:
-    """timm's model as our encoder.
-
-    Raises:
-        UserError: if it has other parts than a plain ViT, or its features come out differently.
-    """
-    state = model.state_dict()
-    embed, first = model.patch_embed, cast(Any, model.blocks[0])
-    fields: dict[str, Any] = {
-        "img_size": list(embed.img_size),
-        "patch_size": embed.patch_size[0],
-        "in_chans": embed.proj.in_channels,
-        "width": model.embed_dim,
-        "depth": len(model.blocks),
-        "heads": first.attn.num_heads,
-        "mlp_ratio": first.mlp.fc1.out_features / model.embed_dim,
-    }
-    encoder = ViTEncoder(**fields)
-    odd = sorted(state.keys() ^ encoder.state_dict().keys())
-    if odd or state["pos_embed"].shape != encoder.pos_embed.shape:
-        raise UserError(
-            f"timm:{name} is not a plain ViT with class token: {', '.join(odd[:5]) or 'pos_embed'}"
-        )
-    encoder.load_state_dict(state)
-    _check_features(model, encoder, name)
-    return encoder
-
-
-@torch.no_grad()
-def _check_features(model: VisionTransformer, encoder: ViTEncoder, name: str) -> None:
-    """Raise UserError unless both give the same tokens: an activation has no key to miss."""
-    images = torch.rand(1, encoder.config["in_chans"], *encoder.img_size)
-    theirs: Tensor = model.eval().forward_features(images)
-    difference = (encoder.eval()(images) - theirs).abs().max() / theirs.std()
-    if difference > TOLERANCE:
-        raise UserError(
-            f"timm:{name} is not a plain ViT: our encoder's features differ by {difference:.2g} "
-            "deviations"
-        )

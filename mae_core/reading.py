@@ -262,5 +262,6 @@ def weights_file(path: str | os.PathLike[str]) -> Path:
     if path.is_dir():
         path = next((path / name for name in IN_FOLDER if (path / name).is_file()), path)
     if not path.is_file():
-        raise UserError(f"no checkpoint at {path}")
+        lacks = f": the folder has none of {', '.join(IN_FOLDER)}" if path.is_dir() else ""
+        raise UserError(f"no checkpoint at {path}{lacks}")
     return path

@@ -49,6 +49,16 @@ class Registry(Generic[T]):
             )
         return self._entries[name]
 
+    def names(self) -> list[str]:
+        """All names, ours first. Raises UserError if a package's module cannot be imported."""
+        self._import_own()
+        self._import_packages()
+        return list(self._entries)
+
+    def known(self) -> dict[str, T]:
+        """All entries by name that were registered by now."""
+        return dict(self._entries)
+
     def _import_own(self) -> None:
         for module in self.modules:
             import_module(module)

@@ -4,11 +4,18 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from mae_core.files import checksum, write_json
 
 THREADS = 1  # that each of a stage's processes computes with, unless its config has `threads`
+# Other keys that a stage's config need not have, and what they are without it.
+LEFT_OUT: dict[str, dict[str, Any]] = {
+    "pretrain": {
+        "start": None,  # or an encoder to go on from, see mae_core.continued
+        "continued": {"warmup_updates": 0, "encoder_lr_mult": 1.0},
+    }
+}
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ A training's file may hold several copies of a model. Which is taken is decided 
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,12 @@ AVERAGES = {"ema", "teacher", "average", "averaged", "swa", "shadow", "target"}
 USUAL = ("model", "state_dict", "model_state_dict", "module", "encoder", "backbone", "student")
 ANCHORS = ("cls_token", "pos_embed", "position_embeddings")  # names that any ViT here has
 SHOWN = 6  # entries of a checkpoint that a message names
+NAMED = 3  # weights of a model, the longest names, that are looked for below unknown prefixes
+# Prefixes that are taken off a model's weights whatever comes after them.
+AROUND = {
+    *("module", "model", "backbone", "encoder", "net", "network", "student", "teacher", "visual"),
+    *("trunk", "image_encoder", "vision_encoder", "base_encoder", "momentum_encoder", "ema"),
+}
 # What torch.compile, FSDP and checkpointing put into names wherever they wrap a part.
 MARKERS = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
 
@@ -82,24 +88,86 @@ def unwrap(content: Any) -> tuple[StateDict, list[str]]:
     if not found:
         raise UserError(f"no weights by name but {described(content)}")
     best, others = choose(found)
-    notes = best.notes()
-    if others:
-        reason = ", as averages come first" if best.is_average else ""
-        notes.append(f"not from {', '.join(repr(o.name) for o in others)}{reason}")
-    return best.state, notes
+    return best.state, [*best.notes(), *passed_over(best, others)]
 
 
-def choose(found: list[Weights]) -> tuple[Weights, list[Weights]]:
+def unwrap_model(
+    content: Any, wanted: Collection[str], usual: Callable[[StateDict], StateDict]
+) -> tuple[StateDict, list[str]]:
+    """As :func:`unwrap`, for a model that has the weights `wanted`.
+
+    Args:
+        content: of a checkpoint.
+        wanted: names of the model's weights.
+        usual: weights by another project's names -> by the model's.
+
+    Returns:
+        Weights by the model's names, as `usual` gives them, and what was done to find them.
+
+    Raises:
+        UserError: as :func:`unwrap`.
+    """
+    found = []
+    for state in state_dicts(content):
+        prefixes = {**prefixes_of(state.state, wanted), **words_around(state.state)}
+        found += [state, *(below(state, prefix) for prefix in prefixes)]
+    if not found:
+        raise UserError(f"no weights by name but {described(content)}")
+    states = {id(one.state): usual(dict(one.state)) for one in found}
+    names = set(wanted)
+    best, others = choose(found, lambda state: len(names & states[id(state)].keys()))
+    return states[id(best.state)], [*best.notes(), *passed_over(best, others)]
+
+
+def words_around(state: StateDict) -> dict[str, None]:
+    """Prefixes in a state dict that consist of :data:`AROUND`, in order."""
+    found: dict[str, None] = {}
+    for key in state:
+        parts = key.split(".")[:DEPTH]
+        for n, part in enumerate(parts[:-1]):
+            if part not in AROUND:
+                break
+            found[".".join(parts[: n + 1]) + "."] = None
+    return found
+
+
+def prefixes_of(state: StateDict, wanted: Collection[str]) -> dict[str, None]:
+    """Prefixes in a state dict before the longest of the names that are wanted, in order."""
+    longest = sorted(wanted, key=len)[-NAMED:]
+    ends = tuple(f".{name}" for name in longest)
+    found: dict[str, None] = {}
+    for key in state:
+        for end in ends:
+            if key.endswith(end):
+                found[key.removesuffix(end) + "."] = None
+    return found
+
+
+def passed_over(best: Weights, others: list[Weights]) -> list[str]:
+    """What is said of weights that could as well have been taken."""
+    if not others:
+        return []
+    reason = ", as averages come first" if best.is_average else ""
+    return [f"not from {', '.join(repr(o.name) for o in others)}{reason}"]
+
+
+def choose(
+    found: list[Weights], count: Callable[[StateDict], int] = count_encoder
+) -> tuple[Weights, list[Weights]]:
     """The one to take, and those that hold as much of an encoder under other names.
 
     That with most of an encoder's weights; of equals an average (`ema`, `teacher`, ...) before
     others, as its own project would evaluate that; then that with the fewest names around; then the
     first in :data:`USUAL`.
 
+    Args:
+        found: at least one.
+        count: how many of an encoder's weights a state dict has.
+
     Raises:
         UserError: if two are equal in all that.
     """
-    counts = [count_encoder(one.state) for one in found]
+    counts = [count(one.state) for one in found]
     most = max(counts)
     equals = [one for one, count in zip(found, counts, strict=True) if count == most]
     equals.sort(key=_rank)
@@ -168,13 +236,18 @@ def without_prefixes(whole: Weights) -> Iterator[Weights]:
             parts = key.split(".")[:-1][:DEPTH]
             prefixes |= {".".join(parts[: n + 1]) + ".": None for n in range(len(parts))}
     for prefix in prefixes:
-        below, beside = {}, []
-        for key, value in whole.state.items():
-            if key.startswith(prefix):
-                below[key.removeprefix(prefix)] = value
-            else:
-                beside.append(key)
-        yield Weights(below, whole.keys, prefix, tuple(beside))
+        yield below(whole, prefix)
+
+
+def below(whole: Weights, prefix: str) -> Weights:
+    """The part of a state dict whose names begin with a prefix, without it."""
+    inside, beside = {}, []
+    for key, value in whole.state.items():
+        if key.startswith(prefix):
+            inside[key.removeprefix(prefix)] = value
+        else:
+            beside.append(key)
+    return Weights(inside, whole.keys, prefix, tuple(beside))
 
 
 def described(content: Any) -> str:

@@ -112,11 +112,14 @@ class Display(AbstractContextManager["Display"]):
 
     def _print(self, name: str, done: int, total: int, unit: str, text: str) -> None:
         now = time.monotonic()
-        begun, first = self._started.setdefault((name, unit), (now, done))
+        begun, first = self._started.get((name, unit), (now, done))
+        if done <= first:  # counted anew, such as the images of another split
+            self._started[name, unit] = now, done
+            return
         if now - self._printed.get(name, begun) < LINE_EVERY:
             return
         self._printed[name] = now
-        left = (now - begun) * (total - done) / max(done - first, 1)
+        left = (now - begun) * (total - done) / (done - first)
         shown = " ".join(filter(None, [f"({done}/{total} {unit}s)", text]))
         minutes, seconds = int(left // 60), int(left % 60)
         print(f"{name}: {done / total:4.0%} {shown}, {minutes}:{seconds:02d} left", flush=True)

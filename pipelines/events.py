@@ -6,16 +6,22 @@ still there when the process that should have tracked it was killed.
 
 import json
 import os
-import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 EVENTS = "events.jsonl"  # in a stage's folder
 POLL = 0.05  # seconds between two looks at the file
 
 Event = dict[str, Any]
+
+
+class Running(Protocol):
+    """A process."""
+
+    def poll(self) -> int | None:
+        """Its exit code, None while it runs."""
 
 
 class FileReporter:
@@ -58,7 +64,7 @@ def read_events(path: Path) -> list[Event]:
         return []
 
 
-def follow(path: Path, start: int, process: subprocess.Popen[bytes]) -> Iterator[Event]:
+def follow(path: Path, start: int, process: Running) -> Iterator[Event]:
     """Events from the byte `start` on, until `process` has ended."""
     with path.open(errors="replace") as stream:
         stream.seek(start)

@@ -13,16 +13,18 @@ from mae_core.data.roots import path_digest
 from mae_core.data.sources import data_digest
 from mae_core.errors import UserError
 from mae_core.files import digest
+from mae_core.names import has_file
 from mae_core.registry import ENCODER_POINTS, METHOD_POINTS
 from mae_core.source_code import PACKAGES, all_modules, code_digest
-from mae_core.stage import THREADS
-from pipelines.stages import NO_FILE, stages
+from mae_core.stage import LEFT_OUT, THREADS
+from pipelines.stages import stages
 
 if TYPE_CHECKING:
     from mmengine.config import Config
 
 DATA_KEYS = ("data", "data_root", "names_in")
 REFERENCE = "reference"  # key of an encoder to compare with
+BATCH = "batch"  # in what a stage reads: images that a device looks at together
 NO_SEED = "is drawn anew with the same protocol"
 # What of a config does not matter, to what, and why: the one list. Keys are from the top of a
 # config, with dots; those of a loader are meant in each loader.
@@ -85,14 +87,16 @@ def fingerprint_of(config: "Config", digests: Mapping[str, str]) -> str:
         "encoder": digests["encoder"],
         "code": digests["code"],
     }
+    if BATCH in digests:
+        content[BATCH] = digests[BATCH]
     return short_hash(content)
 
 
 def inputs(config: "Config", encoder: str) -> dict[str, str]:
     """What of a fingerprint may change while the stage runs: digests of all that it reads.
 
-    Those of 'code' and 'encoder', and those of data by their place in the config, such as
-    'train_data.data'.
+    Those of 'code' and 'encoder', those of data by their place in the config, such as
+    'train_data.data', and 'batch' where that counts although an update is the same without it.
 
     Raises:
         UserError: as :func:`fingerprint`.
@@ -100,7 +104,26 @@ def inputs(config: "Config", encoder: str) -> dict[str, str]:
     found = {"code": code_of(config), "encoder": content_of(encoder)}
     for place, key, value in read_by(result_config(config.to_dict())):
         found[place] = content_of(value) if key == REFERENCE else data_digest(value)
+    if fixed_update(config.to_dict()) and trains_on_batches(config, encoder):
+        images, devices = config.train_dataloader.batch_size, config.get("devices", 1)
+        found[BATCH] = f"{images} images on each of {devices} device(s)"
     return found
+
+
+def trains_on_batches(config: "Config", encoder: str) -> bool:
+    """Whether what an encoder makes of an image in training depends on those beside it."""
+    from downstream.scratch import recipe_for, weights_of
+    from mae_core.agreement import outline  # torch
+    from mae_core.encoders.base import sees_batches
+    from mae_core.for_encoder import with_encoder
+
+    if "encoder" not in config:
+        return False
+    try:
+        own = with_encoder(recipe_for(config, encoder), weights_of(encoder))
+        return sees_batches(outline(own.encoder.to_dict()))
+    except UserError:  # the stage's check says so
+        return False
 
 
 def paths_read(config: "Config", encoder: str) -> dict[str, str]:
@@ -110,7 +133,7 @@ def paths_read(config: "Config", encoder: str) -> dict[str, str]:
     for place, key, value in read_by(result_config(config.to_dict())):
         (files if key == REFERENCE else data)[place] = value
     # Relative paths of data may be below another folder than the current one.
-    files = {k: str(Path(path).absolute()) for k, path in files.items() if path not in NO_FILE}
+    files = {k: str(Path(path).absolute()) for k, path in files.items() if has_file(path)}
     return {**files, **data}
 
 
@@ -142,6 +165,16 @@ def result_config(config: Mapping[str, Any]) -> dict[str, Any]:
     content = dict(config)
     if (content.get("stage"), content.get("method")) == ("pretrain", "mae"):
         del content["method"]  # without the key it is the same
+    for key in ("layer", "held_out"):
+        if content.get(key, "") is None:
+            del content[key]  # so it is here
+    if content.get("stage") == "pretrain":
+        content.pop("start", None)  # counts as the encoder that it leads to
+    for key, usual in LEFT_OUT.get(content.get("stage", ""), {}).items():
+        if (content.get(key) or usual) == usual:
+            content.pop(key, None)  # so it is without the key
+    if content.get("protocol") == "own":
+        del content["protocol"]  # so it is here
     for key in NO_RESULT:
         content = _dropped(content, key.split("."))
     hook = content.get("default_hooks", {}).get("checkpoint", {})
@@ -172,7 +205,8 @@ def fixed_update(config: Mapping[str, Any]) -> bool:
     """Whether an update is the same however its images are spread over steps and devices.
 
     It has `effective_batch` images, all that is drawn for one follows from its seed, and the model
-    looks at each image alone.
+    looks at each image alone, as far as the stage is concerned; for encoders that do not see
+    :func:`trains_on_batches`.
     """
     loader, scratch = config.get("train_dataloader", {}), config.get("scratch") or {}
     whole = loader.get("drop_last") and loader.get("sampler", {}).get("type") == "DrawSampler"
@@ -193,7 +227,7 @@ def machine_of(config: Mapping[str, Any]) -> dict[str, int]:
 
 def content_of(encoder: str) -> str:
     """The digest of an encoder's file and of pixels told beside it, or the name of one without."""
-    if encoder in NO_FILE:
+    if not has_file(encoder):
         return encoder
     from mae_core.pixels import pixels_beside  # torch
 

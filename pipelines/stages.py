@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mae_core.card import MetricInfo, Stage
 from mae_core.errors import UserError, suggest
+from mae_core.names import FILELESS
 from mae_core.stage import Reporter, StageResult
 from pipelines.last_net import checking
 
@@ -28,7 +29,7 @@ CARDS = (  # modules, in the order of the report's tables
     "downstream.analysis.card",
 )
 PLUGINS = "mae_bench.stages"  # the group of entry points by which other packages name theirs
-NO_FILE = ("random", "supervised")  # encoders that begin with random weights
+NO_FILE = FILELESS  # names of rows that begin without a file
 RUNS, MODELS = "runs:/", "models:/"  # begin the names of what MLflow keeps
 
 
@@ -144,10 +145,22 @@ def check_stage(name: str, config: "Config", encoder: str) -> None:
     from mae_core.data.first import try_images
     from mae_core.data.overlap import tell_overlaps
 
+    with checking(f"the check of {name} in {config.filename} for the encoder '{encoder}'"):
+        check_keys(config)
+        check_encoder(name, config, encoder)
+        try_images(config)
+        tell_overlaps(config)
+
+
+def check_encoder(name: str, config: "Config", encoder: str) -> None:
+    """As :func:`check_stage`, for one more encoder of a stage whose config was checked."""
+    from downstream.scratch import recipe_for, weights_of
+    from mae_core.agreement import check_keys  # torch
+    from mae_core.for_encoder import with_encoder
+
     card = card_of(name)
     check = importlib.import_module(card.checks or card.module).check
     with checking(f"the check of {name} in {config.filename} for the encoder '{encoder}'"):
-        check_keys(config)
+        if card.takes in ("encoder", "start"):
+            check_keys(with_encoder(recipe_for(config, encoder), weights_of(encoder)))
         check(config, encoder)
-        try_images(config)
-        tell_overlaps(config)

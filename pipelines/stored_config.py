@@ -18,6 +18,14 @@ def parse_config(text: str) -> dict[str, Any]:
             content[line.targets[0].id] = _literal(line.value)
     except (TypeError, RecursionError, MemoryError) as error:  # odd arguments, or nested too deeply
         raise ValueError(f"a config holds what is no data: {error}") from error
+    return renamed(content)
+
+
+def renamed(content: dict[str, Any]) -> dict[str, Any]:
+    """A config of an earlier version, by today's keys."""
+    old = content.pop("pixels_of", None)
+    if old is not None:
+        content["protocol"] = "same" if old == "config" else "own"
     return content
 
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import settings
 
 import downstream  # noqa: F401  gives mmcv its operators before tests import mmdet
+from pipelines.cells import warm
 
 MEMORY = 4.0  # GB that a process of the tests may take, as a small laptop has no more
 
@@ -14,6 +15,18 @@ STARTS = {"prefect", "pair", "shared", "trained", "configs"}  # fixtures of test
 
 settings.register_profile("any machine", deadline=None)  # a busy one is slow, not wrong
 settings.load_profile("any machine")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forked_stages() -> Iterator[None]:
+    """Stages that tests start in this process need not import torch each.
+
+    pytest has a variable with the name of the test, which no stage's library reads; caches of a
+    test's own (`XDG_CACHE_HOME`) are ours.
+    """
+    with pytest.MonkeyPatch.context() as patch, warm.forking():
+        patch.setattr(warm, "READ_LATER", (*warm.READ_LATER, "PYTEST_", "XDG_"))
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,8 @@ from mmengine.runner import Runner
 def arm(file: Path, action: str, step: int) -> None:
     """Let the training that listens to `file` 'kill' itself, 'raise' or 'hang' before `step`.
 
-    'slow' holds for every step until the file is removed.
+    'slow' holds for every step until the file is removed; so does 'outlast', with which the last
+    step waits for that.
     """
     file.write_text(f"{action} {step}")
 
@@ -29,9 +30,13 @@ class Fault(Hook):
 
     def before_train_iter(self, runner: Runner, *_: Any, **__: Any) -> None:
         action, step = self.file.read_text().split() if self.file.exists() else ("", -1)
-        if action == "slow":
+        if action in ("slow", "outlast"):
             time.sleep(0.1)
-        if action == "slow" or runner.iter != int(step):
+            last = action == "outlast" and runner.iter == runner.max_iters - 1
+            while last and self.file.exists():
+                time.sleep(0.1)
+            return
+        if runner.iter != int(step):
             return
         self.file.unlink()
         if action == "kill":

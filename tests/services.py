@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -20,6 +21,7 @@ BIN = Path(sys.executable).parent
 LEASES = "prefect.server.concurrency.lease_storage.filesystem"
 PASSWORD = "me:only a test knows it"
 FLOW = "mae-full-benchmark/demo"
+MARK = "TEST_SERVICES"  # a variable that all processes have, those that stages are forked from too
 
 
 class Services:
@@ -50,6 +52,7 @@ class Services:
             "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
             "MAE_BENCH_GRACE": str(grace),
             "DO_NOT_TRACK": "true",
+            MARK: str(folder),
         }
         self.running: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -58,6 +61,8 @@ class Services:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if "client" in self.__dict__:
+            self.client.__exit__(None, None, None)
         for process in reversed(self.running.values()):
             process.terminate()
             process.wait(60)
@@ -100,16 +105,16 @@ class Services:
         assert done.returncode == code, done.stdout[-4000:]
         return done.stdout
 
+    @cached_property
     def client(self) -> SyncPrefectClient:
-        """To be used as a context."""
+        """Of the server, open until the end: another one takes a tenth of a second each."""
         with temporary_settings({PREFECT_API_URL: self.url, PREFECT_API_AUTH_STRING: PASSWORD}):
-            return get_client(sync_client=True)
+            return get_client(sync_client=True).__enter__()
 
     def submit(self, **parameters: object) -> FlowRun:
         """A new flow run of the deployment."""
-        with self.client() as client:
-            deployment = client.read_deployment_by_name(FLOW)
-            return client.create_flow_run_from_deployment(deployment.id, parameters=parameters)
+        deployment = self.client.read_deployment_by_name(FLOW)
+        return self.client.create_flow_run_from_deployment(deployment.id, parameters=parameters)
 
     def wait(self, run: FlowRun, seconds: float = 300) -> FlowRun:
         """The flow run when it has ended."""
@@ -127,18 +132,17 @@ class Services:
 
     def read(self, run: FlowRun) -> FlowRun:
         """The flow run as it is now."""
-        with self.client() as client:
-            return client.read_flow_run(run.id)
+        return self.client.read_flow_run(run.id)
 
     def found(self, name: str) -> list[int]:
         """Processes of a 'server', 'worker', 'flow' or 'stage' of these services."""
         words = {
-            "server": b"prefect\0server\0start",
-            "worker": b"prefect\0worker\0start",
-            "flow": b"prefect.engine",
-            "stage": b"pipelines.cells.stage_process",
+            "server": [b"prefect\0server\0start"],
+            "worker": [b"prefect\0worker\0start"],
+            "flow": [b"prefect.engine"],
+            "stage": [b"pipelines.cells.stage_process", b"pipelines.cells.warm_start"],
         }
-        mine = f"PREFECT_HOME={self.folder / 'prefect'}".encode()
+        mine = f"{MARK}={self.folder}".encode()
         found = []
         for entry in Path("/proc").glob("[0-9]*"):
             try:
@@ -146,7 +150,7 @@ class Services:
                 ours = mine in (entry / "environ").read_bytes().split(b"\0")
             except OSError:
                 continue
-            if ours and words[name] in command and not gone(int(entry.name)):
+            if ours and any(word in command for word in words[name]) and not gone(int(entry.name)):
                 found.append(int(entry.name))
         return found
 

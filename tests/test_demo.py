@@ -157,10 +157,10 @@ def test_prefects_ui_shows_the_graph_the_table_and_the_progress(
     tmp_path: Path,
 ) -> None:
     address = services.url.removesuffix("/api")
-    with services.client() as client:
-        (run,) = client.read_flow_runs()
-        tasks = {task.name: task for task in client.read_task_runs(limit=200)}
-        (table,) = (found for found in client.read_artifacts() if found.key == "mae-bench-report")
+    client = services.client
+    (run,) = client.read_flow_runs()
+    tasks = {task.name: task for task in client.read_task_runs(limit=200)}
+    (table,) = (found for found in client.read_artifacts() if found.key == "mae-bench-report")
     upstream = {name: above(task) for name, task in tasks.items()}
     assert tasks.keys() == {*planned, "data check", "report"}
     for name, makes in planned.items():

@@ -92,8 +92,7 @@ def hang(services: Services, configs: Path, recipe: Path, **parameters: object) 
 def logs(services: Services, flow_run: FlowRun) -> list[str]:
     """The lines that Prefect's UI shows of a flow run."""
     mine = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[flow_run.id]))
-    with services.client() as client:
-        return [line.message for line in client.read_logs(mine)]
+    return [line.message for line in services.client.read_logs(mine)]
 
 
 def hanging(configs: Path) -> Path:
@@ -186,9 +185,9 @@ def test_a_server_that_restarts_loses_nothing(
     assert services.wait(run).state_name == "Completed"
     report = recipe.parent / "work" / "report" / "report.html"
     assert report.is_file()
-    with services.client() as client:
-        assert client.read_global_concurrency_limit_by_name(SHARED).active_slots == 0
-        own = FlowRunFilter(id=FlowRunFilterId(any_=[run.id]))
-        tasks = client.read_task_runs(flow_run_filter=own)
+    client = services.client
+    assert client.read_global_concurrency_limit_by_name(SHARED).active_slots == 0
+    own = FlowRunFilter(id=FlowRunFilterId(any_=[run.id]))
+    tasks = client.read_task_runs(flow_run_filter=own)
     states = {task.name: task.state_name for task in tasks}
     assert states["pretrain[mae]"] == states["knn[mae]"] == states["report"] == "Completed"

@@ -6,7 +6,7 @@ seed = 0
 threads = 8  # of each process, see docs/training.md
 encoder = dict(img_size=224, in_chans=3)
 pixels = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])  # ImageNet's, 0 to 255
-pixels_of = "encoder"  # of one that says what it was trained with, its own; "config": the above
+protocol = "own"  # whose pixels, size and crop: the weights' own, or the "same", these, for all
 transform = dict(input_size=224, crop_pct=0.875, interpolation="bicubic")
 batch_size = 256
 num_workers = 10

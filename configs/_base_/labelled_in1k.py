@@ -4,7 +4,7 @@ seed = 0
 threads = 8  # of each process, see docs/training.md
 encoder = dict(img_size=224, in_chans=3)
 pixels = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])  # ImageNet's, 0 to 255
-pixels_of = "encoder"  # of one that says what it was trained with, its own; "config": the above
+protocol = "own"  # whose pixels, size and crop: the weights' own, or the "same", these, for all
 max_unreadable = 0.01  # share of the images that may be broken: they are skipped and listed
 train_dataloader = dict(
     num_workers=10,

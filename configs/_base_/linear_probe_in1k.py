@@ -5,6 +5,7 @@
 _base_ = "labelled_in1k.py"
 stage = "linear-probe"
 pool = "cls"
+layer = None  # of the encoder: a number from 0 on; None is the last
 effective_batch = 16384
 train_dataloader = dict(batch_size=2048)
 val_dataloader = dict(batch_size=512)

@@ -7,7 +7,7 @@ seed = 0
 threads = 8  # of each process, see docs/training.md
 encoder = dict(img_size=224, in_chans=3)
 pixels = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])  # ImageNet's, 0 to 255
-pixels_of = "encoder"  # of one that says what it was trained with, its own; "config": the above
+protocol = "own"  # whose pixels, size and crop: the weights' own, or the "same", these, for all
 image = dict(scale=(2048, 512), jitter=(0.5, 2.0), crop=512, flip=0.5, photometric=True)
 background_weight = None  # in the loss, where classes have 1
 multiscale = None  # factors of the scale for a second test, [0.5, 0.75, 1.0, 1.25, 1.5, 1.75]

@@ -4,7 +4,7 @@ stage = "analyze"
 seed = 0
 encoder = dict(arch="vit-micro-p6", patch_size=4, img_size=32, in_chans=3)
 pixels = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])  # as in pretraining
-pixels_of = "encoder"  # of one that says what it was trained with, its own; "config": the above
+protocol = "own"  # whose pixels, size and crop: the weights' own, or the "same", these, for all
 pool = "avg"
 batch_size = 500
 num_workers = 0

@@ -1,14 +1,16 @@
 # 10,000 episodes of ImageNet-1k's val images for each setting, of classes that a pretraining on it
 # has seen. Any other images with labels will do in their place, best of classes held out from the
-# pretraining: `novel_classes`. Train images only serve `standardize`.
+# pretraining: `novel_classes`. Train images only serve `standardize` and `layer="best"`.
 #   mae-bench few-shot few_shot/vit-base-p16_10000ep_in1k --encoder ENCODER
 stage = "few-shot"
 seed = 0
 threads = 8  # of each process, see docs/training.md
 encoder = dict(arch="vit-base-p16", img_size=224, in_chans=3)
 pixels = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])  # ImageNet's, 0 to 255
-pixels_of = "encoder"  # of one that says what it was trained with, its own; "config": the above
+protocol = "own"  # whose pixels, size and crop: the weights' own, or the "same", these, for all
 pool = "avg"
+layer = None  # of the encoder: a number from 0 on, or "best"; None is the last
+held_out = None  # share of the train images that chooses with layer="best", such as 0.1
 batch_size = 256
 num_workers = 10
 train_data = dict(

@@ -2,6 +2,8 @@
 # classes are those that the demo pretrains on, without labels: there are no novel ones to draw.
 _base_ = ["../_base_/demo.py", "../_base_/demo_features.py"]
 stage = "few-shot"
+layer = None  # of the encoder: a number from 0 on, or "best"; None is the last
+held_out = None  # share of the train images that chooses with layer="best", such as 0.1
 episodes = 600
 queries = 15
 settings = [(5, 1), (5, 5), (10, 1), (10, 5)]

@@ -5,7 +5,7 @@ _base_ = ["../_base_/runtime.py", "../_base_/finetune_small.py"]
 seed = 0
 encoder = dict(arch="vit-micro-p6", patch_size=4, img_size=32, in_chans=3, drop_path=0.1)
 pixels = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])  # as in pretraining
-pixels_of = "encoder"  # of one that says what it was trained with, its own; "config": the above
+protocol = "own"  # whose pixels, size and crop: the weights' own, or the "same", these, for all
 mixing = None
 train_dataloader = dict(
     dataset=dict(

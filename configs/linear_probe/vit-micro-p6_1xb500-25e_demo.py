@@ -4,4 +4,5 @@ _base_ = [
     "../_base_/demo_features.py",
     "../_base_/linear_probe_small.py",
 ]
+layer = None  # of the encoder: a number from 0 on, or "best"; None is the last
 train_cfg = dict(max_epochs=25)

@@ -18,6 +18,7 @@ effective_batch = 512
 scratch = dict(effective_batch=512)
 train_dataloader = dict(batch_size=64)
 pool = "avg"
+layer = None  # of the encoder, for the probe: a number from 0 on; None is the last
 batch_size = 256
 num_workers = 10
 train_data = dict(

@@ -13,6 +13,7 @@ scratch = dict(
     ]
 )
 pool = "avg"
+layer = None  # of the encoder, for the probe: a number from 0 on; None is the last
 batch_size = 500
 num_workers = 0
 train_data = dict(data="data/train", transform=dict(input_size=32, crop_pct=1.0))

@@ -1,10 +1,10 @@
-# The demo's pretraining, with the encoder's kNN accuracy every second epoch.
+# The demo's pretraining, with figures of the encoder every second epoch.
 #   mae-bench pretrain pretrain/vit-micro-p6_1xb128-24e_demo_knn
 _base_ = "vit-micro-p6_1xb128-24e_demo.py"
 custom_imports = dict(imports=["downstream.classification.monitor"])
 custom_hooks = [
     dict(
-        type="KNNMonitor",
+        type="EncoderMonitor",
         every=2,
         batch_size=500,
         train_data=dict(

@@ -2,6 +2,7 @@
 #   mae-bench suite suite/vit-micro-p6_demo --encoder ENCODER
 _base_ = ["../_base_/demo.py", "../_base_/demo_features.py"]
 stage = "suite"
+layer = None  # of the encoder: a number from 0 on, or "best"; None is the last
 examples = (800, 200)
 datasets = [
     dict(

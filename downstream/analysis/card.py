@@ -14,6 +14,7 @@ CARDS = (
         name="analyze",
         help="Draw attention, patch features, class features and CKA between layers.",
         module="downstream.analysis.stage",
+        needs=("maps",),
         section="What the encoder sees",
         metrics=(count("rankme"), count("effective_rank")),
         captions={

@@ -17,6 +17,7 @@ from downstream.analysis.projection import draw_patches, draw_points, neighbourh
 from downstream.analysis.rank import effective_rank, rankme
 from downstream.analysis.similarity import draw_similarity, layer_similarity
 from downstream.classification.labels import tell_same_names
+from downstream.scratch import RANDOM
 from mae_core.checkpoints import build_encoder, check_sizes
 from mae_core.data.images import ImageDataset
 from mae_core.data.normalize import Normalize
@@ -24,7 +25,7 @@ from mae_core.data.shared_memory import workers_for
 from mae_core.data.sources import NO_LABEL
 from mae_core.encoders import Encoder
 from mae_core.errors import UserError
-from mae_core.pixels import with_pixels
+from mae_core.for_encoder import with_encoder
 from mae_core.plots import drawn
 from mae_core.stage import Metric, Reporter, StageResult
 
@@ -51,16 +52,17 @@ class Seen(NamedTuple):
 def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> StageResult:
     """Figures on `config.val_data`, and metrics `analyze/rankme` and `analyze/effective_rank`.
 
-    `config.reference` is 'random', whose seed differs from that of the row `random`, or a path.
+    `config.reference` is 'random', which is the encoder's architecture with another seed than that
+    of the row `random`, or another encoder.
     """
-    dataset = ImageDataset(**config.val_data)
-    names = ("encoder", "reference" if config.reference != "random" else "random")
+    names = ("encoder", "reference" if config.reference != RANDOM else RANDOM)
     seen = []
-    for number, source in enumerate((encoder, config.reference)):
+    for number, (source, own) in enumerate(compared(config, encoder, reporter)):
         set_random_seed(config.seed + number)
-        model = build_encoder(config.encoder, source).to(get_device()).eval()
-        seen.append(look(model, dataset, with_pixels(config, source, reporter)))
+        model = build_encoder(own.encoder, source).to(get_device()).eval()
+        seen.append(look(model, ImageDataset(**own.val_data), own))
         reporter.progress(number + 1, 2, "encoder")
+    dataset = ImageDataset(**with_encoder(config, encoder).val_data)
     features = seen[0].layers[-1]
     metrics = {
         "analyze/rankme": Metric(rankme(features)),
@@ -70,6 +72,17 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     for name, draw in pictures(dataset, names, seen, config.seed).items():
         artifacts |= drawn(work_dir / f"{name}.png", draw, reporter)
     return StageResult(metrics, artifacts=artifacts)
+
+
+def compared(
+    config: Config, encoder: str, reporter: Reporter | None = None
+) -> list[tuple[str, Config]]:
+    """Both encoders, each with the config as it counts for it."""
+    own = with_encoder(config, encoder, reporter)
+    beside = with_encoder(config, config.reference, reporter)
+    if config.reference == RANDOM and own.encoder != config.encoder:
+        beside = own
+    return [(encoder, own), (config.reference, beside)]
 
 
 def pictures(
@@ -111,8 +124,8 @@ def pictures(
 
 def check(config: Config, encoder: str) -> None:
     """Raise UserError for other sizes of an encoder, and for too few or unlabelled images."""
-    for source in (encoder, config.reference):
-        check_sizes(config.encoder, source)
+    for source, own in compared(config, encoder):
+        check_sizes(own.encoder, source)
     images = ImageDataset(**config.val_data)
     tell_same_names(images.classes)
     labels = images.labels

@@ -24,7 +24,8 @@ from mae_core.data.shared_memory import workers_for
 from mae_core.data.sources import NO_LABEL
 from mae_core.data.sources.base import labels_by_name
 from mae_core.errors import UserError
-from mae_core.pixels import with_pixels
+from mae_core.for_encoder import with_encoder
+from mae_core.names import has_file
 from mae_core.stage import Reporter, StageResult
 
 
@@ -43,7 +44,7 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     Raises:
         UserError: if a set has classes that the classifier does not know, or lacks some.
     """
-    config = with_pixels(config, encoder, reporter)
+    config = with_encoder(config, encoder, reporter)
     model, classes = load_classifier(encoder, config.encoder, config.pixels)
     model.to(get_device()).eval()
     outcomes: dict[str, torch.Tensor] = {}
@@ -65,9 +66,9 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
 def check(config: Config, encoder: str) -> None:
     """Raise UserError if a set is missing, is not labelled, or does not go with the classifier."""
     classes = None
-    if encoder != "random":
-        pixels = with_pixels(config, encoder).pixels
-        _, classes = load_classifier(encoder, config.encoder, pixels)
+    if has_file(encoder):
+        config = with_encoder(config, encoder)
+        _, classes = load_classifier(encoder, config.encoder, config.pixels)
     for entry in config.sets:
         images = open_set(entry, config)
         if (images.labels == NO_LABEL).any():

@@ -17,6 +17,14 @@ from mmengine.runner import set_random_seed
 from torch.utils.data import DataLoader
 
 from downstream.classification.labels import check_labels
+from downstream.classification.layers import (
+    Columns,
+    check_choice,
+    has_best,
+    layer_columns,
+    pooled_of,
+)
+from mae_core.agreement import outline
 from mae_core.checkpoints import build_encoder, check_sizes
 from mae_core.data.each import one_thread
 from mae_core.data.images import ImageDataset, drawn_by
@@ -25,11 +33,13 @@ from mae_core.data.roots import path_digest
 from mae_core.data.shared_memory import workers_for
 from mae_core.data.sources import data_digest
 from mae_core.data.state import data_state
-from mae_core.encoders import Encoder, create_encoder
+from mae_core.encoders import Encoder
 from mae_core.encoders.registry import encoder_class
+from mae_core.errors import UserError
 from mae_core.files import digest, replacing
+from mae_core.for_encoder import with_encoder
 from mae_core.locks import lock
-from mae_core.pixels import with_pixels
+from mae_core.names import has_file
 from mae_core.source_code import code_digest
 from mae_core.stage import THREADS, Reporter
 
@@ -45,11 +55,18 @@ class Features:
         x: (N, D) float32, see :meth:`mae_core.encoders.Encoder.pooled`.
         y: (N,) int64, labels.
         classes: names of the labels.
+        columns: of `x`, of each layer; with `layer='best'` of all, else of one.
     """
 
     x: torch.Tensor
     y: torch.Tensor
     classes: tuple[str, ...]
+    columns: tuple[Columns, ...] = ()
+
+    def of_layer(self, number: int) -> "Features":
+        """Those of one layer alone."""
+        first, end = self.columns[number]
+        return Features(self.x[:, first:end], self.y, self.classes)
 
 
 def train_and_val_features(
@@ -68,17 +85,18 @@ def features_of(
     They are from the cache where it has them.
     The cache lies in `features/` beside the stages' folders. Its key covers the encoder's content
     (and the seed of a random one), the images' content, the transform, the pixels that
-    :func:`with_pixels` finds, the pooling, the code, and what decides in which order floats are
-    added: the batch and the threads.
+    :func:`with_encoder` finds, the pooling, the layer, the code, and what decides in which order
+    floats are added: the batch and the threads.
     What was computed while the images changed is used, but not kept.
 
     Raises:
-        UserError: as :func:`check_features`.
+        UserError: as :func:`check_features`; if features are not finite.
     """
-    config = with_pixels(config, encoder, reporter)
+    config = with_encoder(config, encoder, reporter)
     datasets = dict(zip(SPLITS, check_features(config, encoder), strict=True))
     files = dict(zip(SPLITS, feature_files(config, encoder, work_dir), strict=True))
     files["train"].parent.mkdir(exist_ok=True)
+    columns = tuple(check_pool(config))
     model: Encoder | None = None
     found = []
     for split in splits:
@@ -90,11 +108,12 @@ def features_of(
                 before = inputs_state(config, encoder)
                 model = model or frozen_encoder(config, encoder)
                 stored = extract(model, dataset, config, reporter), torch.from_numpy(dataset.labels)
+                check_finite(stored[0], encoder, split)
                 path_digest.cache_clear()
                 same = file in feature_files(config, encoder, work_dir)
                 if same and inputs_state(config, encoder) == before:
                     write_features(file, *stored)
-        found.append(Features(*stored, tuple(dataset.classes)))
+        found.append(Features(*stored, tuple(dataset.classes), columns))
     return found
 
 
@@ -105,12 +124,17 @@ def features_cached(config: Config, encoder: str, work_dir: Path) -> bool:
 
 
 def splits_used(config: Config) -> tuple[str, ...]:
-    """Those whose features the stage needs; few-shot looks at train images to standardize only."""
-    return SPLITS if config.stage != "few-shot" or config.get("standardize") else SPLITS[1:]
+    """Those whose features the stage needs.
+
+    Few-shot looks at train images to standardize, or to choose a layer, only.
+    """
+    needs_train = config.stage != "few-shot" or config.get("standardize") or has_best(config)
+    return SPLITS if needs_train else SPLITS[1:]
 
 
 def feature_files(config: Config, encoder: str, work_dir: Path) -> list[Path]:
     """Entries of the cache for the train and the val images."""
+    config = with_encoder(config, encoder)
     return [
         work_dir.parent / "features" / f"{feature_key(config, encoder, data)}.npz"
         for data in splits_of(config)
@@ -127,19 +151,21 @@ def check_features(config: Config, encoder: str) -> tuple[ImageDataset, ImageDat
 
     Raises:
         UserError: if train and val have different classes, a class has no image in one of them,
-            the encoder's file has other sizes than the config, or `pool` takes more blocks.
+            the encoder's file has other sizes than the config, `pool` or `layer` is none of the
+            encoder's, or the stage cannot choose a layer.
     """
+    config = with_encoder(config, encoder)
     check_sizes(config.encoder, encoder)
     check_pool(config)
     train, val = (ImageDataset(**data) for data in splits_of(config))
     check_labels(train, val)
+    check_choice(config, train)
     return train, val
 
 
-def check_pool(config: Config) -> None:
-    """Raise UserError if `config.pool` is no pooling of the encoder."""
-    with torch.device("meta"):
-        create_encoder(**config.encoder).pooled_width(config.pool)
+def check_pool(config: Config) -> list[Columns]:
+    """As :func:`layer_columns`. Raises UserError if the encoder has no such pooling or layer."""
+    return layer_columns(config, outline(config.encoder))
 
 
 def frozen_encoder(config: Config, encoder: str) -> Encoder:
@@ -149,18 +175,20 @@ def frozen_encoder(config: Config, encoder: str) -> Encoder:
 
 
 def feature_key(config: Config, encoder: str, data: dict[str, Any]) -> str:
-    """Name of the cache entry: everything that the features depend on."""
-    source = f"random-{config.seed}" if encoder == "random" else digest(encoder)
+    """Name of the cache entry: everything that the features of :func:`with_encoder`'s depend on."""
+    source = digest(encoder) if has_file(encoder) else f"{encoder}-{config.seed}"
     content = [
         source,
         [data_digest(data[key]) for key in ("data", "names_in") if data.get(key)],
         data,
         config.encoder,
-        with_pixels(config, encoder).pixels,
+        config.pixels,
         config.pool,
         [config.batch_size, config.get("threads", THREADS)],  # the order of sums
         [CODE, family_code(config.encoder["arch"])],
     ]
+    if config.get("layer") is not None:
+        content.append(["layer", config.layer])
     text = json.dumps(content, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
@@ -173,7 +201,7 @@ def family_code(arch: str) -> str:
 
 def inputs_state(config: Config, encoder: str) -> str:
     """Changes with every write to the encoder's file and the images, see :func:`data_state`."""
-    paths = [] if encoder == "random" else [str(Path(encoder).absolute())]
+    paths = [str(Path(encoder).absolute())] if has_file(encoder) else []
     for data in (config.train_data, config.val_data):
         paths += [data[key] for key in ("data", "names_in") if data.get(key)]
     return data_state(paths)
@@ -184,7 +212,8 @@ def extract(
     model: Encoder, dataset: ImageDataset, config: Config, reporter: Reporter
 ) -> torch.Tensor:
     """(N, D) float32 on the CPU: the pooled features of all images, in their order."""
-    device = next(model.parameters()).device
+    weight = next(model.parameters(), None)  # trivial encoders have none
+    device = torch.device(get_device()) if weight is None else weight.device
     normalize = Normalize(**config.pixels).to(device)
     loader = DataLoader(
         dataset,
@@ -193,16 +222,27 @@ def extract(
         pin_memory=device.type == "cuda",
         worker_init_fn=one_thread,
     )
-    x = torch.empty(len(dataset), model.pooled_width(config.pool))
+    x = torch.empty(len(dataset), layer_columns(config, model)[-1][1])
     done, behind = 0, None  # a batch is fetched when the next one is under way
     for batch in loader:
         images = normalize.images(batch["inputs"].to(device, non_blocking=True))
-        rows = model.pooled(images, config.pool)
+        rows = pooled_of(config, model, images)
         done = fetch(behind, x, done)
         behind = rows
         reporter.progress(done, len(dataset), "image")
     reporter.progress(fetch(behind, x, done), len(dataset), "image")
     return x
+
+
+def check_finite(x: torch.Tensor, encoder: str, split: str) -> None:
+    """Raise UserError if a feature (N, D) is no number: what is measured on it means nothing."""
+    odd = int((~x.isfinite().all(dim=1)).sum())
+    if odd:
+        raise UserError(
+            f"{encoder} gives features that are not finite for {odd} of {len(x)} {split} images: "
+            "its weights are damaged, or its features overflow: take other weights, or leave this "
+            "encoder out"
+        )
 
 
 def fetch(rows: torch.Tensor | None, x: torch.Tensor, done: int) -> int:

@@ -17,11 +17,12 @@ from downstream.statistics import share
 from mae_core.checkpoints import build_encoder, check_sizes, save_state
 from mae_core.data.images import ImageDataset, drawn_by
 from mae_core.data.normalize import Normalize
+from mae_core.encoders.base import sees_batches
 from mae_core.engine.auto_batch import resolve_batch_size
 from mae_core.engine.batch import check_batch
 from mae_core.engine.train import build_runner, train, use_average
+from mae_core.for_encoder import own_preprocessing, with_encoder
 from mae_core.layouts import StateDict
-from mae_core.pixels import with_pixels
 from mae_core.stage import Reporter, StageResult
 
 METRICS = {"finetune": "fine-tune/top1", "supervise": "supervise/top1"}
@@ -33,7 +34,7 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     For 'random' and 'supervised' with the config's section `scratch`.
     """
     config, encoder = recipe_for(config, encoder), weights_of(encoder)
-    config = with_pixels(config, encoder, reporter)
+    config = with_encoder(config, encoder, reporter)
     images = open_images(config)
     model, correct = fit(config, encoder, *images, work_dir, reporter)
     if not is_main_process():
@@ -41,6 +42,7 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     checkpoint = work_dir / "classifier.safetensors"
     about = {"classes": images[0].classes, "pool": model.pool, "norm_first": model.norm_first}
     about["pixels"] = {key: list(values) for key, values in config.pixels.items()}
+    about |= own_preprocessing(config, encoder)
     save_state(checkpoint, honest_state(model), **model.encoder.metadata(), **about)
     metric = METRICS[config.stage]
     outcomes = save_outcomes(work_dir, {metric: correct})
@@ -62,11 +64,13 @@ def honest_state(model: Classifier) -> StateDict:
 
 def check(config: Config, encoder: str) -> None:
     """Raise UserError if the images' classes, the batch or the encoder's sizes cannot do."""
+    source = weights_of(encoder)
     for recipe in recipes(config, encoder):
-        check_batch(recipe)
-        check_sizes(recipe.encoder, weights_of(encoder))
+        recipe = with_encoder(recipe, source)
+        check_sizes(recipe.encoder, source)
         with torch.device("meta"):
-            build_classifier(recipe, RANDOM, 2)
+            model = build_classifier(recipe, RANDOM, 2)
+        check_batch(recipe, takes_auto=not sees_batches(model.encoder))
         open_images(recipe)
 
 

@@ -12,10 +12,9 @@ from itertools import groupby, product
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.model import BaseModel, is_model_wrapper
+from mmengine.model import BaseModel
 from mmengine.optim import DefaultOptimWrapperConstructor
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from mmengine.runner import set_random_seed
@@ -24,6 +23,7 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from downstream.classification.features import Features, train_and_val_features
+from downstream.classification.layers import Columns, has_best, split_off
 from downstream.outcomes import save_outcomes
 from downstream.parts import PartReporter
 from downstream.statistics import share
@@ -31,6 +31,7 @@ from mae_core.checkpoints import save_weights
 from mae_core.data.images import ImageDataset
 from mae_core.data.sources.select import stratified
 from mae_core.encoders.vit import last_blocks
+from mae_core.engine.optim import unwrapped
 from mae_core.engine.train import build_runner, train
 from mae_core.files import write_json
 from mae_core.stage import Reporter, StageResult
@@ -44,15 +45,25 @@ class Setting(NamedTuple):
         decay: of the weights.
         blocks: whose class tokens it sees, the last ones; 0 for features of another `pool`.
         avgpool: whether it sees the mean of the patches, too.
+        layer: whose features it sees, where there are those of all layers.
     """
 
     rate: float
     decay: float
     blocks: int = 0
     avgpool: bool = False
+    layer: int | None = None
 
-    def columns(self, width: int, pool: str) -> tuple[int, int]:
-        """The first of the features' `width` columns that it sees, and the one behind the last."""
+    def columns(self, width: int, pool: str, layers: Sequence[Columns] = ()) -> Columns:
+        """The first of the features' `width` columns that it sees, and the one behind the last.
+
+        Args:
+            width: of the features.
+            pool: of the encoder.
+            layers: the columns of each layer.
+        """
+        if self.layer is not None:
+            return layers[self.layer]
         if not self.blocks:
             return 0, width
         step = width // (last_blocks(pool) + 1)
@@ -130,7 +141,7 @@ class GridConstructor(DefaultOptimWrapperConstructor):
 
     def add_params(self, params: list[dict[str, Any]], module: nn.Module, **_: Any) -> None:
         """Append the groups of `module` to `params`."""
-        model: Any = module.module if is_model_wrapper(module) else module
+        model = unwrapped(module)
         for head, (rate, decay) in zip(model.heads, self.paramwise_cfg["settings"], strict=True):
             group = {"params": [*head.parameters()], "lr": self.base_lr * rate}
             params.append({**group, "weight_decay": decay})
@@ -153,16 +164,15 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     """Choose a setting, train it on all train features; metric `linear-probe/top1` on val.
 
     `config.held_out` is the share of the train images that chooses among :func:`settings_of` the
-    config. The grid's accuracies are the artifact `grid`.
+    config, with `layer='best'` the layer, too. The grid's accuracies are the artifact `grid`.
     """
     train_features, val = train_and_val_features(config, encoder, work_dir, reporter)
-    settings = settings_of(config)
-    chooses = held_out(train_features, config)
-    learns = torch.ones(len(train_features.y), dtype=torch.bool)
-    learns[chooses] = False
+    settings = settings_of(config, len(train_features.columns))
+    chooses = split_off(train_features.y, train_features.classes, config)
     x, y = train_features.x, train_features.y
+    learns = Features(x[~chooses], y[~chooses], val.classes, train_features.columns)
     part = PartReporter(reporter, "grid", 0, 2)
-    grid = fit(config, settings, Features(x[learns], y[learns], val.classes), work_dir, part)
+    grid = fit(config, settings, learns, work_dir, part)
     found = (predict(grid, x[chooses]) == y[chooses, None]).float().mean(dim=0)
     best = int(found.argmax())
     reporter.note(
@@ -184,12 +194,15 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     return StageResult(metrics, str(checkpoint), artifacts, labels=len(y))
 
 
-def settings_of(config: Config) -> list[Setting]:
+def settings_of(config: Config, layers: int = 1) -> list[Setting]:
     """`config.rates` times `config.decays`, for each input that `config.pool` has.
 
     'last4' has the class tokens of the last block and of the last four, each with and without the
-    mean of the patches; other pools are one input.
+    mean of the patches; with `layer='best'` each of `layers` is an input, otherwise there is one.
     """
+    if has_best(config):
+        numbers = product(range(layers), config.rates, config.decays)
+        return [Setting(rate, decay, layer=number) for number, rate, decay in numbers]
     most = last_blocks(config.pool) if config.pool.startswith("last") else 0
     inputs = product(sorted({1, most}), (False, True)) if most else [(0, False)]
     return [
@@ -202,6 +215,8 @@ def settings_of(config: Config) -> list[Setting]:
 def described(setting: Setting) -> str:
     """Such as 'rate 1 and weight decay 0 on the last 4 blocks and the mean of the patches'."""
     text = f"rate {setting.rate:g} and weight decay {setting.decay:g}"
+    if setting.layer is not None:
+        text += f" on layer {setting.layer}"
     if setting.blocks:
         text += (
             " on the last block" if setting.blocks == 1 else f" on the last {setting.blocks} blocks"
@@ -212,13 +227,6 @@ def described(setting: Setting) -> str:
 def check_split(config: Config, images: ImageDataset) -> None:
     """Raise UserError if the held-out part would have no image of a class."""
     stratified(images.labels, images.classes, config.held_out, config.seed)
-
-
-def held_out(features: Features, config: Config) -> torch.Tensor:
-    """(H,) int64: the train images that choose the setting, a seeded share of each class."""
-    labels = features.y.numpy().astype(np.int64)
-    chosen = stratified(labels, features.classes, config.held_out, config.seed)
-    return torch.from_numpy(chosen)
 
 
 def fit(
@@ -234,7 +242,7 @@ def fit(
     own.optim_wrapper.constructor = "GridConstructor"
     own.optim_wrapper.paramwise_cfg = {"settings": [(s.rate, s.decay) for s in settings]}
     width = features.x.shape[1]
-    columns = [setting.columns(width, config.pool) for setting in settings]
+    columns = [setting.columns(width, config.pool, features.columns) for setting in settings]
     probe = GridProbe(width, len(features.classes), columns)
     datasets = {"train_dataloader": FeatureDataset(features.x, features.y)}
     train(build_runner(own, probe, work_dir / reporter.name, reporter, datasets))

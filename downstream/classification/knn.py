@@ -1,19 +1,26 @@
-"""k nearest neighbours on frozen features."""
+"""k nearest neighbours on frozen features; they also choose the layer of these."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 from torch.nn import functional as F
 
-from downstream.classification.features import check_features, train_and_val_features
+from downstream.classification.features import (
+    Features,
+    check_features,
+    train_and_val_features,
+)
+from downstream.classification.layers import has_best, split_off
 from downstream.classification.scaling import standardized
 from downstream.outcomes import save_outcomes
 from downstream.statistics import share
 from mae_core.data.images import ImageDataset
 from mae_core.errors import UserError
+from mae_core.files import write_json
 from mae_core.stage import Reporter, StageResult
 
 Nearest = tuple[torch.Tensor, torch.Tensor]  # cosines and indices, (B, k), the nearest first
@@ -23,9 +30,14 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     """Classify val images by their nearest train images.
 
     Metrics: `knn/top1` with `config.k` neighbours, and `knn/top1_k<n>` for each in `config.more_k`.
-    With `config.standardize` each dimension has mean 0 and deviation 1 on the train images.
+    With `config.standardize` each dimension has mean 0 and deviation 1 on the train images. With
+    `layer='best'` the artifact `layers` says what each layer reaches, see :func:`best_layer`.
     """
     train, val = train_and_val_features(config, encoder, work_dir, reporter)
+    layers: dict[str, str] = {}
+    if has_best(config):
+        chosen, layers = best_layer(train, config, config.k, config.temperature, work_dir, reporter)
+        train, val = train.of_layer(chosen), val.of_layer(chosen)
     ks = [config.k, *config.more_k]
     x, queries = train.x, val.x
     if config.get("standardize"):
@@ -35,13 +47,55 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     outcomes = {name: row == val.y for name, row in zip(names, labels, strict=True)}
     metrics = {name: share(correct) for name, correct in outcomes.items()}
     kept = save_outcomes(work_dir, outcomes)
-    return StageResult(metrics, artifacts=kept, labels=len(train.y))
+    return StageResult(metrics, artifacts={**layers, **kept}, labels=len(train.y))
 
 
 def check(config: Config, encoder: str) -> None:
     """Raise UserError as for all frozen features, or for more neighbours than train images."""
     train, _ = check_features(config, encoder)
     check_k(max([config.k, *config.more_k]), train)
+
+
+def best_layer(
+    train: Features,
+    config: Config,
+    k: int,
+    temperature: float,
+    work_dir: Path,
+    reporter: Reporter,
+) -> tuple[int, dict[str, str]]:
+    """The layer by which a held-out part of the train images is classified best.
+
+    Args:
+        train: features of all layers.
+        config: `held_out`, the share of each class that is classified by the others; `seed` of its
+            choice; `standardize`, on the others.
+        k, temperature: of :func:`knn_predict`; where there are not k others, all of them.
+        work_dir: gets `layers.json`.
+        reporter: is told.
+
+    Returns:
+        The first of the best layers, and the artifact `layers`: what each of them reaches.
+    """
+    chooses = split_off(train.y, train.classes, config)
+    y, k = train.y[~chooses], min(k, int((~chooses).sum()))
+    rows: list[dict[str, Any]] = []
+    for number in range(len(train.columns)):
+        x = train.of_layer(number).x
+        bank, asked = x[~chooses], x[chooses]
+        if config.get("standardize"):
+            bank, asked = standardized(bank, asked)
+        labels = knn_predict(bank, y, asked, [k], temperature)[0]
+        correct = (labels == train.y[chooses]).float().mean()
+        rows.append({"layer": number, "held_out_top1": float(correct)})
+    best = max(rows, key=lambda row: float(row["held_out_top1"]))  # the first of equals
+    reporter.note(
+        f"layer {best['layer']} of 0 to {len(rows) - 1} was chosen, by which kNN has "
+        f"{best['held_out_top1']:.1%} on the held-out {config.held_out:.0%} of train"
+    )
+    table = work_dir / "layers.json"
+    write_json(table, {"won": best, "layers": rows}, indent=2)
+    return best["layer"], {"layers": str(table)}
 
 
 def check_k(k: int, bank: ImageDataset | torch.Tensor) -> None:

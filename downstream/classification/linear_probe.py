@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from downstream.classification import accuracy, grid  # noqa: F401  accuracy registers
 from downstream.classification.features import check_features, check_pool
 from downstream.classification.finetune import open_images, predict
+from downstream.classification.layers import has_best
 from downstream.outcomes import save_outcomes
 from downstream.statistics import share
 from mae_core.checkpoints import build_encoder, check_sizes, save_state
@@ -25,7 +26,8 @@ from mae_core.encoders import Encoder
 from mae_core.engine import lars  # noqa: F401  registers
 from mae_core.engine.batch import check_batch
 from mae_core.engine.train import build_runner, train
-from mae_core.pixels import with_pixels
+from mae_core.errors import UserError
+from mae_core.for_encoder import with_encoder
 from mae_core.stage import Reporter, StageResult
 
 
@@ -39,15 +41,21 @@ class FrozenProbe(BaseModel):
         classes: number of classes.
         preprocessor: normalises uint8 images.
         pool: of the encoder, such as 'cls' or 'avg'.
+        layer: of the encoder; the last without it.
     """
 
     def __init__(
-        self, encoder: Encoder, classes: int, preprocessor: Normalize, pool: str = "cls"
+        self,
+        encoder: Encoder,
+        classes: int,
+        preprocessor: Normalize,
+        pool: str = "cls",
+        layer: int | None = None,
     ) -> None:
         super().__init__(data_preprocessor=preprocessor)
         self.encoder = encoder.requires_grad_(False)
-        self.pool = pool
-        width = encoder.pooled_width(pool)
+        self.pool, self.layer = pool, layer
+        width = encoder.pooled_width(pool, layer)
         self.norm = grid.ProbeNorm(width)
         self.head = grid.linear_head(width, classes)
 
@@ -62,7 +70,7 @@ class FrozenProbe(BaseModel):
     ) -> Any:
         """Images (N, C, H, W) and labels (N,): modes as :meth:`Classifier.forward`."""
         with torch.no_grad():
-            features = self.encoder.pooled(inputs, self.pool)
+            features = self.encoder.pooled(inputs, self.pool, layer=self.layer)
         logits = self.head(self.norm(features))
         if mode == "loss":
             return {"loss": F.cross_entropy(logits, label)}
@@ -73,11 +81,12 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     """Train the probe on train images; metric `linear-probe/top1` on val images."""
     if not on_images(config):
         return grid.run(config, encoder, work_dir, reporter)
-    config = with_pixels(config, encoder, reporter)
+    config = with_encoder(config, encoder, reporter)
     set_random_seed(config.seed)
     train_data, val_data = open_images(config)
     frozen = build_encoder(config.encoder, encoder)
-    probe = FrozenProbe(frozen, len(train_data.classes), Normalize(**config.pixels), config.pool)
+    looks = config.pool, config.get("layer")
+    probe = FrozenProbe(frozen, len(train_data.classes), Normalize(**config.pixels), *looks)
     datasets = {"train_dataloader": train_data, "val_dataloader": val_data}
     runner = build_runner(config, probe, work_dir, reporter, datasets)
     train(runner)
@@ -94,10 +103,17 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
 
 def check(config: Config, encoder: str) -> None:
     """Raise UserError if the images' classes, the batch or the encoder's sizes cannot do."""
+    config = with_encoder(config, encoder)
     check_batch(config, takes_auto=False)
     if on_images(config):
         check_sizes(config.encoder, encoder)
         check_pool(config)
+        if has_best(config):
+            raise UserError(
+                "layer='best' is chosen on features that are extracted once, this probe sees "
+                "augmented images: give the number of a layer, or a config without "
+                "train_dataloader.dataset"
+            )
         open_images(config)
     else:
         train_data, _ = check_features(config, encoder)

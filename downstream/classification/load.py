@@ -4,7 +4,7 @@ from typing import Any
 
 from downstream.classification.classifier import Classifier
 from downstream.classification.imagenet import synsets
-from mae_core.checkpoints import load_weights, read_metadata, read_weights
+from mae_core.checkpoints import NOT_ENCODER, load_weights, read_metadata, read_weights
 from mae_core.data.normalize import Normalize
 from mae_core.encoders import create_encoder
 from mae_core.errors import UserError
@@ -23,7 +23,7 @@ def load_classifier(
     Args:
         path: a `classifier.safetensors` of ours, or a checkpoint of another layout.
         encoder: `arch` and overrides, as in :func:`mae_core.create_encoder`.
-        pixels: mean and deviation of the images, see :func:`mae_core.pixels.with_pixels`.
+        pixels: mean and deviation of the images, see :func:`mae_core.for_encoder.with_encoder`.
 
     Raises:
         UserError: if it holds no classifier, or not all weights of this one.
@@ -39,7 +39,10 @@ def load_classifier(
     model = Classifier(
         create_encoder(**encoder), count, Normalize(**pixels), pool, norm_first=norm_first
     )
-    missing = set(load_weights(model, path).missing)
+    report = load_weights(model, path)
+    if odd := [key for key in report.unexpected if not key.startswith(NOT_ENCODER)]:
+        raise UserError(f"{path} has weights that no classifier has here: {', '.join(odd[:5])}")
+    missing = set(report.missing)
     if pooled and model.encoder.norm is not None:
         model.encoder.norm.load_state_dict({key: state[f"fc_norm.{key}"] for key in NORM})
         missing -= {f"encoder.norm.{key}" for key in NORM}

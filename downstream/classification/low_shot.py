@@ -11,8 +11,9 @@ from mmengine.config import Config
 from numpy.typing import NDArray
 
 from downstream.classification import finetune
-from downstream.classification.features import Features, train_and_val_features
+from downstream.classification.features import Features, check_pool, train_and_val_features
 from downstream.classification.few_labels import METHODS
+from downstream.classification.layers import check_choice
 from downstream.classification.logistic import fit_logistic
 from downstream.classification.scaling import standardized
 from downstream.curves import Point, draw_curves
@@ -24,7 +25,7 @@ from mae_core.data.images import ImageDataset, drawn_by
 from mae_core.data.sources import listed_in
 from mae_core.data.sources.select import balanced, stratified
 from mae_core.errors import UserError
-from mae_core.pixels import with_pixels
+from mae_core.for_encoder import with_encoder
 from mae_core.plots import drawn
 from mae_core.stage import Metric, Reporter, StageResult
 
@@ -50,7 +51,7 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     - what :func:`train_and_val_features` needs, for the probe.
     """
     merged, source = recipe_for(config, encoder), weights_of(encoder)
-    merged = with_pixels(merged, source, reporter)
+    merged = with_encoder(merged, source, reporter)
     images = finetune.open_images(merged)
     splits = list(draw_splits(config, images[0]))
     probes = config.methods.count("probe") and encoder != SUPERVISED
@@ -93,13 +94,16 @@ def check(config: Config, encoder: str) -> None:
         )
     if encoder == SUPERVISED and "finetune" not in config.methods:
         raise UserError("encoder 'supervised' is trained from scratch: methods needs 'finetune'")
-    images, _ = finetune.open_images(recipe_for(config, encoder))
+    own = with_encoder(recipe_for(config, encoder), weights_of(encoder))
+    images, _ = finetune.open_images(own)
     for _ in draw_splits(config, images):
         pass
     if "probe" in config.methods:
-        frozen = ImageDataset(**drawn_by(config.seed, config.train_data))
+        frozen = ImageDataset(**drawn_by(own.seed, own.train_data))
         if not np.array_equal(frozen.labels, images.labels):
             raise UserError("train_data and train_dataloader.dataset are not the same images")
+        check_pool(own)
+        check_choice(own, frozen)
 
 
 def draw_splits(config: Config, images: ImageDataset) -> Iterator[Split]:

@@ -17,7 +17,7 @@ from downstream.parts import PartReporter, cached_outcome
 from downstream.scratch import RANDOM, recipe_for, weights_of
 from downstream.statistics import share
 from mae_core.errors import UserError
-from mae_core.pixels import with_pixels
+from mae_core.for_encoder import with_encoder
 from mae_core.plots import drawn
 from mae_core.stage import Metric, Reporter, StageResult
 
@@ -28,7 +28,7 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     The rest of the config is one for fine-tuning. What is finished stays after an interruption.
     """
     config, encoder = recipe_for(config, encoder), weights_of(encoder)
-    config = with_pixels(config, encoder, reporter)
+    config = with_encoder(config, encoder, reporter)
     images = finetune.open_images(config)
     outcomes: dict[str, torch.Tensor] = {}
     metrics: dict[str, Metric] = {}
@@ -56,7 +56,8 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
 def check(config: Config, encoder: str) -> None:
     """Raise UserError as for fine-tuning, or for a number of blocks that the encoder has not."""
     finetune.check(config, encoder)
-    model = finetune.build_classifier(recipe_for(config, encoder), RANDOM, 2)
+    own = with_encoder(recipe_for(config, encoder), weights_of(encoder))
+    model = finetune.build_classifier(own, RANDOM, 2)
     if not config.blocks:
         raise UserError("blocks=[]: name at least one number of blocks")
     for blocks in config.blocks:

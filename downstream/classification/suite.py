@@ -18,7 +18,13 @@ from numpy.typing import NDArray
 from sklearn.model_selection import GridSearchCV, PredefinedSplit
 from torch import Tensor
 
-from downstream.classification.features import check_features, extract, frozen_encoder
+from downstream.classification.features import (
+    check_features,
+    check_finite,
+    extract,
+    frozen_encoder,
+)
+from downstream.classification.layers import has_best, layer_columns
 from downstream.classification.logistic import fit_quietly, search_strength
 from downstream.classification.scaling import standardized
 from downstream.outcomes import save_outcomes
@@ -27,7 +33,7 @@ from downstream.statistics import share
 from mae_core.encoders import Encoder
 from mae_core.errors import UserError
 from mae_core.files import write_json
-from mae_core.pixels import with_pixels
+from mae_core.for_encoder import with_encoder
 from mae_core.stage import Metric, Reporter, StageResult
 
 Indices = NDArray[np.int64]
@@ -43,7 +49,7 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     all of them are learnt. Metrics: `suite/<data set>`, `suite/mean_<group>`, `suite/mean` over
     data sets, as VTAB's score is (2.1). What is finished stays after an interruption.
     """
-    config = with_pixels(config, encoder, reporter)
+    config = with_encoder(config, encoder, reporter)
     model = frozen_encoder(config, encoder)
     outcomes: dict[str, Tensor] = {}
     groups: dict[str, list[Metric]] = {}
@@ -96,15 +102,27 @@ def parts(config: Config) -> Iterator[tuple[Any, Config]]:
 def learn(
     model: Encoder, config: Config, encoder: str, reporter: Reporter, work_dir: Path
 ) -> Tensor:
-    """(N,) bool: which val images are classified correctly; C goes to `setting.json`."""
+    """(N,) bool: which val images are classified correctly; C goes to `setting.json`.
+
+    So does the layer, with `layer='best'`: the second part of the examples chooses both.
+    """
     train, val = check_features(config, encoder)
     train = train.only(choose(train.labels, config.examples, config.seed))
     x, queries = (extract(model, data, config, reporter) for data in (train, val))
+    check_finite(x, encoder, "train")
+    check_finite(queries, encoder, "val")
     x, queries = standardized(x, queries)
-    search = fit(x.numpy(), train.labels, config.examples[0])
+    searches = []
+    columns = layer_columns(config, model)
+    for first, end in columns:
+        searches.append(fit(x[:, first:end].numpy(), train.labels, config.examples[0]))
+    layer = int(np.argmax([search.best_score_ for search in searches]))  # the first of equals
+    search, (first, end) = searches[layer], columns[layer]
     setting = {"C": search.best_params_["C"], "held_out": float(search.best_score_)}
+    if has_best(config):
+        setting["layer"] = layer
     write_json(work_dir / SETTING, setting)
-    predicted = search.predict(queries.numpy())
+    predicted = search.predict(queries[:, first:end].numpy())
     return torch.from_numpy(predicted == val.labels)
 
 

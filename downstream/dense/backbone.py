@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any, cast
 
-import torch
 from mmengine.config import Config
 from mmengine.model import BaseModule
 from mmengine.registry import MODELS
@@ -11,12 +10,13 @@ from timm.layers import LayerScale
 from torch import Tensor, nn
 
 from downstream.dense.grid_attention import GridAttention
+from downstream.dense.levels import check_layers
 from downstream.dense.relative_bias import BiasedAttention
 from downstream.dense.windows import Group, padded_layout, window_layout
+from mae_core.agreement import outline
 from mae_core.checkpoints import check_sizes, load_whole
 from mae_core.encoders import create_encoder
 from mae_core.encoders.vit import ViTEncoder
-from mae_core.errors import UserError
 from mae_core.patches import grid_size
 
 
@@ -32,21 +32,37 @@ def place_encoder(config: Config, source: str) -> None:
     resample = config.get("resample_patches", False)
     model.backbone.update(encoder=config.encoder, source=source, resample_patches=resample)
     model.data_preprocessor.update(config.pixels)
-    with torch.device("meta"):
-        encoder = create_encoder(**config.encoder)
-    encoder.require("plain", f"the stage {config.stage}")
-    width = encoder.width
+    encoder = outline(config.encoder)
+    offer = "plain" if model.backbone.type == "MAEViT" else "maps"
+    encoder.require(offer, f"the stage {config.stage}")
+    check_layers(model.backbone.layers, encoder)
+    place_widths(model, [encoder.widths[layer] for layer in model.backbone.layers])
+
+
+def place_widths(model: Any, widths: list[int]) -> None:
+    """Fill the channels of the maps into what takes them.
+
+    Args:
+        model: config of a detector, a segmentor, or another model with a `decode_head`.
+        widths: of each of the backbone's maps.
+    """
     neck = model.get("neck")
-    if neck is not None and neck.type in ("SimpleFeaturePyramid", "MapNorm"):
-        neck.in_channels = width
-        if neck.type == "SimpleFeaturePyramid":
-            return
-    model.decode_head.in_channels = width
-    if neck is not None and neck.type == "Feature2Pyramid":
-        neck.embed_dim = width
-        model.decode_head.in_channels = [width] * len(neck.rescales)
-    if model.get("auxiliary_head"):
-        model.auxiliary_head.in_channels = width
+    kind = "" if neck is None else neck.type
+    if kind in ("SimpleFeaturePyramid", "MapNorm"):
+        neck.in_channels = widths[-1]
+    elif kind == "FPN":
+        neck.in_channels = widths
+    elif kind == "Feature2Pyramid":
+        neck.embed_dim = widths[-1]
+    if kind in ("SimpleFeaturePyramid", "FPN"):
+        return
+    head, auxiliary = model.decode_head, model.get("auxiliary_head")
+    several = isinstance(head.get("in_index"), list | tuple)
+    head.in_channels = widths if several else widths[-1]
+    if head.get("num_convs") == 0:  # a linear layer: its channels are the map's
+        head.channels = widths[-1]
+    if auxiliary:
+        auxiliary.in_channels = widths[auxiliary.get("in_index", -1)]
 
 
 @MODELS.register_module()
@@ -116,12 +132,7 @@ class MAEViT(BaseModule):
         self.encoder.pos_embed.requires_grad_(train_positions)
         self.encoder.tile_positions = tile_positions
         self.layers, self.pad_windows = tuple(layers), pad_windows
-        for number in (*layers, *global_blocks):
-            if not 0 <= number < self.encoder.depth:
-                raise UserError(
-                    f"block {number} in layers or global_blocks: "
-                    f"this encoder has blocks 0 to {self.encoder.depth - 1}"
-                )
+        check_layers((*layers, *global_blocks), self.encoder)
         self.window = window
         every = range(self.encoder.depth)
         self.windowed = frozenset(every if window else ()) - frozenset(global_blocks)

@@ -18,7 +18,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-from mae_core.encoders import create_encoder
+from mae_core.agreement import outline
 from mae_core.errors import Interrupted, UserError
 from mae_core.notices import say
 from mae_core.stage import SilentReporter
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 NARROW = 4  # channels a head of the encoder
 
 
-class _Notes(SilentReporter):
+class Notes(SilentReporter):
     """Says what should be known, such as that a picture could not be drawn."""
 
     def note(self, text: str) -> None:
@@ -40,18 +40,16 @@ class _Notes(SilentReporter):
 def rehearsal(config: Config) -> Iterator[tuple[Config, Path, SilentReporter]]:
     """A copy of a stage's config for the CPU, a folder that is removed, and a reporter.
 
-    The encoder is random and narrow, which leaves depth, patches and heads as they are. What is
-    drawn at random after the block is what would be drawn without it.
+    The encoder is random, and if it is a plain ViT narrow, which leaves depth, patches and heads as
+    they are. What is drawn at random after the block is what would be drawn without it.
 
     Raises:
         UserError: for whatever goes wrong in the block.
     """
     quick = copy.deepcopy(config)
-    with torch.device("meta"):
-        encoder = create_encoder(**quick.encoder)
-    encoder.require("plain", f"the stage {config.stage}")
-    heads = encoder.config["heads"]
-    quick.encoder.width = NARROW * heads
+    encoder = outline(quick.encoder)
+    if "plain" in encoder.offers:
+        quick.encoder.width = NARROW * encoder.config["heads"]
     quick.test_loader = {"batch_size": 1, "num_workers": 0}
     try:
         with (
@@ -60,7 +58,7 @@ def rehearsal(config: Config) -> Iterator[tuple[Config, Path, SilentReporter]]:
             DefaultScope.overwrite_default_scope(config.default_scope),
             tempfile.TemporaryDirectory(prefix="mae-bench-rehearsal-") as folder,
         ):
-            yield quick, Path(folder), _Notes()
+            yield quick, Path(folder), Notes()
     except (UserError, Interrupted):
         raise
     except Exception as error:

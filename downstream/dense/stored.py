@@ -7,6 +7,7 @@ to see that it fits the file's weights.
 
 import copy
 import re
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,8 @@ from mae_core.errors import UserError
 from mae_core.untrusted import BY_NAME, check_data, own_imports, registered_names
 
 WORD = re.compile(r"[A-Za-z0-9_+-]{0,64}")  # text in a model's config: no path, no address, no code
+# A model of timm, by which nothing is fetched: a name of an architecture, perhaps of weights.
+TIMM = re.compile(r"timm:[A-Za-z0-9_]{1,64}(\.[A-Za-z0-9_]{1,64})?")
 LARGEST = 1_000_000  # of its numbers
 PIXELS = 8192  # of an image's side, a patch's, or of what a side is rounded to
 SIDES = ("size", "scale", "img_size", "crop_size", "stride", "size_divisor", "pad_size_divisor")
@@ -32,7 +35,7 @@ SIDES = ("size", "scale", "img_size", "crop_size", "stride", "size_divisor", "pa
 FETCHING = ("pretrained", "checkpoint", "ckpt", "teacher", "lang_model", "warp_mode")
 UNFIT = {"Pretrained", "BertModel", "CLIPTextEncoder", "TIMMBackbone", "VPD"}  # all fetch models
 ROOM = 64_000_000  # numbers that building may take beside the weights, such as anchors
-COPIES = 30  # of the weights' numbers in all operations: made, initialised, made again
+COPIES = 30  # of the weights' numbers at once, with what an image of the model's size takes
 PARTS = 20  # modules for each tensor in the file
 
 
@@ -102,7 +105,8 @@ def check_entry(key: str, value: Any, path: Path) -> None:
     wrong = f"{path}: its config has {key}={value!r:.100}"
     if value and any(word in key for word in FETCHING):
         raise UserError(f"{wrong}: the weights are in the file, others are not fetched")
-    if key == "_scope_" or (isinstance(value, str) and not WORD.fullmatch(value)):
+    named = key == "arch" and isinstance(value, str) and TIMM.fullmatch(value)
+    if key == "_scope_" or (isinstance(value, str) and not WORD.fullmatch(value) and not named):
         raise UserError(f"{wrong}: expected a plain word")
     if isinstance(value, int | float) and not isinstance(value, bool):
         most = PIXELS if key in SIDES else LARGEST
@@ -178,26 +182,41 @@ def blaming(path: Path) -> Iterator[None]:
 
 
 class _Counted(TorchDispatchMode):
-    """Refuses to make more than so many numbers."""
+    """Refuses to hold more than so many numbers at once."""
 
     def __init__(self, most: int) -> None:
         super().__init__()
         self.left = most
+        self.held: set[int] = set()
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         made = func(*args, **(kwargs or {}))
         if isinstance(made, Tensor):
-            self.left -= made.numel()
+            self.hold(made.untyped_storage(), made.element_size())
         if self.left < 0:
             raise UserError("its config makes a model much larger than its weights")
         return made
 
+    def hold(self, storage: torch.UntypedStorage, size: int) -> None:
+        """Count a tensor's memory, in numbers of `size` bytes, for as long as it is there."""
+        if storage._cdata in self.held:
+            return
+        numbers = storage.nbytes() // size
+        self.held.add(storage._cdata)
+        self.left -= numbers
+        weakref.finalize(storage, self.give_back, storage._cdata, numbers)
+
+    def give_back(self, storage: int, numbers: int) -> None:
+        """Count it no more."""
+        self.held.discard(storage)
+        self.left += numbers
+
 
 @contextmanager
 def bounded(numbers: int, modules: int) -> Iterator[None]:
-    """Raise UserError once the block has made more than so many numbers or parts of models."""
+    """Raise UserError once the block holds so many numbers or has made so many parts of models."""
     left = modules
 
     def count(*_: Any) -> None:

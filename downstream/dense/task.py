@@ -4,9 +4,10 @@ What is a task's own (its data, its metrics, its pictures) it says as a :class:`
 is here. This module imports neither mmdet nor mmseg, which take seconds.
 """
 
+import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ import torch
 from mmcv.transforms import Compose
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
-from mmengine.dist import is_main_process
+from mmengine.dist import get_world_size, is_main_process
 from mmengine.model import BaseModel
 from mmengine.registry import MODELS, TRANSFORMS, init_default_scope
 from mmengine.runner import set_random_seed
@@ -26,15 +27,19 @@ import downstream.dense.pyramid  # noqa: F401  both register
 from downstream.dense.backbone import place_encoder
 from downstream.dense.data import epochs_for
 from downstream.dense.draws import DrawnImages
-from downstream.dense.rehearsal import quiet, rehearsal
+from downstream.dense.fit_recipe import fit_recipe
+from downstream.dense.fit_size import Sides, settle_size
+from downstream.dense.maps import EncoderMaps
+from downstream.dense.rehearsal import Notes, quiet, rehearsal
 from downstream.dense.stored import ModelFile, blaming, to_store
 from downstream.dense.trained import check_images, load_trained, own_names
 from downstream.drawing import figure_grid, read_image, save
-from downstream.scratch import recipe_for, recipes, weights_of
-from mae_core.checkpoints import check_sizes, save_weights
+from downstream.scratch import RANDOM, recipe_for, recipes, weights_of
+from mae_core.checkpoints import build_encoder, check_sizes, save_weights
 from mae_core.data.overlap import tell_overlap
 from mae_core.engine.train import build_runner, train, use_average
-from mae_core.pixels import with_pixels
+from mae_core.for_encoder import with_encoder
+from mae_core.names import has_file
 from mae_core.plots import drawn
 from mae_core.stage import Metric, Reporter, SilentReporter, StageResult
 
@@ -77,6 +82,8 @@ class DenseTask:
         show: draws one of both on an axis above the image (H, W, 3) uint8; which labels it drew.
         legend: names the labels that were drawn, on the figure.
         caption: of a picture, from what was found.
+        sides: of the images that the encoder sees, from a completed config; None for any.
+        fixed_statistics: whether batch norms of pretrained encoders keep theirs.
         plain_row: whether the image stands above the pictures as it is, too.
     """
 
@@ -94,6 +101,8 @@ class DenseTask:
     show: Callable[[Any, np.ndarray, Any, Sequence[str]], set[int]]
     legend: Callable[[Any, Sequence[str], set[int]], None]
     caption: Callable[[Any], str] = lambda found: ""
+    sides: Callable[[Config], Sides | None] = lambda config: None
+    fixed_statistics: bool = False
     plain_row: bool = False
 
 
@@ -101,8 +110,9 @@ def run_task(
     task: DenseTask, config: Config, encoder: str, work_dir: Path, reporter: Reporter
 ) -> StageResult:
     """Train on the train images, measure on the val images, as :func:`mae_core.stage` wants it."""
-    config, encoder = recipe_for(config, encoder), weights_of(encoder)
-    config = with_pixels(config, encoder, reporter)
+    given, source = recipe_for(config, encoder), weights_of(encoder)
+    config = fit_recipe(given, with_encoder(given, source, reporter), reporter)
+    encoder = source if has_file(source) else RANDOM
     set_random_seed(config.seed)
     init_default_scope(config.default_scope)
     work_dir.mkdir(parents=True, exist_ok=True)
@@ -110,7 +120,7 @@ def run_task(
     if is_main_process():  # looking at masks takes a while, once is enough
         for note in task.notes(config, data):
             reporter.note(note)
-    images = prepare(task, config, encoder, data, work_dir)
+    images = prepare(task, config, encoder, data, work_dir, reporter)
     del data  # gigabytes for COCO, in every process
     model = build(task, config, reporter)
     loaded = {"train_dataloader": DrawnImages(images.train)}
@@ -121,10 +131,27 @@ def run_task(
     return replace(result, labels=len(images.train))
 
 
-def prepare(task: DenseTask, config: Config, encoder: str, data: Any, folder: Path) -> TaskImages:
+def prepare(
+    task: DenseTask, config: Config, encoder: str, data: Any, folder: Path, reporter: Reporter
+) -> TaskImages:
     """Fill into `config` what follows from the encoder and the data; the images for mm."""
     place_encoder(config, encoder)
-    return task.complete(config, data, folder)
+    set_modules_aside()
+    images = task.complete(config, data, folder)
+    backbone, sides = config.model.backbone, task.sides(config)
+    if backbone.type == "EncoderMaps":
+        if task.fixed_statistics and encoder != RANDOM:
+            backbone.norm_eval = True
+        if sides is not None:
+            settle_size(config, sides, reporter)
+    return images
+
+
+@cache  # once in a process
+def set_modules_aside() -> None:
+    """mmengine collects garbage for each data set, and need not look at what was imported."""
+    gc.collect()  # what is garbage now would stay
+    gc.freeze()
 
 
 def set_epochs(config: Config, images: int) -> None:
@@ -137,6 +164,10 @@ def set_epochs(config: Config, images: int) -> None:
 def build(task: DenseTask, config: Config, reporter: Reporter) -> BaseModel:
     """The model of a prepared config, its encoder's weights told."""
     model = task.adapt(MODELS.build(config.model))
+    if isinstance(model.backbone, EncoderMaps):
+        model.backbone.leave_out_unused()
+        if torch.cuda.is_available() and get_world_size() > 1:
+            model.backbone.share_statistics()
     reporter.note(model.backbone.origin)
     return model
 
@@ -187,22 +218,30 @@ def check_task(
         read: as the task's, and looks at the images.
         paths: of the images of what was read, of 'train' or 'val'.
     """
-    check_sizes(config.encoder, weights_of(encoder), config.get("resample_patches", False))
+    source, said = weights_of(encoder), Notes()
+    fitted = [fit_recipe(one, with_encoder(one, source), said) for one in recipes(config, encoder)]
+    for recipe in fitted:
+        check_sizes(recipe.encoder, source, recipe.get("resample_patches", False))
     data = read(config)
     if config.get("val_data"):
         places = config.train_data.images, config.val_data.images
         tell_overlap(paths(data, "train"), paths(data, "val"), *places)
     with quiet():
         task: DenseTask = import_module(stage).TASK
-    for recipe in recipes(config, encoder):
-        rehearse(task, recipe, data)
+    for recipe in fitted:
+        rehearse(task, recipe, source, data)
 
 
-def rehearse(task: DenseTask, config: Config, data: Any) -> None:
-    """Try the stage on one image of val, without training. Raises UserError if it fails."""
+def rehearse(task: DenseTask, config: Config, source: str, data: Any) -> None:
+    """Try the stage on one image of val, without training. Raises UserError if it fails.
+
+    Also if the weights of `source` do not fit an encoder for images of the task's size.
+    """
     with rehearsal(config) as (quick, folder, reporter):
         few = task.shorten(quick, data)
-        images = prepare(task, quick, "random", few, folder)
+        images = prepare(task, quick, RANDOM, few, folder, reporter)
+        if quick.encoder.get("img_size") != config.encoder.get("img_size"):
+            build_encoder(dict(quick.encoder), source)
         images.train[0]
         model = build(task, quick, SilentReporter())
         finish(task, model, images, quick, folder, reporter)

@@ -22,6 +22,7 @@ CARDS = (
         module="downstream.detection.stage",
         section="Detection and instance segmentation",
         checks="downstream.detection.check",
+        needs=("trained", "maps"),
         from_scratch=True,
         random_from_scratch=True,
         several_devices=True,

@@ -18,6 +18,8 @@ from mmengine.model import BaseModel
 import downstream.detection.cascade  # noqa: F401  registers
 from downstream.dense.charts import class_bars, confusion_matrix, recall_curves
 from downstream.dense.data import Instances, instance_splits, is_learnt, notes_on, typical_size
+from downstream.dense.fit_recipe import round_up
+from downstream.dense.fit_size import Sides
 from downstream.dense.stored import ModelFile
 from downstream.dense.task import DenseTask, Results, TaskImages, run_task, set_epochs
 from downstream.dense.testing import measure_images
@@ -67,8 +69,9 @@ def complete(config: Config, splits: Splits, folder: Path) -> TaskImages:
     if image.size is None:
         multiple = model.data_preprocessor.pad_size_divisor
         image.size = typical_size(splits["train"].sizes, multiple, LARGEST)
-    if config.get("square_pad"):
-        model.data_preprocessor.pad_size_divisor = image.size  # no side is longer
+    if config.get("square_pad"):  # no side is longer
+        multiple = model.data_preprocessor.get("pad_size_divisor", 1)
+        model.data_preprocessor.pad_size_divisor = round_up(image.size, multiple)
     set_epochs(config, len(splits["train"].content.images))
     train = dataset_fields(splits["train"], folder / "annotations_train.json", classes)
     # As mmdet's own recipes do: images without instances are left out of the training.
@@ -76,6 +79,13 @@ def complete(config: Config, splits: Splits, folder: Path) -> TaskImages:
     val = dataset_fields(splits["val"], folder / "annotations_val.json", classes)
     val |= {"pipeline": evaluation_pipeline(image.size), "test_mode": True}
     return TaskImages(DATASETS.build(train), DATASETS.build(val), classes)
+
+
+def sides(config: Config) -> Sides:
+    """Images are filled up to squares, or to multiples of the divisor."""
+    divisor = config.model.data_preprocessor.get("pad_size_divisor", 1)
+    largest = round_up(max(config.image.size, config.image.crop or 0), divisor)
+    return Sides("image.size", largest, None if divisor == largest else divisor)
 
 
 def dataset_fields(split: Instances, file: Path, classes: Sequence[str]) -> dict[str, Any]:
@@ -178,5 +188,7 @@ TASK = DenseTask(
     truth=truth,
     show=show,
     legend=name_classes,
+    sides=sides,
+    fixed_statistics=True,
     caption=caption,
 )

@@ -1,11 +1,20 @@
 """The stage: accuracy over episodes, for each setting and head."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from mmengine.config import Config
 
-from downstream.classification.features import check_features, features_of, splits_used
+from downstream.classification.features import (
+    Features,
+    check_features,
+    features_of,
+    splits_used,
+)
+from downstream.classification.knn import best_layer
+from downstream.classification.layers import has_best
 from downstream.classification.scaling import standardized
 from downstream.few_shot.episodes import check_classes, classified
 from downstream.few_shot.heads import HEADS
@@ -16,6 +25,7 @@ from mae_core.errors import UserError, suggest
 from mae_core.stage import Reporter, StageResult
 
 HEADLINE = "centroid"
+K, TEMPERATURE = 20, 0.07  # of the kNN that chooses a layer, as in DINO (arXiv 2104.14294)
 KNOWN = (
     "episodes are drawn from all classes of val_data, which a pretraining on such images has seen "
     "without their labels: novel_classes names those that it has not"
@@ -29,9 +39,17 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     are drawn with the config's seed from the val images, of `config.novel_classes` where it names
     classes; every encoder gets the same. Features are scaled to length 1 (Wang et al. 2019, arXiv
     1911.04623, "L2N"; Chen et al. 2019, arXiv 1904.04232, by the cosine); with `config.standardize`
-    train images give their mean and deviation first.
+    train images give their mean and deviation first. With `layer='best'` kNN on train images of
+    other classes than `novel_classes` chooses the layer, see :func:`best_layer`.
     """
     *train, val = features_of(splits_used(config), config, encoder, work_dir, reporter)
+    layers: dict[str, str] = {}
+    if has_best(config):
+        known = of_known_classes(train[0], config.get("novel_classes"))
+        number, layers = best_layer(known, config, K, TEMPERATURE, work_dir, reporter)
+        train, val = [part.of_layer(number) for part in train], val.of_layer(number)
+    if not config.get("standardize"):
+        train = []
     x = standardized(train[0].x, val.x)[1] if train else val.x
     novel = config.get("novel_classes")
     if novel is None:
@@ -55,7 +73,7 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
             outcomes[f"few-shot/{ways}way{shots}shot{suffix}"] = episodes
         reporter.progress(done, len(config.settings), "setting")
     metrics = {name: over_episodes(episodes) for name, episodes in outcomes.items()}
-    return StageResult(metrics, artifacts=save_outcomes(work_dir, outcomes))
+    return StageResult(metrics, artifacts={**layers, **save_outcomes(work_dir, outcomes)})
 
 
 def check(config: Config, encoder: str) -> None:
@@ -71,8 +89,21 @@ def check(config: Config, encoder: str) -> None:
     novel = config.get("novel_classes")
     if novel is not None:
         images = {name: images[name] for name in held_out(novel, val)}
+        if has_best(config) and len(images) > len(val.classes) - 2:
+            raise UserError(
+                f"novel_classes leaves {len(val.classes) - len(images)} of {len(val.classes)} "
+                "classes, layer='best' needs two or more to choose by: give the number of a layer, "
+                "or fewer classes"
+            )
     for ways, shots in config.settings:
         check_classes(images, ways, shots, config.queries)
+
+
+def of_known_classes(train: Features, novel: Sequence[str] | None) -> Features:
+    """The features of the train images whose class is not in `novel`."""
+    wanted = [number for number, name in enumerate(train.classes) if name not in (novel or ())]
+    chosen = torch.isin(train.y, torch.tensor(wanted))
+    return Features(train.x[chosen], train.y[chosen], train.classes, train.columns)
 
 
 def held_out(novel: object, val: ImageDataset) -> list[str]:

@@ -11,6 +11,7 @@ CARDS = (
         module="downstream.segmentation.stage",
         section=NAME,
         checks="downstream.segmentation.check",
+        needs=("trained", "maps"),
         from_scratch=True,
         random_from_scratch=True,
         several_devices=True,

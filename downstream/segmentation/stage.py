@@ -14,6 +14,7 @@ from mmseg.models import SegTTAModel
 
 from downstream.dense.charts import class_bars, confusion_matrix
 from downstream.dense.data import Masks, image_sizes, label_table, typical_size
+from downstream.dense.fit_size import Sides
 from downstream.dense.masks import check_masks
 from downstream.dense.stored import ModelFile
 from downstream.dense.task import DenseTask, Results, TaskImages, run_task, set_epochs
@@ -36,6 +37,7 @@ from mae_core.stage import Metric, Reporter, StageResult
 
 LARGEST = 512  # pixels of a crop's side, where the size follows from the data
 HEADS = ("decode_head", "auxiliary_head")
+NARROW = 16  # channels of a head in a rehearsal
 Files = dict[str, str]
 
 
@@ -77,6 +79,8 @@ def complete(config: Config, data: Semantic, folder: Path) -> TaskImages:
         model.test_cfg.crop_size = (image.crop, image.crop)
         model.test_cfg.stride = (2 * image.crop // 3,) * 2
     model.data_preprocessor.size = (image.crop, image.crop)
+    if model.backbone.type == "EncoderMaps":  # which sees whole windows, also of small images
+        model.data_preprocessor.test_cfg = {"size": (image.crop, image.crop)}
     for key in HEADS:
         if model.get(key):
             model[key].num_classes = len(data.classes)
@@ -90,11 +94,16 @@ def complete(config: Config, data: Semantic, folder: Path) -> TaskImages:
     return TaskImages(train, val, data.classes)
 
 
+def sides(config: Config) -> Sides:
+    """Crops in the training, windows of the same size in tests."""
+    return Sides("image.crop", config.image.crop, None)
+
+
 def shorten(config: Config, data: Semantic) -> Semantic:
     """For a rehearsal: narrow heads, one scale, and the first val image."""
     for key in HEADS:
         if config.model.get(key):
-            config.model[key].channels = config.encoder.width  # as a linear head must have
+            config.model[key].channels = NARROW
     config.multiscale = config.multiscale and config.multiscale[:1]
     few = Masks(data.splits["val"].pairs[:1])
     return data._replace(splits={**data.splits, "val": few})
@@ -162,5 +171,6 @@ TASK = DenseTask(
     truth=truth,
     show=show,
     legend=name_colours,
+    sides=sides,
     plain_row=True,
 )

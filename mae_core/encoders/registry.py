@@ -6,12 +6,17 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from mae_core.encoders.base import Encoder
-from mae_core.errors import check_fields
+from mae_core.errors import UserError, check_fields
+from mae_core.names import TIMM
 from mae_core.reading import VIT
 from mae_core.registry import ENCODER_POINTS, Registry
 
 E = TypeVar("E", bound=type[Encoder])
-MODULES = ("mae_core.encoders.vit",)
+MODULES = (
+    "mae_core.encoders.vit",
+    "mae_core.encoders.timm_zoo",
+    "mae_core.encoders.trivial",
+)
 
 
 @dataclass(frozen=True)
@@ -54,9 +59,16 @@ def register_encoder(
     return register
 
 
+def architecture(arch: str) -> Architecture:
+    """What a name stands for. Raises UserError for an unknown one, with the nearest."""
+    if arch.startswith(TIMM):
+        return Architecture("timm", {"model": arch.removeprefix(TIMM)})
+    return ARCHITECTURES[arch]
+
+
 def encoder_class(arch: str) -> type[Encoder]:
     """The class of the encoder named `arch`. Raises UserError if there is none."""
-    return FAMILIES[ARCHITECTURES[arch].family]
+    return FAMILIES[architecture(arch).family]
 
 
 def create_encoder(arch: str, **overrides: Any) -> Encoder:
@@ -65,9 +77,9 @@ def create_encoder(arch: str, **overrides: Any) -> Encoder:
     Raises:
         UserError: for an unknown name or argument, with the nearest valid one.
     """
-    architecture = ARCHITECTURES[arch]
-    check_fields(overrides, encoder_fields(architecture.family), "encoder")
-    return FAMILIES[architecture.family](**{**architecture.fields, **overrides})
+    found = architecture(arch)
+    check_fields(overrides, encoder_fields(found.family), "encoder")
+    return FAMILIES[found.family](**{**found.fields, **overrides})
 
 
 def restore_encoder(about: Mapping[str, Any], **overrides: Any) -> Encoder:
@@ -85,6 +97,25 @@ def restore_encoder(about: Mapping[str, Any], **overrides: Any) -> Encoder:
     encoder = FAMILIES[family]
     check_fields(fields, encoder_fields(family), f"encoder family '{family}'")
     return encoder(**fields)
+
+
+def named_fields(about: Mapping[str, Any]) -> dict[str, Any]:
+    """What :func:`create_encoder` takes, with `arch`, for the encoder that metadata describe.
+
+    Raises:
+        UserError: if there is no such family, or none of its architectures has a name.
+    """
+    family, stored = about.get("family", VIT), dict(about["encoder"])
+    if family == "timm" and "model" in stored:
+        return {"arch": f"{TIMM}{stored.pop('model')}", **stored}
+    encoder_fields(family)  # imports what names its architectures
+    known = [(name, a.fields) for name, a in ARCHITECTURES.known().items() if a.family == family]
+    if not known:
+        raise UserError(f"the encoder family '{family}' has no architecture with a name")
+    for arch, fields in known:
+        if all(stored.get(key) == value for key, value in fields.items()):
+            return {"arch": arch, **{k: v for k, v in stored.items() if k not in fields}}
+    return {"arch": known[0][0], **stored}
 
 
 def encoder_fields(family: str) -> tuple[str, ...]:

@@ -40,6 +40,7 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     "vit-large-p16": {"patch_size": 16, "width": 1024, "depth": 24, "heads": 16},
     "vit-huge-p14": {"patch_size": 14, "width": 1280, "depth": 32, "heads": 16},
 }
+POOLS = ("avg", "cls", "cls+avg", "own")  # of one block, see pool_tokens
 BOUND = ("patch_size", "width", "depth", "heads")  # the first can be resampled
 
 
@@ -65,7 +66,7 @@ class ViTEncoder(Encoder):
         UserError: if the sizes do not fit together.
     """
 
-    offers = frozenset(("keep", "half_block", "attention", "plain"))
+    offers = Encoder.offers | {"keep", "half_block", "attention", "plain"}
     tile_positions = False
     norm: nn.Module
 
@@ -145,24 +146,42 @@ class ViTEncoder(Encoder):
             tokens = block(tokens)
         return tokens
 
-    def pooled(self, images: Tensor, pool: str = "avg", norm_last: bool = False) -> Tensor:
+    def pooled(
+        self,
+        images: Tensor,
+        pool: str = "avg",
+        norm_last: bool = False,
+        layer: int | None = None,
+    ) -> Tensor:
         """One vector for each of the normalised images (N, C, H, W).
 
         Args:
             images: float.
-            pool: 'avg' or 'cls', see :func:`pool_tokens`; or such as 'last4': the class tokens of
-                the last four blocks, the last one at the end, then the mean of the last one's
-                patches, all after the final norm (DINOv2's `create_linear_input`).
+            pool: 'avg', 'cls', 'cls+avg' or 'own', see :func:`pool_tokens`; or such as 'last4': the
+                class tokens of the last four blocks, the last one at the end, then the mean of the
+                last one's patches, all after the final norm (DINOv2's `create_linear_input`).
             norm_last: whether 'avg' and 'cls' pool first and norm then.
+            layer: the block that the tokens come from, after the final norm (as DINOv2's
+                `get_intermediate_layers` gives them); the last one without it. Not for 'last<n>'.
 
         Returns:
-            (N, width), or (N, (n + 1) * width) for 'last<n>'.
+            (N, :meth:`pooled_width`).
         """
         blocks = last_blocks(pool)
-        if not blocks and norm_last:
-            return self.norm(pool_tokens(self.tokens(images), pool))
-        if not blocks:
-            return pool_tokens(self(images), pool)
+        if blocks:
+            return self.last_pooled(images, blocks)
+        if layer is None:
+            tokens = self.tokens(images)
+        else:
+            tokens = self.embed(images)
+            for block in self.blocks[: layer + 1]:
+                tokens = block(tokens)
+        if norm_last and pool != "cls+avg":
+            return self.norm(pool_tokens(tokens, pool))
+        return pool_tokens(self.norm(tokens), pool)
+
+    def last_pooled(self, images: Tensor, blocks: int) -> Tensor:
+        """As :meth:`pooled` with 'last<blocks>'."""
         tokens, parts = self.embed(images), []
         for number, block in enumerate(self.blocks, start=1):
             tokens = block(tokens)
@@ -170,12 +189,27 @@ class ViTEncoder(Encoder):
                 parts.append(self.norm(tokens[:, 0]))
         return torch.cat([*parts, pool_tokens(self.norm(tokens), "avg")], dim=1)
 
-    def pooled_width(self, pool: str) -> int:
+    def pooled_layers(self, images: Tensor, pool: str = "avg") -> list[Tensor]:
+        """What :meth:`pooled` gives of each block, in one pass."""
+        tokens, found = self.embed(images), []
+        for block in self.blocks:
+            tokens = block(tokens)
+            found.append(pool_tokens(self.norm(tokens), pool))
+        return found
+
+    def pooled_width(self, pool: str, layer: int | None = None) -> int:
         """Channels of :meth:`pooled`. Raises UserError for no pooling, or of too many blocks."""
         blocks = last_blocks(pool)
         if blocks > self.depth:
             raise UserError(f"pool='{pool}': the encoder has {self.depth} blocks")
-        return (blocks + 1) * self.width
+        if layer is not None:
+            self.checked_layer(layer)
+        if blocks and layer is not None:
+            raise UserError(
+                f"pool='{pool}' takes the last blocks, layer={layer} another one: leave layer=None "
+                "or take another pool, such as 'cls'"
+            )
+        return (2 if pool == "cls+avg" else blocks + 1) * self.width
 
     def parts(self) -> list[Part]:
         """Embedding, class token and positions; each block; the final norm."""
@@ -263,21 +297,32 @@ class ViTEncoder(Encoder):
 
 
 def pool_tokens(tokens: Tensor, pool: str) -> Tensor:
-    """(N, 1 + L, D) -> (N, D): 'avg' over patches, or the 'cls' token."""
-    return tokens[:, 1:].mean(dim=1) if pool == "avg" else tokens[:, 0]
+    """(N, 1 + L, D) -> (N, D), or (N, 2 D).
+
+    'avg' is the mean over patches, 'cls' the class token, 'cls+avg' one after the other, and 'own'
+    the class token: so does the linear probe of facebookresearch/mae (`--cls_token` is its default
+    in main_linprobe.py), which like all that takes a `pool` here leaves the encoder as it is.
+    """
+    parts = []
+    if pool != "avg":
+        parts.append(tokens[:, 0])
+    if pool in ("avg", "cls+avg"):
+        parts.append(tokens[:, 1:].mean(dim=1))
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
 
 def last_blocks(pool: str) -> int:
-    """How many blocks `pool` takes: 4 for 'last4', 0 for 'avg' and 'cls'.
+    """How many blocks `pool` takes: 4 for 'last4', 0 for those of :data:`POOLS`.
 
     Raises:
         UserError: if it is none of these.
     """
     number = pool.removeprefix("last")
-    if pool in ("avg", "cls"):
+    if pool in POOLS:
         return 0
     if number == pool or not number.isdecimal() or int(number) < 1:
-        raise UserError(f"pool='{pool}': expected 'avg', 'cls', or 'last' and a number of blocks")
+        names = ", ".join(repr(name) for name in POOLS)
+        raise UserError(f"pool='{pool}': expected {names}, or 'last' and a number of blocks")
     return int(number)
 
 

@@ -12,6 +12,8 @@ from mmengine.hooks import EMAHook, Hook, RuntimeInfoHook
 from mmengine.logging.history_buffer import HistoryBuffer
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from mae_core.engine.batch import Batch
 from mae_core.errors import UserError
@@ -149,6 +151,35 @@ class AverageHook(EMAHook):
         """Average if this step made an update; the weights are as before if it did not."""
         if self.every_n_train_iters(runner, runner.optim_wrapper._accumulative_counts):
             super().after_train_iter(runner, batch_idx, data_batch, outputs)
+
+
+class SharedStatisticsHook(Hook):
+    """Give several processes the mean of what their batch norms have gathered, after each step.
+
+    Each sees other images. Without it every process would test a model of its own, and one that was
+    resumed would go on with the first one's.
+    """
+
+    priority = "VERY_HIGH"  # before averages and checkpoints are made
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
+        """Average means and variances, all in one message."""
+        buffers = gathered(runner.model)
+        if not buffers:
+            return
+        flat = torch.cat([one.flatten() for one in buffers])
+        all_reduce(flat, "mean")
+        for one, mean in zip(buffers, flat.split([b.numel() for b in buffers]), strict=True):
+            one.copy_(mean.view_as(one))
+
+
+def gathered(model: nn.Module) -> list[torch.Tensor]:
+    """The running means and variances of all batch norms that gather them now."""
+    norms = [one for one in model.modules() if isinstance(one, _BatchNorm) and one.training]
+    found = [buffer for one in norms for buffer in (one.running_mean, one.running_var)]
+    return [buffer for buffer in found if buffer is not None]
 
 
 class SameBatchHook(Hook):

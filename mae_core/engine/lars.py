@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from mmengine.model import is_model_wrapper
 from mmengine.optim import DefaultOptimWrapperConstructor
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIMIZERS
 from timm.optim import Lars
 from torch import nn
+
+from mae_core.engine.optim import unwrapped
 
 OPTIMIZERS.register_module(name="Lars", module=Lars)
 
@@ -21,7 +22,7 @@ class LarsConstructor(DefaultOptimWrapperConstructor):
 
     def add_params(self, params: list[dict[str, Any]], module: nn.Module, **_: Any) -> None:
         """Append two groups of the trained parameters of `module` to `params`."""
-        model: Any = module.module if is_model_wrapper(module) else module
+        model = unwrapped(module)
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         matrices = [parameter for parameter in trained if parameter.ndim > 1]
         vectors = [parameter for parameter in trained if parameter.ndim <= 1]

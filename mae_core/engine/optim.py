@@ -1,4 +1,4 @@
-"""Layer-wise learning-rate decay (Clark et al. 2020; paper, A.1 "End-to-end fine-tuning")."""
+"""Rates by layer (Clark et al. 2020; paper, A.1 "End-to-end fine-tuning"), and the encoder's."""
 
 from typing import Any
 
@@ -25,8 +25,8 @@ class LayerDecayConstructor(DefaultOptimWrapperConstructor):
 
     def add_params(self, params: list[dict[str, Any]], module: nn.Module, **_: Any) -> None:
         """Append the groups of `module` to `params`."""
-        model: Any = module.module if is_model_wrapper(module) else module
-        encoder = next(m for m in model.modules() if isinstance(m, Encoder))
+        model = unwrapped(module)
+        encoder = encoder_in(model)
         layers, last = layer_ids(encoder), len(encoder.parts()) - 1
         spared = undecayed(model, encoder, self.paramwise_cfg.get("decay_vectors", False))
         groups: dict[tuple[int, bool], dict[str, Any]] = {}
@@ -39,6 +39,40 @@ class LayerDecayConstructor(DefaultOptimWrapperConstructor):
             group["lr"] = self.base_lr * self.paramwise_cfg["layer_decay"] ** (last - layer)
             group["weight_decay"] = self.base_wd if decays else 0.0
         params.extend(groups.values())
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class EncoderRateConstructor(DefaultOptimWrapperConstructor):
+    """mmengine's groups, one for each parameter, with another rate for those of the encoder.
+
+    `paramwise_cfg.encoder_lr_mult` is the factor.
+    """
+
+    def add_params(
+        self, params: list[dict[str, Any]], module: nn.Module, prefix: str = "", **fields: Any
+    ) -> None:
+        """Append the groups of `module` to `params`; calls itself for its parts."""
+        super().add_params(params, module, prefix, **fields)
+        if prefix:
+            return
+        for group in groups_of(encoder_in(module), params):
+            group["lr"] = group.get("lr", self.base_lr) * self.paramwise_cfg["encoder_lr_mult"]
+
+
+def unwrapped(model: nn.Module) -> Any:
+    """A model without what mmengine wraps around it for several processes."""
+    return model.module if is_model_wrapper(model) else model
+
+
+def encoder_in(model: nn.Module) -> Encoder:
+    """The encoder of a model, which may be wrapped."""
+    return next(one for one in model.modules() if isinstance(one, Encoder))
+
+
+def groups_of(encoder: Encoder, groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The optimizer's groups that have parameters of an encoder alone."""
+    own = set(encoder.parameters())
+    return [group for group in groups if own.issuperset(group["params"])]
 
 
 def undecayed(model: nn.Module, encoder: Encoder, decay_vectors: bool) -> set[nn.Parameter]:

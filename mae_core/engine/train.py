@@ -7,14 +7,14 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.dist import get_rank, get_world_size, is_distributed, is_main_process
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import Dataset
 
 from mae_core.data import sampler  # noqa: F401  registers
 from mae_core.data.shared_memory import workers_for
-from mae_core.engine import amp, loop, optim  # noqa: F401  all register
+from mae_core.encoders import Encoder
+from mae_core.engine import amp, lamb, loop, optim  # noqa: F401  all register
 from mae_core.engine.batch import Batch, batch_of, scaled_optimizer
 from mae_core.engine.finite import DivergenceHook
 from mae_core.engine.hooks import (
@@ -23,7 +23,9 @@ from mae_core.engine.hooks import (
     RandomStateHook,
     ReportHook,
     SameBatchHook,
+    SharedStatisticsHook,
 )
+from mae_core.engine.optim import unwrapped
 from mae_core.engine.schedule import in_updates, warmup_cosine
 from mae_core.engine.sharded import ShardedRunner, is_sharded
 from mae_core.engine.step_checkpoints import checkpoints, resume_point
@@ -91,7 +93,7 @@ def build_runner(
         randomness={"seed": config.seed},
         experiment_name=str(work_dir),  # of what is kept in the process: folders share names
         visualizer={"type": "Visualizer", "name": f"{work_dir}"},
-        cfg=runner_config(config),
+        cfg=runner_config(config, model),
         **fields,
     )
     add_hooks(runner, config, batch, reporter)
@@ -142,6 +144,7 @@ def add_hooks(runner: Runner, config: Config, batch: Batch, reporter: Reporter) 
         DivergenceHook(reporter, **config.get("divergence", {})),
         UnreadableHook(reporter, config.get("max_unreadable", 0.01)),
         SameBatchHook(batch),
+        *([SharedStatisticsHook()] if is_distributed() else []),
         RandomStateHook(),
         PlainHistoryHook(),
     ):
@@ -159,7 +162,7 @@ def train(runner: Runner) -> nn.Module:
         model = runner.train()
     if isinstance(runner, ShardedRunner):
         return runner.whole_model()
-    return model.module if is_model_wrapper(model) else model
+    return unwrapped(model)
 
 
 def train_loop(config: dict[str, Any]) -> dict[str, Any]:
@@ -214,7 +217,7 @@ def with_workers_ignoring_signals(loader: dict[str, Any], seed: int) -> dict[str
     return {**loader, "worker_init_fn": {"type": "worker_ignoring_signals", **about}}
 
 
-def runner_config(config: Config) -> Config:
+def runner_config(config: Config, model: nn.Module | dict[str, Any]) -> Config:
     """`config` as the Runner should know it.
 
     Without `compile`, with which mmengine would compile the whole step, optimizer included; and on
@@ -222,9 +225,15 @@ def runner_config(config: Config) -> Config:
     log, folder and checkpoints, is not formatted: each time would take half a second.
     """
     fields = {key: value for key, value in config.to_dict().items() if key != "compile"}
+    modules = model.modules() if isinstance(model, nn.Module) else ()
+    # Several processes would wait for the gradients of weights that have none.
+    unused = not all(one.all_trained for one in modules if isinstance(one, Encoder))
     if is_distributed() and not torch.cuda.is_available():
         wrapper = {"type": "MMDistributedDataParallel", "device_ids": None}
         fields["model_wrapper_cfg"] = {**wrapper, "broadcast_buffers": False}
+        fields["model_wrapper_cfg"]["find_unused_parameters"] = unused
+    elif unused:
+        fields["find_unused_parameters"] = True
     return Config(fields, format_python_code=False)
 
 

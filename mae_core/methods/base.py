@@ -25,11 +25,14 @@ class Method(nn.Module):
 
     Attributes:
         name: see :func:`mae_core.methods.register_method`.
+        sizes: the arguments that weights which :meth:`save` wrote must agree with, where they are
+            those of all parameters.
         encoder: what is pretrained.
         config: the other arguments, as JSON can say them.
     """
 
     name: ClassVar[str] = ""
+    sizes: ClassVar[tuple[str, ...]] = ()
 
     encoder: Encoder
     config: dict[str, Any]
@@ -65,6 +68,9 @@ class Method(nn.Module):
 
     def save(self, folder: Path, about: dict[str, Any]) -> dict[str, str]:
         """Write what is worth keeping beside the encoder, which the stage writes.
+
+        A file with all parameters, whose metadata have :attr:`config` under the method's name, is
+        one that another pretraining can go on from.
 
         Args:
             folder: of the stage.

@@ -1,7 +1,6 @@
 """The Masked Autoencoder (He et al. 2021, arXiv 2111.06377): encoder, light decoder, loss."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -9,21 +8,23 @@ from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mae_core.checkpoints import save_weights
 from mae_core.data.normalize import Normalize
 from mae_core.encoders.base import Encoder
 from mae_core.encoders.registry import ARCHITECTURES, create_encoder, encoder_fields
 from mae_core.encoders.vit import LayerNorm, check_counts, init_weights
 from mae_core.errors import UserError, check_fields, suggest
 from mae_core.masking import STRATEGIES, mask_patches, visible_patches
-from mae_core.methods.base import Method
+from mae_core.methods.masked_pixels import (
+    MaskedPixels,
+    from_target,
+    labelled,
+    pasted,
+    to_target,
+)
 from mae_core.methods.registry import method_fields, register_method
-from mae_core.noise import uniform
-from mae_core.patches import gather_patches, patchify, unpatchify
+from mae_core.patches import gather_patches, patchify
 from mae_core.positions import sincos_positions
 
-MASK_GREY = 0.55  # of masked patches in pictures, 0 to 1
-TARGET_EPS = 1e-6  # added to a patch's variance before the square root
 OBJECTIVES = {"mse": F.mse_loss, "smooth_l1": F.smooth_l1_loss}
 
 
@@ -82,7 +83,7 @@ class Decoder(nn.Module):
 
 
 @register_method("mae")
-class MAE(Method):
+class MAE(MaskedPixels):
     """Encoder on visible patches, decoder on all, loss on masked ones.
 
     Args:
@@ -99,6 +100,8 @@ class MAE(Method):
     Raises:
         UserError: if a value is out of range or sizes do not fit together.
     """
+
+    sizes = ("decoder_width", "decoder_depth", "decoder_heads")
 
     def __init__(
         self,
@@ -126,7 +129,7 @@ class MAE(Method):
         if not 0 < decode_ratio <= 1:
             raise UserError(f"decode_ratio {decode_ratio}: choose above 0 to 1")
         visible_patches(encoder.grid[0] * encoder.grid[1], mask_ratio)
-        self.encoder = encoder
+        self.encoder, self.grid = encoder, encoder.grid
         self.decoder = Decoder(
             encoder, decoder_width, decoder_depth, decoder_heads, encoder.config["in_chans"]
         )
@@ -163,21 +166,6 @@ class MAE(Method):
         loss = OBJECTIVES[self.objective](pred[:, scored].float(), self.to_target(target))
         return MAEOutput(loss, scatter_patches(pred, patches, h * w), mask)
 
-    def losses(self, images: Tensor, seeds: Tensor) -> dict[str, Tensor]:
-        """The loss of one step; image i is masked as seed i says."""
-        h, w = self.encoder.grid
-        return {"loss": self(images, uniform(seeds, h * w)).loss}
-
-    def compile(self, *args: Any, **options: Any) -> None:
-        """Have :meth:`forward` compiled; the seeds' noise is drawn outside."""
-        nn.Module.compile(self, *args, **options)
-
-    def save(self, folder: Path, about: dict[str, Any]) -> dict[str, str]:
-        """Write `mae.safetensors`, encoder and decoder."""
-        path = folder / "mae.safetensors"
-        save_weights(path, self, mae=self.config, **about)
-        return {"mae": str(path)}
-
     def picture(
         self,
         pixels: Tensor,
@@ -198,12 +186,7 @@ class MAE(Method):
         rows = {"original": pixels}
         for ratio in mask_ratios or [self.mask_ratio]:
             parts = reconstruct(self, normalize, pixels, seed, ratio)
-            label = f"{ratio:.0%} masked"
-            rows |= {
-                label: parts["masked"],
-                f"{label}: predicted": parts["predicted"],
-                f"{label}: pasted": parts["pasted"],
-            }
+            rows |= labelled(parts, ratio)
         return rows
 
     def target(self, images: Tensor) -> Tensor:
@@ -212,22 +195,14 @@ class MAE(Method):
 
     def to_target(self, patches: Tensor) -> Tensor:
         """Patches of pixels (N, P, p*p*C) -> what the decoder has to predict, float32."""
-        patches = patches.float()
-        if not self.norm_pix_loss:
-            return patches
-        mean, std = patch_statistics(patches)
-        return (patches - mean) / std
+        return to_target(patches, self.norm_pix_loss)
 
     def pixels(self, images: Tensor, pred: Tensor) -> Tensor:
         """A prediction as an image (N, C, H, W) in the units of `images`.
 
         Normalised predictions take each patch's true mean and deviation, as the paper's figures do.
         """
-        pred = pred.float()
-        if self.norm_pix_loss:
-            mean, std = patch_statistics(patchify(images.float(), self.encoder.patch_size))
-            pred = pred * std + mean
-        return unpatchify(pred, self.encoder.patch_size, *images.shape[-2:])
+        return from_target(pred, images, self.encoder.patch_size, self.norm_pix_loss)
 
 
 @torch.no_grad()
@@ -248,26 +223,11 @@ def reconstruct(
     mae.mask_ratio = trained_with if mask_ratio is None else mask_ratio
     device = next(mae.parameters()).device
     images = normalize.images(pixels.to(device))
-    h, w = mae.encoder.grid
-    noise = torch.rand(len(images), h * w, generator=torch.Generator().manual_seed(seed))
+    noise = mae.picture_noise(len(images), seed)
     out = mae.forward(images, noise.to(device))  # a compiled one would be compiled anew for this
     mae.mask_ratio = trained_with
-    size = mae.encoder.patch_size
-    mask = out.mask.unsqueeze(-1).expand(-1, -1, size * size * images.shape[1])
-    hidden = unpatchify(mask, size, *images.shape[-2:]).bool().cpu()
     predicted = normalize.restore(mae.pixels(images, out.pred)).cpu()
-    pixels = pixels.cpu()
-    return {
-        "masked": torch.where(hidden, torch.full_like(pixels, int(255 * MASK_GREY)), pixels),
-        "predicted": predicted,
-        "pasted": torch.where(hidden, predicted, pixels),
-    }
-
-
-def patch_statistics(patches: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and unbiased deviation of each patch, (N, L, 1) both."""
-    var, mean = torch.var_mean(patches, dim=-1, keepdim=True)
-    return mean, (var + TARGET_EPS).sqrt()
+    return pasted(pixels.cpu(), predicted, out.mask.cpu(), mae.encoder.patch_size)
 
 
 def random_part(patches: Tensor, noise: Tensor, share: float) -> Tensor:

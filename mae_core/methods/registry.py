@@ -10,9 +10,13 @@ from mae_core.methods.base import Method
 from mae_core.registry import METHOD_POINTS, Registry
 
 M = TypeVar("M", bound=type[Method])
-METHODS: Registry[type[Method]] = Registry(
-    "method of pretraining", ("mae_core.methods.mae",), METHOD_POINTS
+MODULES = (
+    "mae_core.methods.mae",
+    "mae_core.methods.simmim",
+    "mae_core.methods.fcmae",
+    "mae_core.methods.spark",
 )
+METHODS: Registry[type[Method]] = Registry("method of pretraining", MODULES, METHOD_POINTS)
 
 
 def register_method(name: str) -> Callable[[M], M]:

@@ -1,16 +1,21 @@
 """One cell of the matrix: a stage for one encoder."""
 
+import re
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from mmengine.config import Config
 
+from mae_core.names import TIMM
 from mae_core.stage import THREADS
 from pipelines.cells.folder import STAGES
 from pipelines.cells.resources import Resources
 from pipelines.identity import fingerprint_of, inputs
 from pipelines.stages import card_of
+
+UNSAFE = re.compile(r"[^\w.+=,() -]+")  # what a shell, MLflow or another system takes for more
+LONGEST = 100  # characters of a row's name in a folder's; the fingerprint tells rows apart
 
 
 @dataclass(frozen=True)
@@ -20,7 +25,7 @@ class Cell:
     Attributes:
         stage: a name of :func:`pipelines.stages.stages`.
         encoder: the row's name.
-        source: 'random', 'supervised', or the path of the encoder's file.
+        source: a name without a file, such as 'random', or the path of the encoder's file.
         config: the stage's config.
         repeat: 0, or the number of a further run with another seed.
         encoder_run: id of the MLflow run that made the encoder, '' if none did.
@@ -69,7 +74,17 @@ def on_machine(cell: Cell, machine: Resources) -> Cell:
 
 def cell_folder(cell: Cell, work_dir: Path) -> Path:
     """Where a cell keeps everything."""
-    return work_dir / STAGES / f"{cell.stage}-{Path(cell.encoder).stem}-{cell.key}"
+    return work_dir / STAGES / f"{cell.stage}-{folder_name(cell.encoder)}-{cell.key}"
+
+
+def folder_name(row: str) -> str:
+    """A row's name as a part of a folder's: of a path its stem, of 'timm:<model>@<file>' both."""
+    model, at, file = row.removeprefix(TIMM).partition("@")
+    if row.startswith(TIMM):
+        name = f"timm-{model}" + (f"-{Path(file).stem}" if at else "")
+    else:
+        name = Path(row).stem
+    return UNSAFE.sub("-", name)[:LONGEST]
 
 
 def usable(cell: Cell, resources: Resources) -> Resources:

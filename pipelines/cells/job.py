@@ -8,6 +8,7 @@ from mmengine.config import Config
 
 from mae_core.files import write_json, write_text
 from pipelines.cells.cell import Cell
+from pipelines.cells.facts import encoder_facts
 from pipelines.cells.folder import CONFIG, JOB, accepted_codes, read_record
 from pipelines.cells.unfinished import COMMIT, INPUTS, SEED, SETTINGS
 from pipelines.identity import data_digests, settings
@@ -26,6 +27,7 @@ def prepare(cell: Cell, folder: Path) -> None:
         "code": json.dumps(lineage.code(cell.config)),
         "versions": json.dumps(lineage.versions()),
         "hardware": json.dumps(lineage.hardware()),
+        **encoder_facts(cell.config, cell.source),
     }
     if codes := accepted_codes(folder):
         known[ACCEPTED_CODE] = " ".join(codes)

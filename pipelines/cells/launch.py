@@ -10,6 +10,8 @@ from pathlib import Path
 
 from mae_core.errors import UserError
 from pipelines.cells.resources import Resources
+from pipelines.cells.warm import Process
+from pipelines.cells.warm import start as begin
 from pipelines.errors import StageFailed, StageInterrupted
 from pipelines.events import EVENTS, Event, follow
 from pipelines.last_net import check_writable
@@ -19,7 +21,7 @@ STARTED_BY_WORKER = "PREFECT__FLOW_RUN_ID"
 GRACE = "MAE_BENCH_GRACE"  # seconds between SIGTERM and SIGKILL: for a step and a checkpoint
 LOG_TAIL = 15  # lines of the log in an error message
 
-_running: set[subprocess.Popen[bytes]] = set()
+_running: set[Process] = set()
 
 
 def launch(job: Path, log: Path, resources: Resources, on_event: Callable[[Event], None]) -> None:
@@ -42,14 +44,7 @@ def launch(job: Path, log: Path, resources: Resources, on_event: Callable[[Event
     events.touch()
     start = events.stat().st_size
     with open(log, "ab") as output:
-        process = subprocess.Popen(
-            resources.command(job),
-            stdin=subprocess.PIPE,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            env=resources.environment(),
-        )
+        process = begin(job, output, resources)
     _running.add(process)
     if stopping():  # asked for since the start of this function
         stop([process])
@@ -89,7 +84,7 @@ def stopping_on_error() -> Iterator[None]:
         raise
 
 
-def running() -> list[subprocess.Popen[bytes]]:
+def running() -> list[Process]:
     """The processes of the stages that run now."""
     return list(_running)
 
@@ -115,7 +110,7 @@ def grace() -> float:
         raise UserError(f"{GRACE}={text}: expected seconds") from None
 
 
-def stop(processes: Iterable[subprocess.Popen[bytes]]) -> None:
+def stop(processes: Iterable[Process]) -> None:
     """SIGTERM, at most a grace period, SIGKILL, each to the process's whole group."""
     processes, seconds = list(processes), grace()
     for number in (signal.SIGTERM, signal.SIGKILL):

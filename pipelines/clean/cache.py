@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from mae_core.source_code import KEPT_SOURCES
 from pipelines.cells.folder import read_record
 from pipelines.clean.files import (
     PARTS,
@@ -46,6 +47,9 @@ def in_cache(root: Path, say: Say) -> Iterator[Item]:
 
 def made_again(root: Path) -> Iterator[tuple[Path, str]]:
     """What is made or downloaded again when it is needed, and what it is."""
+    for path in files_in(root):
+        if path.name.startswith(KEPT_SOURCES):
+            yield path, "what was found in source code"
     for path in files_in(root / "tars"):
         if path.suffix == ".npz":
             yield path, "indexes of tar files"

@@ -17,6 +17,7 @@ from pipelines.cells.folder import locked_at_once
 
 SCRATCH = re.compile(r"tmp[a-z0-9_]{8}|\.trial-.*|mae-bench-.*")  # names of temporary folders
 PARTS = (".part", ".part.npz", ".partial")  # end the names of what is being written
+STAGES = {"pipelines.cells.stage_process", "pipelines.cells.warm_start"}  # run by Python as modules
 LONG = 3600.0  # seconds without a change after which nobody works in a temporary folder
 
 
@@ -101,7 +102,7 @@ def is_used(path: Path) -> bool:
 def stage_uses(cache: Path) -> bool:
     """Whether a process of this machine computes a stage with this cache folder."""
     for process in processes():
-        is_stage = "pipelines.cells.stage_process" in process["cmdline"]
+        is_stage = not STAGES.isdisjoint(process["cmdline"])
         if is_stage and cache_root(process["environ"]) == cache:
             return True
     return False

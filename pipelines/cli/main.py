@@ -6,7 +6,6 @@ import logging
 import os
 import sys
 import warnings
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from importlib import import_module
@@ -21,10 +20,12 @@ from mae_core.card import Stage
 from mae_core.errors import UserError
 from mae_core.notices import accept_any_name
 from pipelines.cli.data import app as data_app
+from pipelines.cli.encoders import app as encoders_app
 from pipelines.cli.machine import app as machine_app
 from pipelines.cli.outcome import USER_MISTAKE as USER_MISTAKE
 from pipelines.cli.outcome import Commands, interruptible, outcome
 from pipelines.cli.report import app as report_app
+from pipelines.cli.weights import app as weights_app
 from pipelines.environment import ENVIRONMENT
 from pipelines.stages import stages
 from pipelines.stopping import INTERRUPTED as INTERRUPTED
@@ -43,6 +44,8 @@ app = typer.Typer(
 app.add_typer(data_app, name="data")
 app.add_typer(report_app)
 app.add_typer(machine_app)
+app.add_typer(encoders_app)
+app.add_typer(weights_app)
 
 Overrides = Annotated[
     list[str] | None,
@@ -54,7 +57,9 @@ Devices = Annotated[
 ]
 Encoder = Annotated[
     str,
-    typer.Option(help="'random', a checkpoint's path, timm:<model>, runs:/<run>, models:/<model>."),
+    typer.Option(
+        help="'random', a checkpoint's path, timm:<model>[@<file>], runs:/<run>, models:/<model>."
+    ),
 ]
 Nodes = Annotated[int, typer.Option(min=1, help="Machines that share the work.")]
 Rendezvous = Annotated[str, typer.Option(help="host:port of the first machine.")]
@@ -165,9 +170,10 @@ def plan(
 ) -> None:
     """Show what a benchmark would run, reuse or resume, and how long that takes here."""
     from pipelines.cells.launch import stopping_on_error
+    from pipelines.cells.warm import forking
     from pipelines.recipes.recipe import load_recipe
 
-    with interruptible(), stopping_on_error():
+    with interruptible(), stopping_on_error(), forking():
         checked = load_recipe(recipe, override or [])
         from pipelines.recipes.plan import plan as show_plan
 
@@ -330,30 +336,6 @@ def reconstruct(
 
     reconstruct_files(images, checkpoint, out, mask_ratio, seed, override or [])
     print(out)
-
-
-@app.command()
-def convert(
-    source: Annotated[Path, typer.Argument(help="A checkpoint of any known layout.")],
-    target: Annotated[Path, typer.Argument(help=".safetensors or .pth; for hf also a folder.")],
-    to: Annotated[str, typer.Option(help="native, mae, timm, hf or mmpretrain.")],
-    img_size: Annotated[
-        str,
-        typer.Option(help="Of its images, 224 or 32x128 (height first), where the file is silent."),
-    ] = "",
-) -> None:
-    """Rewrite a checkpoint in another project's layout."""
-    from mae_core.convert import convert as convert_file
-    from mae_core.grids import parse_size
-
-    done = convert_file(source, target, to, parse_size(img_size) if img_size else None)
-    print(f"{target}: {done.written} tensors, from layout '{done.source}' to '{to}'")
-    for note in done.notes:
-        print(f"{source}: {note}")
-    if done.left_out:
-        parts = Counter(key.partition(".")[0] for key in done.left_out)
-        named = ", ".join(f"{count} of {part}" for part, count in parts.items())
-        print(f"left out, as '{to}' has no place for them: {named}")
 
 
 def main() -> None:

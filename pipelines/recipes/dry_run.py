@@ -1,6 +1,5 @@
 """A stage's first steps, for real, to know what all of them will take."""
 
-import subprocess
 import tempfile
 import threading
 import time
@@ -17,6 +16,7 @@ from pipelines.cells import launch
 from pipelines.cells.cell import Cell
 from pipelines.cells.job import write_job
 from pipelines.cells.resources import Resources
+from pipelines.cells.warm import Process
 from pipelines.errors import StageFailed, StageInterrupted
 from pipelines.events import Event
 from pipelines.last_net import check_writable
@@ -135,7 +135,7 @@ def often_reporting(cell: Cell) -> Config:
     return config
 
 
-def resident(process: subprocess.Popen[bytes]) -> int:
+def resident(process: Process) -> int:
     """Bytes that a process and its children hold; those that end meanwhile hold none."""
     held = 0
     with suppress(psutil.Error):

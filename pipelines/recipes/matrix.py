@@ -30,11 +30,11 @@ def cells_of(recipe: Recipe) -> Iterator[tuple[Cell, str | None]]:
     """As :func:`planned_cells`, for no machine yet."""
     for row, config in recipe.makers:
         for repeat in range(recipe.runs_of(row.made_by)):
-            yield Cell(row.made_by, row.name, "random", with_seed(config, repeat), repeat), None
+            yield making(row, config, repeat), None
     last = [stage for stage in recipe.tasks if card_of(stage).takes == "classifier"]
     for row in recipe.rows:
         for stage in [*(task for task in recipe.tasks if task not in last), *last]:
-            if same_as_random(stage, row, recipe):
+            if same_as_random(stage, row, recipe) or (stage, row.name) in recipe.left_out:
                 continue
             source, makes = origin(stage, row)
             run_id = row.ref.run_id if row.ref else ""
@@ -42,6 +42,17 @@ def cells_of(recipe: Recipe) -> Iterator[tuple[Cell, str | None]]:
                 config = with_seed(recipe.columns[stage], repeat)
                 cell = Cell(stage, row.name, source, config, repeat, run_id, row.spec)
                 yield cell, upstream(makes, row.name, repeat, recipe)
+
+
+def making(row: Row, config: Config, repeat: int) -> Cell:
+    """The cell that makes a row's encoder, from random weights or from those that it goes on from.
+
+    Its lineage is that of any stage that takes an encoder.
+    """
+    start = row.start
+    run_id, spec = (start.run_id, start.name) if start else ("", "")
+    own = with_seed(config, repeat)
+    return Cell(row.made_by, row.name, row.begins_with, own, repeat, run_id, spec)
 
 
 def same_as_random(stage: str, row: Row, recipe: Recipe) -> bool:

@@ -1,6 +1,5 @@
 """`mae-bench plan`: what a benchmark would run, reuse or resume, and what that takes here."""
 
-import copy
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -11,15 +10,20 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from downstream.scratch import recipe_for
 from mae_core.engine.step_checkpoints import checkpoints, step_of
+from mae_core.for_encoder import with_encoder
+from mae_core.names import has_file
 from pipelines.cells.cell import Cell, cell_folder, usable
 from pipelines.cells.resources import Resources, default_devices
 from pipelines.cells.reuse import whole_result
 from pipelines.display import duration, size
+from pipelines.identity import short_hash
+from pipelines.recipes.checks import config_for
 from pipelines.recipes.dry_run import Trial, time_first_steps
 from pipelines.recipes.matrix import planned_cells
 from pipelines.recipes.recipe import Recipe
-from pipelines.stages import NO_FILE, card_of, makers
+from pipelines.stages import card_of, makers
 
 KEPT = 3  # the last two checkpoints, and the one being written
 
@@ -57,6 +61,8 @@ def plan(
     resources = Resources(devices=devices)
     items = list(plan_cells(recipe, folder, resources, console))
     console.print(table(items, recipe, resources))
+    for absence in recipe.absences:
+        console.print(absence, markup=False, soft_wrap=True)
     for line in summary(items, recipe, folder):
         console.print(line)
     return items
@@ -69,7 +75,7 @@ def plan_cells(
 
     What stands in for an encoder is no classifier: who takes one is not tried before it is there.
     """
-    trials: dict[tuple[str, str, bool], Trial | None] = {}
+    trials: dict[tuple[str, str, bool, str], Trial | None] = {}
     for cell, known, finished in cells(recipe, folder, resources, console):
         status, done = ("reuse", 0) if finished else ("run", 0)
         if known and not finished:
@@ -78,7 +84,8 @@ def plan_cells(
             yield Item(cell, status, float(status != "reuse"), None)
             continue
         row = cell.encoder if cell.stage in makers() else ""  # each has a config of its own
-        kind = cell.stage, row, cell.source in NO_FILE and "scratch" in cell.config
+        scratch = not has_file(cell.source) and "scratch" in cell.config
+        kind = cell.stage, row, scratch, architecture(cell)
         if kind not in trials:
             console.print(f"trying {cell.stage} ...")
             trials[kind] = time_first_steps(cell, folder, usable(cell, resources))
@@ -103,17 +110,24 @@ def cells(
     checkpoint: dict[str, str | None] = {}
     for planned, upstream in planned_cells(recipe, machine):
         known = checkpoint.get(upstream) if upstream else planned.source
-        cell = replace(planned, source=known) if known else standing_in(planned)
+        cell = replace(planned, source=known) if known else standing_in(planned, recipe)
         result = whole_result(cell_folder(cell, folder), cell.inputs, say) if known else None
         checkpoint[cell.name] = result.checkpoint if result else None
         yield cell, bool(known), bool(result)
 
 
-def standing_in(planned: Cell) -> Cell:
-    """The cell with random weights, but not with the recipe for them."""
-    config = copy.deepcopy(planned.config)
-    config.pop("scratch", None)
-    return replace(planned, source="random", config=config)
+def standing_in(planned: Cell, recipe: Recipe) -> Cell:
+    """The cell with random weights of its row's architecture, but not with the recipe for them."""
+    (row,) = (row for row in recipe.rows if row.name == planned.encoder)
+    return replace(planned, source="random", config=config_for(row, planned.config))
+
+
+def architecture(cell: Cell) -> str:
+    """What a trial's time depends on beside the stage: the encoder that it trains or looks with."""
+    if card_of(cell.stage).takes != "encoder":
+        return ""
+    own = with_encoder(recipe_for(cell.config, cell.source), cell.source)
+    return short_hash(own.encoder.to_dict())
 
 
 def progress(cell: Cell, folder: Path) -> tuple[str, int]:

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,7 @@ class Recipe:
         repeats: by stage name, how many seeds it runs with; other tasks run once for each
             pretraining, see :meth:`runs_of`.
         retries: how often a stage whose process failed is tried again.
+        left_out: why a row has no result of a task, by the names of task and row.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Recipe:
     columns: dict[str, Config]
     repeats: dict[str, int]
     retries: int = 0
+    left_out: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
     @property
     def encoders(self) -> tuple[str, ...]:
@@ -99,6 +101,14 @@ class Recipe:
         return self.repeats.get(stage, max(self.repeats.get(make, 1) for make in makers()))
 
     @property
+    def absences(self) -> list[str]:
+        """A line for each reason why rows have no result of a task."""
+        rows: dict[tuple[str, str], list[str]] = {}
+        for (stage, row), reason in self.left_out.items():
+            rows.setdefault((stage, reason), []).append(row)
+        return [f"{stage} leaves out {', '.join(of)}: {why}" for (stage, why), of in rows.items()]
+
+    @property
     def key(self) -> str:
         """Hash of everything in the recipe."""
         configs = {name: config.to_dict() for name, config in self.configs.items()}
@@ -136,22 +146,23 @@ def load_recipe(name: str, overrides: Iterable[str] = (), lookup: Lookup | None 
     made = {row: config_of(stage, config, row) for row, (stage, config) in asked.items() if stage}
     columns = {task: config_of(task, config) for task, config in content.tasks.items()}
     # What needs no torch was told by now.
-    from pipelines.recipes.checks import check_recipe, find_encoder
+    from pipelines.recipes.checks import check_recipe, find_encoder, find_start
 
     rows = []
     for row, (stage, spec) in asked.items():
         ref = None if stage else find_encoder(spec, lookup)
-        rows.append(Row(row, stage, made.get(row), ref))
-    recipe = Recipe(
+        config = made.get(row)
+        rows.append(Row(row, stage, config, ref, find_start(config, lookup) if config else None))
+    left_out = check_recipe(rows, columns, content.filename)
+    return Recipe(
         find_config(name, "benchmarks").stem,
         tuple(rows),
         content.slots,
         columns,
         {stage: int(count) for stage, count in content.get("repeats", {}).items()},
         content.get("retries", 0),
+        left_out,
     )
-    check_recipe(recipe.rows, columns, content.filename)
-    return recipe
 
 
 @contextmanager
@@ -295,8 +306,8 @@ def load_stage_config(
     if seed is not None and not any(o.startswith("seed=") for o in overrides):
         config.seed = seed
     named = [override.partition("=")[0].partition(".")[0] for override in overrides]
-    if "pixels" in named and "pixels_of" not in named and "pixels_of" in config:
-        config.pixels_of = "config"  # who says which pixels means them for every encoder
+    if "pixels" in named and "protocol" not in named and "protocol" in config:
+        config.protocol = "same"  # who says which pixels means them for every encoder
     roots = data_roots(config)
     if any(Path(root).parts[:1] == (DEMO,) for root in roots):
         prepare_demo_visibly()

@@ -10,13 +10,14 @@ from mmengine.config import Config
 
 from mae_core.config import find_config, load_config
 from mae_core.errors import UserError, check_name
+from mae_core.names import TIMM, TRIVIAL
 from pipelines.stages import MODELS, NO_FILE, RUNS, makers
 from pipelines.tracking.encoders import EncoderRef
 
 # By row, the stage that makes it and the recipe's key for its config, where the row has none.
 NAMED = {"mae": ("pretrain", "pretrain"), "supervised": ("supervise", "supervised")}
 KNOWN = ("mae", *NO_FILE)  # names that need no file, for a hint
-ENCODERS = ("timm:", RUNS, MODELS)  # begin what is an encoder and no config
+ENCODERS = (TIMM, RUNS, MODELS)  # begin what is an encoder and no config
 NAME = re.compile(r"[0-9A-Za-z][\w-]{0,39}", re.ASCII)
 
 
@@ -29,12 +30,19 @@ class Row:
         made_by: the stage of this benchmark that makes it, '' if it is there already.
         config: of that stage.
         ref: the encoder, if it is there already.
+        start: the encoder that this benchmark goes on from to make the row's, if it does.
     """
 
     name: str
     made_by: str = ""
     config: Config | None = None
     ref: EncoderRef | None = None
+    start: EncoderRef | None = None
+
+    @property
+    def begins_with(self) -> str:
+        """What the stage that makes it takes: 'random', or the path of a file."""
+        return self.start.path if self.start else "random"
 
     @property
     def spec(self) -> str:
@@ -88,11 +96,13 @@ def by_value(name: str, value: str) -> tuple[str, str]:
         )
     check_name(value)
     stage = "" if value.startswith(ENCODERS) else stage_of_config(name, value)
-    if name == "random" or value in NO_FILE:
+    if name == "random" or value in ("random", "supervised"):
         raise UserError(
             f"encoders has {name}='{value}': random weights are the row random=None, training "
             "from scratch the row 'supervised'"
         )
+    if name in TRIVIAL and value != name:
+        raise UserError(f"encoders has {name}='{value}': the row '{name}' is what its name says")
     if (name == "supervised") != (stage == "supervise"):  # tasks train that row from scratch too
         raise UserError(
             f"encoders has {name}='{value}': a config of the stage supervise makes the row "

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 from joblib import cpu_count
+from mmengine.config import Config
 
 from mae_core.data.sources import opened_once
 from mae_core.errors import UserError, check_name
@@ -18,7 +19,7 @@ from pipelines.cells.run_cell import Outcome, Setting, join_cell, run_cell
 from pipelines.display import Display
 from pipelines.identity import look_again
 from pipelines.last_net import check_writable
-from pipelines.recipes.checks import find_encoder
+from pipelines.recipes.checks import START, find_encoder, lacking, start_of
 from pipelines.recipes.recipe import load_stage_config
 from pipelines.stages import NO_FILE, card_of, check_stage, makers, stages
 from pipelines.tracking.encoders import Lookup
@@ -118,27 +119,49 @@ def prepare(
     lookup: Lookup,
 ) -> tuple[Cell, Path]:
     """The cell on this machine, both checked, and the folder for everything."""
-    if stage in makers() and encoder != "random":
+    if card_of(stage).takes == "nothing" and encoder != "random":
         raise UserError(
             f"{stage} begins with random weights, so --encoder {encoder} would mean nothing: leave "
-            "it out. To go on from an encoder's weights is not built in"
+            "it out"
         )
     settings = load_stage_config(stage, config, overrides, lookup=lookup)
+    if stage in makers():
+        encoder = begun_with(settings, encoder)
     found = find_encoder(encoder, lookup, names_for(stage))
     folder = (work_dir or Path("runs") / Path(config).stem).expanduser().absolute()
     check_name(str(folder))
     with opened_once():
+        if reason := lacking(stage, settings, found.path):
+            raise UserError(f"--encoder {encoder}: {reason}")
         check_stage(stage, settings, found.path)
     check_machine(stage, machine)
     cell = Cell(stage, encoder, found.path, settings, encoder_run=found.run_id)
     return on_machine(cell, machine), folder
 
 
+def begun_with(config: Config, encoder: str) -> str:
+    """What a pretraining begins with; noted in its config, with which it can be run again.
+
+    Args:
+        config: of the stage, is changed.
+        encoder: as the command names it; 'random', which it is without being named, leaves it to
+            the config's key `start`.
+    """
+    if encoder == "random":
+        return start_of(config)
+    config.start = encoder
+    return encoder
+
+
 def names_for(stage: str) -> tuple[str, ...]:
     """The encoders without a file that a stage takes."""
     if card_of(stage).takes == "classifier":
         return ()
-    return NO_FILE if stages()[stage].from_scratch else NO_FILE[:1]
+    if card_of(stage).takes == "start":
+        return START
+    if stages()[stage].from_scratch:
+        return NO_FILE
+    return tuple(name for name in NO_FILE if name != "supervised")
 
 
 def check_machine(stage: str, machine: Resources) -> None:

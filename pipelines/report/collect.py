@@ -46,6 +46,7 @@ class Benchmark:
     Attributes:
         rows: the numbers, by encoder and in the order of :func:`pipelines.report.names.order`.
         failed: causes by cell name.
+        left_out: by cell name why the recipe does not have it, of cells that make no sense.
         losses: pretraining loss as (step, value) by encoder, of the first seed.
         pictures: PNG files by (artifact name, encoder).
         outcomes: of the cases behind a number, by encoder and metric, see `downstream.outcomes`.
@@ -65,6 +66,7 @@ class Benchmark:
     stages: tuple[StageRun, ...] = ()
     runs: dict[str, StoredRun] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
 
     def value(self, encoder: str, name: str) -> Row | None:
         """The row of metric `name`, such as 'knn/top1'."""
@@ -119,6 +121,7 @@ def collect(run_id: str, tracker: Tracker, watts: float | None = None) -> Benchm
         stages=tuple(stage_run(name, run, run_id, tracker, watts) for name, run in runs.items()),
         runs=runs,
         tags=dict(tags),
+        left_out=json.loads(tags.get("left_out", "{}")),
     )
 
 

@@ -15,6 +15,7 @@ from mae_core.errors import UserError, suggest
 from mae_core.files import write_json, write_text
 from pipelines.report.collect import Benchmark, Row, collect
 from pipelines.report.differences import difference as verdict_on
+from pipelines.report.encoders import UNKNOWN, Facts, facts
 from pipelines.report.markdown import as_markdown
 from pipelines.report.names import (
     change,
@@ -145,11 +146,13 @@ def compare(given: Sequence[str], tracker: Tracker, out: Path, console: Console)
             {"mlflow_run_id": s.benchmark.run_id, "recipe": s.benchmark.recipe, "date": s.date}
             for s in sides
         ],
+        "encoders": {encoder: of_encoder(sides, encoder) for encoder in encoders_of(sides)},
         "rows": [asdict(line) for line in found],
         "config": [asdict(one) for one in differing],
     }
     write_json(out / "compare.json", content, indent=2)
-    for table in (table_of_lines(sides, found), table_of_config(sides, differing)):
+    made = table_of_encoders(sides), table_of_lines(sides, found), table_of_config(sides, differing)
+    for table in made:
         console.print(table)
     console.print(f"{NOTE}\n{out / 'compare.md'}")
     return found
@@ -184,7 +187,7 @@ def side(run_id: str, tracker: Tracker) -> Side:
 
 def lines(sides: Sequence[Side]) -> list[Line]:
     """A line for each encoder and metric that any benchmark has, in the report's order."""
-    encoders = dict.fromkeys(name for side in sides for name in side.benchmark.encoders)
+    encoders = encoders_of(sides)
     names = {f"{r.task}/{r.metric}" for side in sides for r in side.benchmark.rows}
     found = []
     for encoder in encoders:
@@ -193,6 +196,19 @@ def lines(sides: Sequence[Side]) -> list[Line]:
                 task, _, metric = name.partition("/")
                 found.append(Line(encoder, task, metric, tuple(values(sides, encoder, name))))
     return found
+
+
+def encoders_of(sides: Iterable[Side]) -> list[str]:
+    """The rows of all benchmarks, those of the first one first."""
+    return list(dict.fromkeys(name for side in sides for name in side.benchmark.encoders))
+
+
+def of_encoder(sides: Iterable[Side], encoder: str) -> list[dict[str, Any] | None]:
+    """What each benchmark knows of a row's encoder; None where it has no such row."""
+    return [
+        asdict(facts(side.benchmark, encoder)) if encoder in side.benchmark.encoders else None
+        for side in sides
+    ]
 
 
 def values(sides: Sequence[Side], encoder: str, name: str) -> list[Value]:
@@ -274,6 +290,41 @@ def header(sides: Sequence[Side]) -> list[str]:
     return ["encoder", "task, metric", *names, *(f"{n} − {names[0]}" for n in names[1:])]
 
 
+def encoder_cells(sides: Sequence[Side], encoder: str) -> list[str]:
+    """A row's name, and what its encoder is in each benchmark."""
+    known = (
+        described(facts(side.benchmark, encoder)) if encoder in side.benchmark.encoders else "–"
+        for side in sides
+    )
+    return [encoder, *known]
+
+
+def described(known: Facts) -> str:
+    """'vit-base-p16, 85.8 M parameters, 35.1 GFLOPs, 224×224, cc-by-nc-4.0 (non-commercial)'."""
+    if known == Facts():
+        return UNKNOWN
+    licence = known.licence_shown(of_file=False) if known.licence else ""
+    parts = (
+        known.arch,
+        f"{known.size} parameters",
+        f"{known.cost} GFLOPs",
+        known.pixels,
+        licence,
+        f"images: {known.protocol}" if known.protocol else "",
+    )
+    return ", ".join(part for part in parts if part)
+
+
+def table_of_encoders(sides: Sequence[Side]) -> Table:
+    """For a terminal."""
+    table = Table(title="Encoders")
+    for name in ("encoder", *(side.name for side in sides)):
+        table.add_column(name)
+    for encoder in encoders_of(sides):
+        table.add_row(*map(escape, encoder_cells(sides, encoder)))
+    return table
+
+
 def table_of_lines(sides: Sequence[Side], found: Sequence[Line]) -> Table:
     """For a terminal."""
     table = Table(title="Differences")
@@ -301,9 +352,11 @@ def markdown(sides: Sequence[Side], found: Sequence[Line], differing: Sequence[C
     config = ["No config key differs."]
     if differing:
         config = grid(["stage", "key", *(side.name for side in sides)], map(key_cells, differing))
+    encoders = [list(map(as_markdown, encoder_cells(sides, one))) for one in encoders_of(sides)]
     parts = [
         ["# Benchmarks compared"],
         ids,
+        grid(["encoder", *(side.name for side in sides)], encoders),
         grid(header(sides), rows),
         [NOTE],
         ["## Config keys that differ"],

@@ -7,6 +7,7 @@ from downstream.outcomes import Episodes, Outcomes, Repeated
 from downstream.statistics import Comparison, compare, compare_apart, holm
 from mae_core.stage import Metric
 from pipelines.report.collect import Benchmark, Row
+from pipelines.report.encoders import GROUPS, group_of
 from pipelines.report.names import change, is_compared, lower_is_better
 from pipelines.stages import NO_FILE, makers
 
@@ -20,17 +21,17 @@ ALL = "other trainings, other test images"
 
 @dataclass(frozen=True)
 class Difference:
-    """The first encoder against a baseline, as in report.json.
+    """The first encoder against another row, as in report.json.
 
     Attributes:
-        encoder, baseline, task, metric: what is compared.
+        encoder, baseline, task, metric: what is compared; `baseline` is the other row.
         difference, low, high: 0 to 1, and its 95 % interval; None without intervals.
         p: of no difference; None without intervals.
         verdict: one of :data:`VERDICTS` at 5 %, '' without intervals.
         paired: whether it is of the same test cases.
         about: what the verdict covers: :data:`ONE`, :data:`TASK` or :data:`ALL`.
         holm: p corrected for all comparisons of the report.
-        strongest: whether no other baseline has a better value.
+        strongest: whether it is a baseline, and no other one has a better value.
     """
 
     encoder: str
@@ -54,7 +55,7 @@ class Difference:
 
 
 def baselines(benchmark: Benchmark) -> tuple[str, ...]:
-    """The rows that the first one is compared with.
+    """The rows that have to be beaten for a pretraining to be worth it.
 
     Those of :data:`BASELINES`, and those that the same stage of this benchmark made, as several
     pretrainings; else the last one.
@@ -67,27 +68,40 @@ def baselines(benchmark: Benchmark) -> tuple[str, ...]:
     return tuple(known or others[-1:])
 
 
+def rivals(benchmark: Benchmark) -> tuple[str, ...]:
+    """The other rows that the first one is compared with, in the recipe's order."""
+    known = baselines(benchmark)
+    return tuple(name for name in benchmark.encoders[1:] if name not in known)
+
+
 def differences(benchmark: Benchmark, names: Iterable[str]) -> list[Difference]:
-    """The first encoder against each baseline, in each metric of `names` that both have."""
+    """The first encoder against each other, in each metric of `names` that both have.
+
+    Of a metric those to baselines come first.
+    """
     first, found = benchmark.encoders[0], []
     for name in filter(is_compared, names):
-        one, of_metric = benchmark.value(first, name), []
-        for baseline in baselines(benchmark):
-            other = benchmark.value(baseline, name)
+        one = benchmark.value(first, name)
+        of_metric: dict[str, Difference] = {}
+        for other_name in (*baselines(benchmark), *rivals(benchmark)):
+            other = benchmark.value(other_name, name)
             if one and other:
-                cases = (benchmark.outcomes.get((e, name)) for e in (first, baseline))
-                of_metric.append(difference(one, other, *cases))
-        found += with_strongest(of_metric)
+                cases = (benchmark.outcomes.get((e, name)) for e in (first, other_name))
+                of_metric[other_name] = difference(one, other, *cases)
+        hardest = strongest([d for n, d in of_metric.items() if n in baselines(benchmark)])
+        found += [replace(d, strongest=d in hardest) for d in of_metric.values()]
     return corrected(found)
 
 
-def with_strongest(found: Sequence[Difference]) -> list[Difference]:
-    """One metric's differences, that to the best baseline marked as such."""
-    if not found:
-        return []
-    sign = -1 if lower_is_better(found[0].name) else 1
-    hardest = min(found, key=lambda one: sign * one.difference)
-    return [replace(one, strongest=one is hardest) for one in found]
+def strongest(found: Sequence[Difference]) -> list[Difference]:
+    """Of each metric the difference to the row with the best value, the first of equals."""
+    by_metric: dict[str, Difference] = {}
+    for one in found:
+        sign = -1 if lower_is_better(one.name) else 1
+        known = by_metric.get(one.name)
+        if known is None or sign * one.difference < sign * known.difference:
+            by_metric[one.name] = one
+    return list(by_metric.values())
 
 
 def corrected(found: Sequence[Difference]) -> list[Difference]:
@@ -172,20 +186,34 @@ def shown(p: float, equals: str) -> str:
 def summaries(benchmark: Benchmark, found: Sequence[Difference]) -> list[str]:
     """What the report says first: against the strongest baseline, then against each.
 
-    Such as 'mae against the strongest baseline of each of 4 metrics (random in 3, supervised in
-    1): better in 3, worse in 1; these two trainings, other test images'.
+    Then, for each group of the other rows, against the strongest of them. Such as 'mae against the
+    strongest baseline of each of 4 metrics (random in 3, supervised in 1): better in 3, worse in 1;
+    these two trainings, other test images'.
     """
     known = [one for one in found if one.verdict]
     first, names, said = benchmark.encoders[0], baselines(benchmark), []
     if len(names) > 1:
         hardest = [one for one in known if one.strongest]
-        of = [one.baseline for one in hardest]
-        each = ", ".join(f"{name} in {of.count(name)}" for name in names if name in of)
-        against = f"the strongest baseline of each metric ({each})"
-        said += counted(first, against, hardest)
+        each = shares(names, hardest)
+        said += counted(first, f"the strongest baseline of each metric ({each})", hardest)
     for name in names:
         said += counted(first, name, [one for one in known if one.baseline == name])
+    for group in GROUPS:
+        others = [name for name in rivals(benchmark) if group_of(benchmark, name) == group]
+        of_group = [one for one in known if one.baseline in others]
+        if len(others) == 1:
+            said += counted(first, others[0], of_group)
+        elif others:
+            hardest = strongest(of_group)
+            against = f"the strongest row of each metric in '{group}' ({shares(others, hardest)})"
+            said += counted(first, against, hardest)
     return said
+
+
+def shares(names: Iterable[str], hardest: Sequence[Difference]) -> str:
+    """'random in 3, supervised in 1': in how many metrics each row is the strongest."""
+    of = [one.baseline for one in hardest]
+    return ", ".join(f"{name} in {of.count(name)}" for name in names if name in of)
 
 
 def counted(encoder: str, against: str, known: Sequence[Difference]) -> list[str]:

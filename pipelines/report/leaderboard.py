@@ -12,6 +12,7 @@ from rich.table import Table
 from mae_core.errors import UserError, suggest
 from pipelines.report.collect import Row, joined, outcomes_of
 from pipelines.report.differences import covers
+from pipelines.report.encoders import Facts, facts_of
 from pipelines.report.names import (
     lower_is_better,
     metrics_of,
@@ -37,6 +38,7 @@ class Place:
     recipe: str
     date: str
     benchmark: str
+    facts: Facts
 
     @property
     def origin(self) -> str:
@@ -127,7 +129,7 @@ def place(runs: Sequence[StoredRun], name: str, tracker: Tracker) -> Place:
     first, several = runs[0], len(runs) > 1
     outcomes = [outcomes_of(run, tracker).get(name) if several else None for run in runs]
     row, _ = joined(first.encoder, name, runs, outcomes)
-    return Place(row, first.recipe, first.date, benchmark=first.parent)
+    return Place(row, first.recipe, first.date, first.parent, facts_of(first))
 
 
 def table(board: Board, name: str) -> Table:
@@ -135,12 +137,16 @@ def table(board: Board, name: str) -> Table:
     name_and_unit = f"{title(name)}{unit(name)}{other_unit(name)}"
     shown = Table(title=f"{name_and_unit}, protocol {board.protocol}", caption=board.config)
     shown.add_column("", justify="right")
-    shown.add_column("encoder")
-    shown.add_column("± 95 %", justify="right")
+    shown.add_column("encoder", overflow="fold")
+    shown.add_column("± 95 %", justify="right", no_wrap=True)
+    for fact in ("parameters", "GFLOPs", "input"):
+        shown.add_column(fact, justify="right")
+    shown.add_column("licence")
     shown.add_column("of")
     shown.add_column("benchmark")
     for rank, one in enumerate(board.places, start=1):
-        value = number(name, one.row.value, one.row.ci95)
-        encoder, origin = escape(one.row.encoder), escape(one.origin)
-        shown.add_row(str(rank), encoder, value, covers(one.row), origin)
+        value, known = number(name, one.row.value, one.row.ci95), one.facts
+        facts = known.size, known.cost, known.pixels, known.licence_shown(of_file=False)
+        texts = one.row.encoder, value, *facts, covers(one.row), one.origin
+        shown.add_row(str(rank), *map(escape, texts))
     return shown

@@ -88,7 +88,7 @@ def origins(run: StoredRun, tracker: Tracker) -> tuple[str, str]:
     takes an encoder.
     """
     finetuned, maker = "any", run
-    while above := tracker.look_up(maker.encoder_run):
+    while maker.stage != "pretrain" and (above := tracker.look_up(maker.encoder_run)):
         maker = above
         if maker.stage == "finetune":
             known = sorted({name for e in entries() for name in e.get("finetune", ())})
@@ -136,5 +136,5 @@ def ours(name: str) -> Any:
 
 
 def settings_of(config: Mapping[str, Any]) -> Any:
-    """What has to be the same: all but seed and speed."""
-    return without(result_config(config), NO_PUBLISHED)
+    """What has to be the same: all but seed and speed; a start that is no random weights counts."""
+    return [without(result_config(config), NO_PUBLISHED), config.get("start")]

@@ -22,12 +22,13 @@ from downstream.classification.features import features_cached
 from mae_core.errors import UserError, check_name
 from mae_core.files import write_json
 from pipelines.cells.accept import check_flags
-from pipelines.cells.cell import Cell, cell_folder, usable
+from pipelines.cells.cell import Cell, cell_folder, cell_name, usable
 from pipelines.cells.command_line import command_line
 from pipelines.cells.folder import BENCHMARK, BENCHMARK_LOCK, exclusive_lock, read_record, set_aside
 from pipelines.cells.launch import stopping_on_error
 from pipelines.cells.resources import visible_gpus
 from pipelines.cells.run_cell import Outcome, Setting, run_cell, with_encoder_from
+from pipelines.cells.warm import forking
 from pipelines.display import Display
 from pipelines.environment import data_below
 from pipelines.errors import BenchmarkFailed, StageFailed, StageInterrupted
@@ -160,6 +161,8 @@ def run_under(
             place.command,
             accept_code=place.accept_code,
         )
+        for absence in plan.absences:
+            display.say(absence)
         cells = run_matrix(plan, digests, setting, place.ray)
         failed = note_outcomes(cells, setting)
         waits = [allow_failure(future) for future, _ in cells.values()]
@@ -188,7 +191,9 @@ def note_parent(run_id: str, plan: Recipe, place: Place) -> None:
     write_json(place.folder / BENCHMARK, {"recipe": plan.key, "run_id": run_id})
     names = {"encoders": ",".join(plan.encoders), "tasks": ",".join(plan.tasks)}
     patiently(lambda: place.tracker.params(run_id, names), place.tracker.place)
-    patiently(lambda: place.tracker.tag(run_id, command=place.command), place.tracker.place)
+    left_out = {cell_name(*cell): reason for cell, reason in plan.left_out.items()}
+    tags = {"command": place.command, "left_out": json.dumps(left_out)}
+    patiently(lambda: place.tracker.tag(run_id, **tags), place.tracker.place)
 
 
 def run_matrix(
@@ -198,7 +203,11 @@ def run_matrix(
     cells: dict[str, tuple[Future, str]] = {}
     planned = list(planned_cells(plan, setting.resources))
     slots = None if ray else slots_for(plan, planned, setting)
-    with ray_runner(ray) if ray else ThreadPoolTaskRunner() as runner, stopping_on_error():
+    with (
+        ray_runner(ray) if ray else ThreadPoolTaskRunner() as runner,
+        stopping_on_error(),
+        forking(),
+    ):
         try:
             for cell, takes in planned:
                 named = run_stage.with_options(

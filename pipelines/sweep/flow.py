@@ -16,6 +16,7 @@ from pipelines.cells.folder import exclusive_lock
 from pipelines.cells.launch import stopping_on_error
 from pipelines.cells.resources import visible_gpus
 from pipelines.cells.run_cell import Setting
+from pipelines.cells.warm import forking
 from pipelines.display import Display
 from pipelines.environment import data_below
 from pipelines.errors import BenchmarkFailed, StageInterrupted
@@ -135,7 +136,7 @@ def run_trials(
     study, left = new_study(sweep, past)
     free = Semaphore(sweep.base.slots)
     futures: dict[str, Future] = {}
-    with ThreadPoolTaskRunner[Any]() as runner, stopping_on_error():
+    with ThreadPoolTaskRunner[Any]() as runner, stopping_on_error(), forking():
         for _ in range(left):
             free.acquire()
             job = Job(study, study.ask(sweep.space), sweep, tuple(past), setting)

@@ -12,6 +12,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from mae_core.stage import Metric
 
 INTERVAL = "_ci95"  # ends the name under which MLflow has a metric's interval
+FACTS = "encoder."  # begins the names of the tags that say what the encoder is
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,12 @@ class StoredRun:
     def spec(self) -> str:
         """What names its encoder to others, where the row has a name of its own."""
         return self.tags.get("encoder_spec", self.encoder)
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What is known of its encoder, see :func:`pipelines.cells.facts.encoder_facts`."""
+        found = self.tags.items()
+        return {key.removeprefix(FACTS): text for key, text in found if key.startswith(FACTS)}
 
     @property
     def recipe(self) -> str:

@@ -127,7 +127,7 @@ def test_vitdet_sees_squares(scenes: Path, tmp_path: Path) -> None:
     config = shrunk("detect/mask-rcnn_vit-base-p16_8xb8-amp-lsj-100e_coco", scenes)
     config.image.size = 64
     init_default_scope("mmdet")
-    prepare(detection.TASK, config, "random", instance_splits(config), tmp_path)
+    prepare(detection.TASK, config, "random", instance_splits(config), tmp_path, SilentReporter())
     preprocess = MODELS.build(config.model.data_preprocessor)
     images = [torch.full((3, 40, 64), 255), torch.full((3, 9, 11), 255)]
     samples = [DetDataSample(metainfo={"img_shape": tuple(i.shape[1:])}) for i in images]
@@ -312,14 +312,18 @@ def test_size_classes_and_schedule_follow_from_the_data(
     config.data_root, config.train_data, config.val_data = str(scenes), data, data
     if config.stage == "detect":
         init_default_scope("mmdet")
-        prepare(detection.TASK, config, "random", instance_splits(config), tmp_path)
+        prepare(
+            detection.TASK, config, "random", instance_splits(config), tmp_path, SilentReporter()
+        )
         assert config.image.size == 64  # 48 rounded up to the detector's 32
         assert config.model.data_preprocessor.pad_size_divisor == 64
         assert config.model.roi_head.bbox_head.num_classes == 2
         assert config.train_cfg.max_epochs == config.updates * 4 / 8
     else:
         init_default_scope("mmseg")
-        prepare(segmentation.TASK, config, "random", read_semantic(config), tmp_path)
+        prepare(
+            segmentation.TASK, config, "random", read_semantic(config), tmp_path, SilentReporter()
+        )
         assert (config.image.crop, tuple(config.image.scale)) == (64, (256, 64))
         windows = config.model.test_cfg  # as large as the crops of the training
         assert (windows.mode, windows.crop_size, windows.stride) == ("slide", (64, 64), (42, 42))

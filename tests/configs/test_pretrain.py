@@ -27,11 +27,11 @@ from tests.tiny import write_images
 
 OTHER = ("_base_", "benchmarks", "sweeps")
 ALL = sorted(p for p in CONFIG_ROOT.rglob("*.py") if p.parent.name not in OTHER)
-PRETRAIN = sorted(p.stem for p in (CONFIG_ROOT / "pretrain").glob("*.py"))
+PRETRAIN = sorted(p.stem for p in (CONFIG_ROOT / "pretrain").glob("vit-*.py"))
 IN1K = [name for name in PRETRAIN if name.endswith("_in1k")]
 SMALL = [name for name in PRETRAIN if "_small" in name]
 HUGE = "vit-huge-p14_8xb512-amp-coslr-800e_in1k"
-NAME = re.compile(r"(vit-\w+)-p(\d+)_(\d+)xb(\d+)(-amp)?(-coslr)?-(\d+)e_\w+")
+NAME = re.compile(r"(vit-\w+)-p(\d+)_(\d+)xb(\d+)(-amp)?(-coslr)?-(\d+)e_\w+(?:-\d+pct)?")
 SHRUNK = """
 _base_ = ["{base}"]
 encoder = dict(width=16, depth=2, heads=2)

@@ -53,7 +53,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="module")
 def prefect() -> Any:
-    with prefect_test_harness():
+    with prefect_test_harness(300):  # seconds that its server may take on a busy machine
         yield
 
 

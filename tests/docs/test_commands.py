@@ -13,6 +13,8 @@ from pathlib import Path
 import click
 import mlflow.cli
 import pytest
+import timm
+import torch
 import typer
 from mmengine.config import Config
 
@@ -37,7 +39,7 @@ FIRST = (
 )
 # Those that take what others make come later, and last what removes it.
 ORDER = ["README.md", "configs.md", "data.md", "recipes.md", "transfer.md", "dense.md"]
-ORDER += ["method.md", "report.md", "machine.md"]
+ORDER += ["method.md", "methods.md", "encoders.md", "report.md", "machine.md"]
 
 WHOLE = "minutes; tests/test_demo.py runs it on a server and by the command line"
 SERVER = "runs until it is stopped; tests/services.py starts it for test_demo.py, test_service.py"
@@ -58,6 +60,7 @@ EXEMPT = {
     "mae-bench worker": SERVER,
     "mae-bench deploy": ASKS_SERVER,
     "mae-bench run demo": WHOLE,
+    "mae-bench run rivals_demo": "as above; tests/pipelines/service/test_any_encoder.py, small",
     "mae-bench plan demo": "a minute; tests/pipelines/recipes/test_plan.py with small stages",
     "mae-bench sweep mask-ratio_demo": "an hour; tests/pipelines/sweep/test_flow.py, small",
     "mae-bench compare 3f2a91": "two benchmarks; tests/pipelines/report/test_compare.py has them",
@@ -66,6 +69,8 @@ EXEMPT = {
     "mae-bench data check DATA": "a placeholder; others check data by name",
     "mae-bench pretrain CONFIG": "several machines; tests/pipelines/cells/test_launch.py",
     "mae-bench pretrain pretrain/vit-base-p16_8xb512": IMAGENET,
+    "mae-bench pretrain pretrain/fcmae_convnextv2-base": IMAGENET,
+    "mae-bench pretrain pretrain/spark_resnet50": IMAGENET,
     "mae-bench finetune finetune/vit-base-p16_8xb128": IMAGENET,
     "mae-bench evaluate evaluate/vit-base-p16_in1k": IMAGENET,
     "mae-bench detect detect/mask-rcnn_vit-base-p16_8xb8": LARGE,
@@ -74,6 +79,7 @@ EXEMPT = {
     "mae-bench segment segment/upernet_vit-base-p16_8xb2": LARGE,
     "mae-bench knn my_knn.py -o train_data.data=hf:": "asks the Hub; tests/mae_core/data/sources",
     "mae-bench knn my_knn.py --encoder timm:": "downloads; tests/mae_core/test_published.py",
+    "mae-bench knn knn/vit-micro-p6_k20_demo --encoder timm:convnextv2": "downloads, as above",
     "mae-bench knn knn/vit-micro-p6_k20_demo --encoder models:": f"after a benchmark; {REGISTRY}",
     "MLFLOW_DEFAULT_ARTIFACT_ROOT=s3:": "a store; tests/pipelines/test_object_store.py has one",
 }
@@ -120,6 +126,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         model = create_model("vit-base-p16", **sizes, decoder_depth=1)
         save_weights("base.safetensors", model, mae=model.config, encoder=model.encoder.config)
         convert(Path("base.safetensors"), Path("mae_pretrain_vit_base.pth"), "mae")
+        torch.save(timm.create_model("resnet10t").state_dict(), "mine.pth")
         yield folder
 
 

@@ -20,17 +20,22 @@ def one_thread() -> None:
 @pytest.fixture
 def garments(tmp_path: Path) -> Path:
     """Four classes that differ in where the light is, 30 train and 20 val images each."""
+    return lit_garments(tmp_path, noise=90, light=120)
+
+
+def lit_garments(folder: Path, noise: int, light: int) -> Path:
+    """Noise from 0 to below `noise`, and `light` more in one of four places, by class."""
     rng = np.random.default_rng(0)
     for split, count in (("train", 30), ("val", 20)):
         for label in range(4):
-            folder = tmp_path / split / f"class-{label}"
-            folder.mkdir(parents=True)
+            place = folder / split / f"class-{label}"
+            place.mkdir(parents=True)
             for i in range(count):
-                image = rng.integers(0, 90, (30, 30), dtype=np.uint8)
+                image = rng.integers(0, noise, (30, 30), dtype=np.uint8)
                 top, left = 15 * (label // 2), 15 * (label % 2)
-                image[top : top + 15, left : left + 15] += 120
-                Image.fromarray(image).save(folder / f"{i}.png")
-    return tmp_path
+                image[top : top + 15, left : left + 15] += light
+                Image.fromarray(image).save(place / f"{i}.png")
+    return folder
 
 
 @pytest.fixture

@@ -106,7 +106,7 @@ def test_a_stage_uses_the_encoders_pixels_and_says_so_once(
     result = module.run(config, encoder, folder, reporter)
     beside = set(config.pixels.mean) if stage == "analyze" else set()  # random weights have none
     assert used == set(OWN["mean"]) | beside
-    assert sum("pixels_of='config'" in note for note in reporter.notes) == 1
+    assert sum("protocol='same'" in note for note in reporter.notes) == 1
     if stage == "finetune":
         assert read_metadata(str(result.checkpoint))["pixels"] == OWN
 
@@ -131,4 +131,4 @@ def test_dense_stages_too(
     reporter = Notes()
     with pytest.raises(InterruptedError):
         stage.run(config, encoder, scenes / "work", reporter)
-    assert seen[0].pixels == OWN and "pixels_of='config'" in reporter.notes[0]
+    assert seen[0].pixels == OWN and "protocol='same'" in reporter.notes[0]

@@ -42,7 +42,8 @@ def test_our_configs_agree_with_themselves(path: Path) -> None:
         ("pixels.mean", [1.0], "pixels.mean has 1 numbers, encoder.in_chans=3"),
         ("pixels.std", [1.0, 0.0, 1.0], "pixels.std=[1.0, 0.0, 1.0]: expected numbers above 0"),
         ("pixels.mean", ["a", "b", "c"], "pixels.mean=['a', 'b', 'c']: expected numbers"),
-        ("pixels_of", "data", "pixels_of='data': expected 'encoder' or 'config'"),
+        ("protocol", "data", "protocol='data': expected 'own' or 'same'"),
+        ("pixels_of", "encoder", "pixels_of is called protocol now: 'own'"),
         ("preview.in_chans", 1, "preview.in_chans=1, encoder.in_chans=3"),
         (
             "preview.transform.input_size",

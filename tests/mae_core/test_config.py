@@ -12,6 +12,7 @@ from mae_core import UserError
 from mae_core.config import CONFIG_ROOT, apply_overrides, find_config, load_config
 
 KNN = "knn/vit-micro-p6_k20_demo"
+USUAL = {"warmup_updates": 0, "encoder_lr_mult": 1.0}
 
 
 def test_a_name_works_with_and_without_ending_and_as_a_path() -> None:
@@ -71,6 +72,22 @@ def test_a_literal_keeps_its_type(value: object) -> None:
     apply_overrides(config, [f"a.b={value!r}"])
     assert config.a.b == value
     assert type(config.a.b) is type(value)
+
+
+def test_keys_that_a_stage_need_not_have_can_be_given(tmp_path: Path) -> None:
+    path = tmp_path / "pretrain.py"
+    path.write_text("stage = 'pretrain'\n")
+    assert load_config(str(path)).to_dict().keys() == {"stage", "threads"}
+    config = load_config(str(path), overrides=["start=runs:/1", "continued.warmup_updates=3"])
+    assert (config.start, config.continued) == ("runs:/1", {**USUAL, "warmup_updates": 3})
+    again = load_config(str(path))
+    apply_overrides(again, ["continued.encoder_lr_mult=0.5"])
+    assert again.continued == {**USUAL, "encoder_lr_mult": 0.5}
+    with pytest.raises(UserError, match=r"no key 'continued\.warm': 'warm' is unknown"):
+        apply_overrides(again, ["continued.warm=3"])
+    path.write_text("stage = 'knn'\n")
+    with pytest.raises(UserError, match="no key 'start'"):
+        load_config(str(path), overrides=["start=runs:/1"])
 
 
 def test_text_stays_text() -> None:

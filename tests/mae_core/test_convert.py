@@ -2,14 +2,25 @@ import argparse
 from pathlib import Path
 
 import pytest
+import timm
 import torch
+from safetensors.torch import load_file
 from transformers import ViTMAEForPreTraining
 
 from mae_core import UserError, create_encoder, create_model
-from mae_core.checkpoints import load_encoder, load_weights, read_metadata, read_state, save_weights
+from mae_core.checkpoints import (
+    load_encoder,
+    load_weights,
+    read_metadata,
+    read_state,
+    save_encoder,
+    save_weights,
+)
 from mae_core.convert import convert
 from mae_core.describe import load_mae
+from mae_core.methods import create_method
 from mae_core.methods.mae import MAE
+from mae_core.published import resolve_encoder
 from tests.faults import Evil
 
 SIZES = {"img_size": 32, "patch_size": 8, "width": 96, "depth": 2, "heads": 3}
@@ -115,3 +126,42 @@ def test_a_mistake_is_explained_and_leaves_no_file(
     with pytest.raises(UserError, match=MISTAKES[arguments]):
         convert(tmp_path / source, tmp_path / target, layout)
     assert not (tmp_path / target).exists()
+
+
+def test_a_masked_convnext_goes_to_timm_and_comes_back_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    method = create_method("fcmae", create_encoder("timm:convnextv2_atto", img_size=64))
+    pixels = {"mean": [1.0, 2.0, 3.0], "std": [4.0, 5.0, 6.0]}
+    about = {**method.encoder.metadata(), "pixels": pixels}
+    path = Path(method.save(tmp_path, about)["fcmae"])
+    for name in ("a.safetensors", "a.pth"):
+        done = convert(path, tmp_path / name, "timm")
+        assert (done.source, done.written) == ("native", len(method.encoder.state_dict()))
+        assert all(key.startswith("decoder.") for key in done.left_out) and done.left_out
+        assert "timm.create_model('convnextv2_atto', num_classes=0)" in done.notes[-1]
+    theirs = timm.create_model("convnextv2_atto", num_classes=0)
+    theirs.load_state_dict(load_file(tmp_path / "a.safetensors"), strict=True)
+    images = torch.randn(2, 3, 64, 64)
+    expected = theirs.eval().forward_features(images)
+    assert torch.equal(method.encoder.eval()(images), expected)
+    assert equal(torch.load(tmp_path / "a.pth"), theirs.state_dict())
+    back = resolve_encoder(f"timm:convnextv2_atto.fcmae@{tmp_path / 'a.safetensors'}")
+    assert torch.equal(load_encoder(back).eval()(images), expected)
+    said = read_metadata(back)
+    assert (said["encoder"]["img_size"], said["pixels"]) == ([64, 64], pixels)
+    with pytest.raises(UserError, match=r"only ViTs have layouts.* the family 'timm' the layout"):
+        convert(path, tmp_path / "b.pth", "mae")
+
+
+def test_a_model_with_options_says_how_timm_builds_it(tmp_path: Path) -> None:
+    options = {"depths": [1, 1, 1, 1], "dims": [8, 8, 16, 16]}
+    encoder = create_encoder("timm:convnextv2_atto", img_size=64, options=options)
+    save_encoder(tmp_path / "a.safetensors", encoder)
+    done = convert(tmp_path / "a.safetensors", tmp_path / "b.safetensors", "timm")
+    assert done.left_out == () and f"**{options}" in done.notes[-1]
+    about = read_metadata(tmp_path / "b.safetensors")
+    assert (about["model_args"], about["input_size"]) == (options, [3, 64, 64])
+    theirs = timm.create_model(about["architecture"], num_classes=0, **about["model_args"])
+    theirs.load_state_dict(load_file(tmp_path / "b.safetensors"), strict=True)

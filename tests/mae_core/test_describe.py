@@ -52,3 +52,11 @@ def test_a_decoder_with_a_lost_weight_is_named(tmp_path: Path) -> None:
     torch.save(state, tmp_path / "part.pth")
     with pytest.raises(UserError, match=r"lacks weights of its MAE: decoder\.norm\.bias"):
         load_mae(tmp_path / "part.pth")
+
+
+def test_weights_without_a_place_are_not_left_out_in_silence(tmp_path: Path) -> None:
+    mae = create_model("vit-micro-p6", **SIZES, **DECODER)
+    state = to_layout(mae.state_dict(), "mae")[0] | {"blocks.0.ls1.gamma": torch.ones(192)}
+    torch.save({"model": state}, tmp_path / "full.pth")
+    with pytest.raises(UserError, match=r"no MAE has here: blocks\.0\.ls1\.gamma"):
+        load_mae(tmp_path / "full.pth")

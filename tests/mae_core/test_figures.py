@@ -8,7 +8,8 @@ from PIL import Image
 from mae_core import create_model
 from mae_core.data.normalize import Normalize
 from mae_core.figures import draw_rows
-from mae_core.methods.mae import MAE, MASK_GREY
+from mae_core.methods.mae import MAE
+from mae_core.methods.masked_pixels import MASK_GREY
 
 
 def mae_of(channels: int = 3) -> MAE:

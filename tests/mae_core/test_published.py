@@ -10,10 +10,11 @@ import pytest
 import timm
 import torch
 from safetensors.torch import save_file
-from timm.models.vision_transformer import VisionTransformer
+from torch import nn
 
-from mae_core import UserError
-from mae_core.published import licence_note, resolve_encoder, to_encoder
+from mae_core import UserError, create_encoder
+from mae_core.checkpoints import read_layout, read_metadata, read_weights, save_encoder
+from mae_core.published import licence_note, resolve_encoder
 
 pytestmark = pytest.mark.slow
 
@@ -30,15 +31,16 @@ except UserError as error:
     sys.exit(f"mistake: {error}")
 (Path(os.environ["HF_HOME"]) / "hub").rename(os.environ["HF_HOME"] + "/gone")
 assert resolve_encoder(sys.argv[1]) == path, "it is not kept"
-encoder = build_encoder({"arch": "vit-tiny-p16"}, path)
-print(path, encoder(torch.ones(1, 3, 224, 224)).abs().sum().item())
+encoder = build_encoder({"arch": sys.argv[2]}, path).eval()
+with torch.no_grad():
+    print(path, encoder(torch.ones(1, 3, 224, 224)).abs().sum().item())
 """
 
 
-def resolve(spec: str, home: Path) -> subprocess.CompletedProcess[str]:
+def resolve(spec: str, home: Path, arch: str = "vit-tiny-p16") -> subprocess.CompletedProcess[str]:
     environment = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(home), "XDG_CACHE_HOME": str(home)}
     return subprocess.run(
-        [sys.executable, "-c", RESOLVE, spec],
+        [sys.executable, "-c", RESOLVE, spec, arch],
         env=os.environ | environment,
         capture_output=True,
         text=True,
@@ -46,13 +48,14 @@ def resolve(spec: str, home: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def hub_file(home: Path, name: str, model: VisionTransformer) -> None:
+def hub_file(home: Path, name: str, model: nn.Module, left_out: str = "") -> None:
     repository = home / "hub" / f"models--timm--{name}"
     snapshot = repository / "snapshots" / "abc"
     snapshot.mkdir(parents=True)
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text("abc")
-    save_file(model.state_dict(), snapshot / "model.safetensors")
+    state = {key: value for key, value in model.state_dict().items() if key != left_out}
+    save_file(state, snapshot / "model.safetensors")
     (snapshot / "config.json").write_text(json.dumps({"architecture": name.partition(".")[0]}))
 
 
@@ -77,32 +80,65 @@ def test_no_network_is_told_with_the_way_out(tmp_path: Path) -> None:
 
 
 def test_a_wrong_name_gets_the_nearest() -> None:
-    with pytest.raises(UserError, match=r"did you mean 'vit_base_patch16_224\.mae'\?$"):
+    with pytest.raises(UserError, match=r"did you mean 'vit_base_patch16_224\.mae', '"):
         resolve_encoder("timm:vit_base_patch16_224.maee")
 
 
-@pytest.mark.parametrize(
-    ("name", "odd"),
-    [
-        ("vit_tiny_patch16_224", None),
-        ("deit3_small_patch16_224", r"ls1\.gamma"),
-        ("vit_little_patch16_reg4_gap_256", "cls_token"),
-        ("vit_base_patch32_clip_quickgelu_224", "norm_pre"),
-    ],
-)
-def test_only_a_plain_vit_passes_for_one(name: str, odd: str | None) -> None:
-    model = timm.create_model(name, num_classes=0, depth=2)
-    if odd is None:
-        assert to_encoder(model, name).config["depth"] == 2
-    else:
-        with pytest.raises(UserError, match=rf"not a plain ViT.*{odd}"):
-            to_encoder(model, name)
+def test_a_model_of_any_family_is_loaded_by_name_with_what_it_was_trained_on(
+    tmp_path: Path,
+) -> None:
+    torch.manual_seed(0)
+    model = timm.create_model("test_resnet", num_classes=1000).eval()
+    hub_file(tmp_path, "test_resnet.r160_in1k", model)
+    found = resolve("timm:test_resnet", tmp_path, "timm:test_resnet")
+    assert found.returncode == 0, found.stderr
+    path, total = found.stdout.split()
+    with torch.no_grad():
+        expected = model.forward_features(torch.ones(1, 3, 224, 224)).abs().sum().item()
+    assert float(total) == pytest.approx(expected, rel=1e-4)
+    about = read_metadata(path)
+    assert about["family"] == "timm" and about["source"] == "timm:test_resnet.r160_in1k"
+    assert about["encoder"] == {"model": "test_resnet", "img_size": [160, 160], "in_chans": 3}
+    assert about["licence"] == "apache-2.0"
+    assert about["preprocessing"] == {
+        "input_size": [160, 160],
+        "interpolation": "bilinear",
+        "crop_pct": 0.95,
+    }
 
 
-def test_another_activation_is_seen_by_its_features() -> None:
-    model = timm.create_model("vit_tiny_patch16_224", num_classes=0, depth=2, act_layer="relu")
-    with pytest.raises(UserError, match="our encoder's features differ by"):
-        to_encoder(model, "relu")
+def test_a_file_on_the_hub_that_lacks_a_weight_is_not_loaded(tmp_path: Path) -> None:
+    model = timm.create_model("test_resnet", num_classes=1000)
+    hub_file(tmp_path, "test_resnet.r160_in1k", model, left_out="layer1.0.conv1.weight")
+    found = resolve("timm:test_resnet.r160_in1k", tmp_path, "timm:test_resnet")
+    assert found.returncode == 1
+    assert "what was downloaded does not fit timm" in found.stderr
+    assert "layer1.0.conv1.weight" in found.stderr
+    assert not list((tmp_path / "mae-bench").rglob("*.safetensors"))
+
+
+def test_what_timm_lets_pass_is_kept_with_the_weights(tmp_path: Path) -> None:
+    model = timm.create_model("convnextv2_atto", num_classes=0)
+    name = "convnextv2_atto.fcmae"
+    hub_file(tmp_path, name, model, left_out="head.norm.weight")
+    found = resolve(f"timm:{name}", tmp_path, "timm:convnextv2_atto")
+    assert found.returncode == 0, found.stderr
+    assert any("head.norm.weight" in note for note in read_layout(found.stdout.split()[0]).notes)
+    assert f"timm:{name} is licensed CC-BY-NC-4.0: not for commercial use" in found.stderr
+
+
+def test_a_file_of_a_former_version_gets_its_preprocessing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    path = tmp_path / "mae-bench" / "encoders" / f"{NAME}.safetensors"
+    path.parent.mkdir(parents=True)
+    save_encoder(path, create_encoder("vit-tiny-p16"), licence="apache-2.0", source=f"timm:{NAME}")
+    before = read_weights(path)
+    assert resolve_encoder(f"timm:{NAME}") == str(path)
+    about, after = read_metadata(path), read_weights(path)
+    assert about["preprocessing"]["crop_pct"] == 0.9 and about["licence"] == "apache-2.0"
+    assert all(torch.equal(before[key], after[key]) for key in before | after)
 
 
 def test_maes_published_weights_carry_the_note_and_free_ones_none() -> None:
@@ -112,3 +148,5 @@ def test_maes_published_weights_carry_the_note_and_free_ones_none() -> None:
         "timm:vit_base_patch16_224.mae is licensed CC-BY-NC-4.0: not for commercial use"
     )
     assert licence_note(NAME, timm.get_pretrained_cfg(NAME).license) == ""
+    for licence in ("fair-noncommercial-research-license", "apple-amlr", "CC-BY-NC-SA-4.0"):
+        assert "not for commercial use" in licence_note(NAME, licence)

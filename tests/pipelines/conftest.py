@@ -32,7 +32,7 @@ def environment() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def prefect() -> Iterator[None]:
-    with prefect_test_harness():
+    with prefect_test_harness(300):  # seconds that its server may take on a busy machine
         yield
 
 

@@ -90,6 +90,23 @@ def test_an_evaluation_after_the_training_is_measured_from_its_own_start(
     assert capsys.readouterr().out == f"{line}\n"
 
 
+def test_what_is_counted_anew_is_measured_anew(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The images of val after those of train: nothing is said of how long the first none took."""
+    clock = [0.0]
+    monkeypatch.setattr(display.time, "monotonic", lambda: clock[0])
+    with Display() as shown:
+        for seconds, done in ((0, 0), (90, 3), (100, 4), (160, 0), (220, 2)):
+            clock[0] = seconds
+            shown.update("knn[mae]", done, 4, "image", {})
+    said = capsys.readouterr().out.splitlines()
+    assert said == [
+        "knn[mae]:  75% (3/4 images), 0:30 left",
+        "knn[mae]:  50% (2/4 images), 1:00 left",
+    ]
+
+
 def test_a_bar_starts_again_with_another_unit(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = in_terminal(monkeypatch)
     with Display() as shown:

@@ -193,6 +193,13 @@ def test_a_config_has_the_fingerprint_that_it_had_in_earlier_versions() -> None:
     assert settings(Config(MADE)) == "e5482eec32d999cf"
 
 
+def test_the_layer_that_a_config_without_one_means_changes_nothing() -> None:
+    made, none = {**MADE, "stage": "knn"}, {"layer": None, "held_out": None}
+    assert settings(Config({**made, **none})) == settings(Config(made))
+    for layer in (0, "best"):
+        assert settings(Config({**made, **none, "layer": layer})) != settings(Config(made))
+
+
 def test_the_method_that_a_config_without_one_means_changes_nothing() -> None:
     made = {**MADE, "stage": "pretrain"}
     keys = [
@@ -203,6 +210,19 @@ def test_the_method_that_a_config_without_one_means_changes_nothing() -> None:
     assert settings(Config({**made, "method": "toy"})) != keys[0][0]
     other = Config({**made, "stage": "knn"}), Config({**made, "stage": "knn", "method": "mae"})
     assert settings(other[0]) != settings(other[1])
+
+
+def test_what_a_pretraining_goes_on_from_counts_by_its_content_alone() -> None:
+    made = {**MADE, "stage": "pretrain"}
+    usual = {"warmup_updates": 0, "encoder_lr_mult": 1.0}
+    key = fingerprint_of(Config(made), DIGESTS)
+    for more in ({"start": None}, {"start": "a.pth"}, {"continued": None}, {"continued": usual}):
+        assert fingerprint_of(Config({**made, **more}), DIGESTS) == key
+    assert fingerprint_of(Config(made), {**DIGESTS, "encoder": "3"}) != key
+    warm = Config({**made, "continued": {**usual, "warmup_updates": 9}})
+    assert fingerprint_of(warm, DIGESTS) != key
+    other = {**MADE, "stage": "knn"}  # to which the key may mean something else
+    assert settings(Config({**other, "start": 1})) != settings(Config(other))
 
 
 def test_what_differs_between_results_that_are_compared_is_no_part_of_their_protocol() -> None:
@@ -352,3 +372,22 @@ def test_the_code_of_an_installed_packages_encoder_and_method_counts(
     second = key_with(config, encoder, "", "\nCHANGED = 2\n")
     third = key_with(config, tmp_path / "others_toys" / "method.py", "", "\nCHANGED = 1\n")
     assert len({before, first, second, third}) == 4
+
+
+@pytest.mark.parametrize(
+    ("arch", "counts"), [("timm:test_resnet", True), ("timm:test_convnext", False)]
+)
+@pytest.mark.parametrize("by_name", [False, True])
+def test_the_batch_counts_where_an_encoder_sees_all_of_it(
+    arch: str, counts: bool, by_name: bool
+) -> None:
+    fields = {"arch": "vit-micro-p6", "img_size": 12} if by_name else {"arch": arch}
+    made = {**MADE, "stage": "finetune", "encoder": fields, "effective_batch": 8}
+    made |= {"pixels": {"mean": [1.0] * 3, "std": [2.0] * 3}, "train_data": {}, "preview": {}}
+    spec = f"{arch}@random" if by_name else "random"
+    loader = {**MADE["train_dataloader"], "batch_size": 4}
+    keys = [
+        {fingerprint(Config({**made, **more}), spec) for more in ({}, other)}
+        for other in ({"train_dataloader": loader}, {"devices": 4})
+    ]
+    assert [len(found) for found in keys] == [1 + counts] * 2

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -142,7 +143,8 @@ def _is_complete(root: Path, spec: DemoSpec) -> bool:
             f"{root} holds demo data of {identity}, expected {spec.identity()}: "
             "delete it or name another folder"
         )
-    lost: int = pictures - sum(1 for _ in root.rglob("*.png"))
+    found = (name for _, _, names in os.walk(root) for name in names if name.endswith(".png"))
+    lost: int = pictures - sum(1 for _ in found)
     if lost:
         log.warning("%s: %d pictures are missing, writing all anew", root, lost)
     return lost == 0

@@ -183,6 +183,10 @@ def test_a_file_without_a_head_or_a_weight_is_the_users_mistake(
     save_file(state, tmp_path / "part.safetensors")
     with pytest.raises(UserError, match=r"lacks weights .*encoder\.blocks\.1\.mlp\.fc1"):
         check(config, str(tmp_path / "part.safetensors"))
+    state = model.state_dict() | {"encoder.blocks.0.ls1.gamma": torch.ones(192)}
+    save_file(state, tmp_path / "odd.safetensors")
+    with pytest.raises(UserError, match=r"no classifier has here: .*blocks\.0\.ls1\.gamma"):
+        check(config, str(tmp_path / "odd.safetensors"))
 
 
 def test_a_set_of_other_classes_is_told_before_anything_runs(

@@ -39,6 +39,36 @@ def test_features_are_the_encoders_on_every_image(features_config: Config, work_
     assert train.classes == val.classes == tuple(f"class-{i}" for i in range(4))
 
 
+@pytest.mark.parametrize("arch", ["pixels", "rcf"])
+@pytest.mark.parametrize("layer", [None, 0, "best"])
+def test_an_encoder_without_weights_has_features_of_one_layer(
+    features_config: Config, work_dir: Path, arch: str, layer: Any
+) -> None:
+    features_config.encoder = {"arch": arch, "img_size": 30, "in_chans": 3}
+    features_config.update(pool="own", layer=layer, held_out=0.2)
+    train, _ = train_and_val_features(features_config, "random", work_dir, SilentReporter())
+    images = ImageDataset(**features_config.train_data)
+    pixels = torch.stack([images[i]["inputs"] for i in range(len(images))]).float()
+    mean, std = (torch.tensor(features_config.pixels[k])[:, None, None] for k in ("mean", "std"))
+    torch.manual_seed(features_config.seed)  # which draws the filters
+    expected = create_encoder(arch, img_size=30).pooled((pixels - mean) / std)
+    torch.testing.assert_close(train.x, expected)
+    assert train.columns == ((0, expected.shape[1]),)
+
+
+def test_features_that_are_no_numbers_are_no_result(
+    features_config: Config, work_dir: Path, tmp_path: Path
+) -> None:
+    encoder = create_encoder(**features_config.encoder)
+    encoder.norm.weight.data.fill_(1e38)  # finite, but what follows overflows
+    encoder.norm.bias.data.fill_(3e38)
+    path = tmp_path / "large.safetensors"
+    save_weights(path, encoder, encoder=encoder.config)
+    with pytest.raises(UserError, match=r"not finite for \d+ of 120 train images"):
+        train_and_val_features(features_config, str(path), work_dir, SilentReporter())
+    assert stored(work_dir) == 0
+
+
 def test_the_second_call_reads_the_cache(features_config: Config, work_dir: Path) -> None:
     first, _ = train_and_val_features(features_config, "random", work_dir, SilentReporter())
     assert stored(work_dir) == 2
@@ -178,13 +208,14 @@ def test_other_classes_in_val_are_the_users_mistake(
 @pytest.mark.parametrize(
     ("pool", "message"),
     [
-        ("mean", "expected 'avg', 'cls', or 'last'"),
-        ("last0", "expected 'avg', 'cls', or 'last'"),
+        ("mean", r"expected 'avg', 'cls', 'cls\+avg', 'own', or 'last'"),
+        ("last0", r"expected 'avg', 'cls', 'cls\+avg', 'own', or 'last'"),
         ("last3", "the encoder has 2 blocks"),
+        (None, "pool=None: expected the name"),
     ],
 )
 def test_a_pool_that_cannot_be_is_told_before_anything_runs(
-    features_config: Config, pool: str, message: str
+    features_config: Config, pool: str | None, message: str
 ) -> None:
     features_config.pool = pool
     with pytest.raises(UserError, match=message):

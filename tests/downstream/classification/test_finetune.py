@@ -139,10 +139,19 @@ def test_supervised_takes_the_section_for_training_from_scratch(config: Config) 
     assert recipe_for(config, "random").train_cfg.max_epochs == 20
 
 
-def test_a_checkpoint_of_another_width_is_told_before_anything_runs(
-    config: Config, tmp_path: Path
-) -> None:
+def test_a_checkpoint_of_another_width_is_taken_as_it_is(config: Config, tmp_path: Path) -> None:
     encoder = create_encoder("vit-micro-p6", width=24, depth=2, heads=2, img_size=30)
     save_weights(tmp_path / "e.safetensors", encoder, encoder=encoder.config)
-    with pytest.raises(UserError, match="width=24, the config asks for width=16"):
+    check(config, str(tmp_path / "e.safetensors"))
+    config.merge_from_dict({"train_cfg.max_epochs": 1, "schedule.warmup_epochs": 0})
+    result = run(config, str(tmp_path / "e.safetensors"), tmp_path, SilentReporter())
+    assert read_metadata(str(result.checkpoint))["encoder"]["width"] == 24
+
+
+def test_a_patch_that_does_not_divide_the_images_is_told_before_anything_runs(
+    config: Config, tmp_path: Path
+) -> None:
+    encoder = create_encoder("vit-micro-p6", width=16, depth=1, heads=2, img_size=28, patch_size=7)
+    save_weights(tmp_path / "e.safetensors", encoder, encoder=encoder.config)
+    with pytest.raises(UserError, match=r"30×30 pixels cannot be cut into patches of 7"):
         check(config, str(tmp_path / "e.safetensors"))

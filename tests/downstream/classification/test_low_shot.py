@@ -168,3 +168,27 @@ def test_a_share_is_the_same_of_each_class(counts: list[int], part: float, seed:
     chosen = stratified(labels, [str(i) for i in range(len(counts))], part, seed)
     assert len(set(chosen.tolist())) == len(chosen)
     assert np.bincount(labels[chosen]).tolist() == [round(part * n) for n in counts]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("pool", "mean", "pool='mean': expected 'avg'"),
+        ("layer", 2, "layer=2: the encoder has layers 0 to 1"),
+        ("layer", "best", "layer='best': low-shot does not choose one"),
+    ],
+)
+def test_features_that_the_probe_cannot_have_are_told_before_anything_runs(
+    config: Config, key: str, value: str | int, message: str
+) -> None:
+    check(config, "random")
+    config[key] = value
+    with pytest.raises(UserError, match=message):
+        check(config, "random")
+
+
+def test_the_probes_pooling_must_be_one_of_the_rows_own_encoder(config: Config) -> None:
+    config.pool = "cls"
+    check(config, "random")
+    with pytest.raises(UserError, match="pool='cls': expected one of those that test_resnet has"):
+        check(config, "timm:test_resnet@random")

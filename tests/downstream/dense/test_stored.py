@@ -264,3 +264,23 @@ def test_any_change_of_a_config_is_taken_or_refused(
         assert "model.safetensors" in str(error)
     else:
         assert trained.classes == tuple(CLASSES[stage])
+
+
+ARCHES = {
+    "an address": "timm:hf-hub:evil/model",
+    "a folder": "timm:local-dir:/tmp/evil",
+    "a path": "timm:../../evil",
+    "none of timm": "timm:no_such_model",
+    "weights by another name": "timm:test_resnet.evil",
+}
+
+
+@pytest.mark.parametrize("arch", ARCHES.values(), ids=ARCHES)
+def test_an_encoder_of_timm_is_only_a_name(
+    arch: str, stage: str, stored: Callable[..., Path]
+) -> None:
+    encoder = {"arch": arch, "img_size": 64, "in_chans": 3}
+    backbone = {"type": "EncoderMaps", "layers": [1, 2], "encoder": encoder}
+    path = stored(lambda fields: fields["model"].update(backbone=backbone))
+    with pytest.raises(UserError, match=r"model\.safetensors"):
+        load_trained(path, FILES[stage])

@@ -27,7 +27,7 @@ def cascade(config: Config, tmp_path: Path) -> tuple[nn.Module, dict[str, Any]]:
     roi.update(fields, bbox_head=[roi.bbox_head] * 3)
     config.model.type, config.image.flip = shipped.type, 0.0
     config.model.train_cfg.rcnn = shipped.train_cfg.rcnn
-    images = prepare(TASK, config, "random", instance_splits(config), tmp_path)
+    images = prepare(TASK, config, "random", instance_splits(config), tmp_path, SilentReporter())
     torch.manual_seed(0)
     model = build(TASK, config, SilentReporter())
     item = images.train[0]

@@ -21,7 +21,7 @@ def test_every_tensor_is_cast() -> None:
 def test_boxes_are_exact_while_layers_work_in_bfloat16(config: Config, tmp_path: Path) -> None:
     init_default_scope("mmdet")
     torch.manual_seed(0)
-    images = prepare(TASK, config, "random", instance_splits(config), tmp_path)
+    images = prepare(TASK, config, "random", instance_splits(config), tmp_path, SilentReporter())
     model = build(TASK, config, SilentReporter()).train()
     inside: set[torch.dtype] = set()
     model.rpn_head.rpn_conv.register_forward_hook(lambda *args: inside.add(args[2].dtype))

@@ -100,7 +100,7 @@ def test_a_batch_may_be_as_large_as_the_images_are_many(config: Config, tmp_path
     """It was once compared with the number of keys of the data set's config."""
     config.train_dataloader.update(batch_size=8, drop_last=True)
     init_default_scope("mmdet")
-    images = prepare(TASK, config, "random", instance_splits(config), tmp_path)
+    images = prepare(TASK, config, "random", instance_splits(config), tmp_path, SilentReporter())
     loaded = {"train_dataloader": DrawnImages(images.train)}
     model = build(TASK, config, SilentReporter())
     runner = build_runner(config, model, tmp_path, SilentReporter(), loaded)
@@ -119,7 +119,7 @@ def step(config: Config, folder: Path, count: int) -> list[dict[str, torch.Tenso
     config = Config(config.to_dict())
     folder.mkdir(exist_ok=True)
     init_default_scope("mmdet")
-    annotated = prepare(TASK, config, "random", instance_splits(config), folder)
+    annotated = prepare(TASK, config, "random", instance_splits(config), folder, SilentReporter())
     model = build(TASK, config, SilentReporter())
     images = DrawnImages(annotated.train)
     loader = {"train_dataloader": images}

@@ -127,6 +127,9 @@ def test_pooling_takes_the_patches_or_the_class_token() -> None:
     tokens = torch.randn(2, 5, 3)
     torch.testing.assert_close(pool_tokens(tokens, "avg"), tokens[:, 1:].sum(1) / 4)
     assert torch.equal(pool_tokens(tokens, "cls"), tokens[:, 0])
+    assert torch.equal(pool_tokens(tokens, "own"), tokens[:, 0])
+    both = [pool_tokens(tokens, "cls"), pool_tokens(tokens, "avg")]
+    assert torch.equal(pool_tokens(tokens, "cls+avg"), torch.cat(both, dim=1))
 
 
 def test_the_last_blocks_are_dinov2s_linear_input() -> None:
@@ -143,3 +146,51 @@ def test_the_last_blocks_are_dinov2s_linear_input() -> None:
         torch.testing.assert_close(found, torch.cat(expected, dim=1))
         torch.testing.assert_close(encoder.pooled(images, "avg"), expected[-1])
         torch.testing.assert_close(encoder.pooled(images, "cls"), expected[-2])
+
+
+@pytest.mark.parametrize("pool", ["avg", "cls", "cls+avg", "own"])
+def test_a_layer_is_its_blocks_tokens_after_the_final_norm(pool: str) -> None:
+    encoder = create_encoder("vit-micro-p6", width=16, depth=3, heads=2, img_size=12).eval()
+    torch.nn.init.normal_(encoder.norm.weight)
+    seen: list[torch.Tensor] = []
+    for block in encoder.blocks:
+        block.register_forward_hook(lambda module, given, out: seen.append(out))
+    images = torch.randn(3, 3, 12, 12)
+    with torch.inference_mode():
+        last = encoder.pooled(images, pool)
+        layers = [pool_tokens(encoder.norm(tokens), pool) for tokens in seen]
+        for number, expected in enumerate(layers):
+            assert torch.equal(encoder.pooled(images, pool, layer=number), expected)
+            assert expected.shape[1] == encoder.pooled_width(pool, number)
+        seen.clear()
+        together = encoder.pooled_layers(images, pool)
+        assert len(seen) == 3  # in one pass
+    assert torch.equal(layers[-1], last) and not torch.allclose(layers[0], last)
+    for found, expected in zip(together, layers, strict=True):
+        assert torch.equal(found, expected)
+
+
+def test_the_average_may_be_normed_after_the_pooling() -> None:
+    encoder = create_encoder("vit-micro-p6", width=16, depth=2, heads=2, img_size=12).eval()
+    images = torch.randn(3, 3, 12, 12)
+    with torch.inference_mode():
+        expected = encoder.norm(encoder.tokens(images)[:, 1:].mean(dim=1))
+        assert torch.equal(encoder.pooled(images, "avg", norm_last=True), expected)
+        both = encoder.pooled(images, "cls+avg")
+        assert torch.equal(encoder.pooled(images, "cls+avg", norm_last=True), both)
+
+
+@pytest.mark.parametrize(
+    ("pool", "layer", "message"),
+    [
+        ("avg", 2, "layer=2: the encoder has layers 0 to 1"),
+        ("avg", -1, "layer=-1"),
+        ("avg", True, "layer=True"),
+        ("avg", "bset", "layer='bset'"),
+        ("last2", 0, "pool='last2' takes the last blocks, layer=0 another one"),
+    ],
+)
+def test_a_layer_that_is_none_is_the_users_mistake(pool: str, layer: Any, message: str) -> None:
+    encoder = create_encoder("vit-micro-p6", width=16, depth=2, heads=2, img_size=12)
+    with pytest.raises(UserError, match=message):
+        encoder.pooled_width(pool, layer)

@@ -64,3 +64,12 @@ def test_fine_tuning_takes_it_too_and_repeats_count(configs: Path, tmp_path: Pat
     config.train_dataloader.collate_fn = {"type": "collate_views"}
     finetune.fit(config, "random", *finetune.open_images(config), tmp_path, Notes())
     assert config.train_dataloader.batch_size == 16
+
+
+def test_the_machine_chooses_no_batch_of_which_the_encoder_sees_all(configs: Path) -> None:
+    config = load_config(str(configs / "finetune.py"), overrides=[AUTO])
+    config.effective_batch = 16
+    finetune.check(config, "random")
+    config.encoder = {"arch": "timm:test_resnet", "img_size": 30}
+    with pytest.raises(UserError, match="batch_size=auto: here the result depends on it"):
+        finetune.check(config, "random")

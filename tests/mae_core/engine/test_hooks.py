@@ -1,10 +1,12 @@
 import random
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from hypothesis import given
 from hypothesis import strategies as st
 from mmengine.registry import HOOKS
@@ -13,7 +15,12 @@ from mmengine.runner import Runner
 from downstream.classification import finetune
 from mae_core import pretrain
 from mae_core.config import load_config
-from mae_core.engine.hooks import BatchedRuntimeInfoHook, random_state, set_random_state
+from mae_core.engine.hooks import (
+    BatchedRuntimeInfoHook,
+    SharedStatisticsHook,
+    random_state,
+    set_random_state,
+)
 from mae_core.stage import SilentReporter
 
 
@@ -87,3 +94,23 @@ def test_a_restored_state_draws_the_same_again(seed: int, skip: int) -> None:
     expected, _ = [draws(), np.random.randn()], draws()
     set_random_state(state)
     assert [draws(), np.random.randn()] == expected
+
+
+def shared_statistics(rank: int, folder: str) -> None:
+    """A process that sees images of its own; what its norm has gathered goes to a file."""
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    norm, frozen = torch.nn.BatchNorm2d(2), torch.nn.BatchNorm2d(2).eval()
+    frozen.running_mean.fill_(rank)
+    norm(torch.full((1, 2, 2, 2), 1.0 + 2 * rank))
+    runner: Any = SimpleNamespace(model=torch.nn.Sequential(norm, frozen))
+    SharedStatisticsHook().after_train_iter(runner, 0)
+    torch.save([norm.running_mean, norm.running_var, frozen.running_mean], f"{folder}/{rank}")
+    dist.destroy_process_group()
+
+
+def test_processes_share_what_their_batch_norms_gather(tmp_path: Path) -> None:
+    torch.multiprocessing.spawn(shared_statistics, (str(tmp_path),), nprocs=2)
+    first, second = (torch.load(tmp_path / str(rank)) for rank in range(2))
+    assert torch.equal(first[0], second[0]) and torch.equal(first[1], second[1])
+    torch.testing.assert_close(first[0], torch.full((2,), 0.1 * (1 + 3) / 2))
+    assert first[2].tolist() == [0, 0] and second[2].tolist() == [1, 1]  # it gathers nothing

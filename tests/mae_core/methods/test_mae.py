@@ -10,7 +10,8 @@ from transformers import ViTMAEConfig, ViTMAEForPreTraining
 from mae_core import UserError, create_model
 from mae_core.data.normalize import Normalize
 from mae_core.masking import STRATEGIES, mask_patches
-from mae_core.methods.mae import MAE, MASK_GREY, OBJECTIVES, random_part, reconstruct
+from mae_core.methods.mae import MAE, OBJECTIVES, random_part, reconstruct
+from mae_core.methods.masked_pixels import MASK_GREY
 from mae_core.noise import uniform
 from mae_core.patches import gather_patches, patchify, unpatchify
 

@@ -22,6 +22,7 @@ from mae_core.config import load_config
 from mae_core.engine.step_checkpoints import checkpoints
 from mae_core.stage import StageResult
 from pipelines import last_net
+from pipelines.cells import warm
 from pipelines.cells.launch import launch, stop, stop_all, stopping_on_error
 from pipelines.cells.resources import Resources
 from pipelines.errors import StageInterrupted
@@ -33,6 +34,7 @@ Trained = Callable[..., Path]
 
 ALONE, PAIR = Resources(), Resources(devices=2)
 WHOLE, HALF = "train_dataloader.batch_size=4", "train_dataloader.batch_size=2"
+ANEW = pytest.mark.usefixtures("anew")
 SHARDED = pytest.mark.parametrize("shards", ["sharded=False", "sharded=True"])
 
 
@@ -40,6 +42,12 @@ SHARDED = pytest.mark.parametrize("shards", ["sharded=False", "sharded=True"])
 def may_start() -> Iterator[None]:
     with stopping_on_error():
         yield
+
+
+@pytest.fixture
+def anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each stage is started anew, as single ones are; test_warm.py has those that are forked."""
+    monkeypatch.setattr(warm, "GPU_DRIVERS", (os.devnull,))
 
 
 def job_of(folder: Path, config: Path, *overrides: str) -> Path:
@@ -108,6 +116,7 @@ def assert_close(found: Path, expected: Path) -> None:
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)
 
 
+@ANEW
 def test_a_stage_reports_in_order_and_leaves_its_result(configs: Path, tmp_path: Path) -> None:
     job = job_of(tmp_path / "job", configs / "pretrain.py", "train_cfg.max_epochs=3")
     events = start(job)
@@ -118,6 +127,7 @@ def test_a_stage_reports_in_order_and_leaves_its_result(configs: Path, tmp_path:
     assert "Saving checkpoint step_24.pth, epoch 3" in job.with_name("log.txt").read_text()
 
 
+@ANEW
 def test_stopping_leaves_no_process_behind_and_lets_no_other_start(
     configs: Path, tmp_path: Path
 ) -> None:
@@ -137,6 +147,7 @@ def test_stopping_leaves_no_process_behind_and_lets_no_other_start(
     assert not later.with_name("log.txt").exists()
 
 
+@ANEW
 def test_a_second_interrupt_leaves_no_child(
     configs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -160,6 +171,7 @@ def test_a_second_interrupt_leaves_no_child(
     assert gone(stage) and gone(child)
 
 
+@ANEW
 def test_a_consumer_that_fails_stops_the_stage(configs: Path, tmp_path: Path) -> None:
     job = job_of(tmp_path / "job", configs / "pretrain.py", "train_cfg.max_epochs=10000")
 
@@ -172,10 +184,16 @@ def test_a_consumer_that_fails_stops_the_stage(configs: Path, tmp_path: Path) ->
     assert not children(os.getpid())
 
 
+@ANEW
 def test_a_stage_that_is_asked_to_stop_saves_and_goes_on_later(
     configs: Path, tmp_path: Path
 ) -> None:
-    job = job_of(tmp_path / "job", configs / "pretrain.py", "train_cfg.max_epochs=10000")
+    stopped_midway(configs, tmp_path)
+
+
+def stopped_midway(configs: Path, folder: Path) -> None:
+    """Ask a long training to stop as soon as it reports: it must have been saved."""
+    job = job_of(folder / "job", configs / "pretrain.py", "train_cfg.max_epochs=10000")
     with ThreadPoolExecutor() as pool:
         running = pool.submit(start, job)
         events = job.with_name("events.jsonl")
@@ -196,9 +214,8 @@ def test_two_processes_train_like_one_with_the_doubled_batch(trained: Trained, s
     assert_close(two, one)
 
 
-@SHARDED
-def test_accumulation_trains_like_the_whole_batch(trained: Trained, shards: str) -> None:
-    small = ("train_dataloader.batch_size=1", "effective_batch=4", shards)
+def test_accumulation_with_shards_trains_like_the_whole_batch(trained: Trained) -> None:
+    small = ("train_dataloader.batch_size=1", "effective_batch=4", "sharded=True")
     assert_close(trained(PAIR, *small), trained(ALONE, WHOLE))
 
 
@@ -336,6 +353,7 @@ def test_all_that_hang_have_one_grace_period_together(monkeypatch: pytest.Monkey
     assert sum(waited[:4]) < 2 * 0.5
 
 
+@ANEW
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_stage_that_is_stopped_before_it_listens_is_an_interruption(
     number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -346,6 +364,7 @@ def test_a_stage_that_is_stopped_before_it_listens_is_an_interruption(
         launch(tmp_path / "job.json", tmp_path / "log.txt", Resources(), print)
 
 
+@ANEW
 def test_a_stage_that_fails_for_a_full_disk_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -70,10 +70,13 @@ def test_what_is_being_written_is_left_alone(cache: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("module", ["stage_process", "warm_start"])
 @pytest.mark.parametrize("same", [True, False])
-def test_while_a_stage_runs_it_may_read_its_cache(cache: Path, tmp_path: Path, same: bool) -> None:
+def test_while_a_stage_runs_it_may_read_its_cache(
+    cache: Path, tmp_path: Path, same: bool, module: str
+) -> None:
     put(cache / "encoders" / "vit.safetensors")
-    wait = [sys.executable, "-c", "input()", "pipelines.cells.stage_process"]
+    wait = [sys.executable, "-c", "input()", f"pipelines.cells.{module}"]
     place = {} if same else {"XDG_CACHE_HOME": str(tmp_path / "elsewhere")}
     process = subprocess.Popen(wait, stdin=subprocess.PIPE, env={**os.environ, **place})
     said: list[str] = []

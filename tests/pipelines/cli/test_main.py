@@ -88,7 +88,7 @@ MISTAKES = {
     "knn {configs}/knn.py --encoder {configs}/no.pth": "no encoder at '{configs}/no.pth'",
     "knn {configs}/knn.py --encoder {configs}/damaged.pth": "damaged.pth cannot be read",
     "knn {configs}/knn.py --encoder {configs}/cut.safetensors": "cut.safetensors cannot be read",
-    "knn {configs}/knn.py --encoder timm:vit_tiny": "timm has no pretrained ViT called 'vit_tiny'",
+    "knn {configs}/knn.py --encoder timm:vit_tiny": "timm has no model called 'vit_tiny'",
     "report nothing": "no MLflow run 'nothing'",
     "compare nothing other": "no benchmark 'nothing'",
     "leaderboard kn": "no task is called 'kn': did you mean 'knn'?",

@@ -95,8 +95,8 @@ def test_whatever_a_check_raises_names_the_step_and_the_file(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stages.importlib, "import_module", lambda _: SimpleNamespace(check=check))
-        with pytest.raises(UserError, match=r"the check of knn in mine\.py") as error:
-            check_stage("knn", Config({}, cfg_text="-", filename="mine.py"), "random")
+        with pytest.raises(UserError, match=r"the check of supervise in mine\.py") as error:
+            check_stage("supervise", Config({}, cfg_text="-", filename="mine.py"), "")
     assert kind.__name__ in str(error.value) and "\n" not in str(error.value)
 
 

@@ -10,9 +10,11 @@ from pipelines.cells.resources import Resources
 from pipelines.recipes.matrix import planned_cells
 from pipelines.recipes.recipe import load_recipe
 from pipelines.service.place import Place
+from pipelines.stages import card_of
 from pipelines.tracking.tracker import Tracker
 from tests.tiny import write_recipe
 
+NET = "timm:test_convnext.r160_in1k@random"
 ROWS = ("mae", "random", "supervised")
 
 
@@ -105,18 +107,59 @@ def test_the_row_supervised_needs_a_config(configs: Path) -> None:
         load_recipe(str(write_recipe(configs, ("knn",), ROWS)))
 
 
-def test_encoders_of_other_sizes_are_told_before_anything_runs(
-    configs: Path, tmp_path: Path
-) -> None:
-    path = recipe(configs, ("knn",))
-    with pytest.raises(
-        UserError, match=r"pretrain\.py makes .* width=16, .*knn\.py takes .* width=24"
-    ):
-        load_recipe(str(path), ["knn.encoder.width=24"])
+def test_encoders_of_other_sizes_are_rows(configs: Path, tmp_path: Path) -> None:
     encoder = create_encoder("vit-micro-p6", width=24, depth=1, heads=2, img_size=12)
     save_weights(tmp_path / "e.safetensors", encoder, encoder=encoder.config)
-    with pytest.raises(UserError, match="width=24, the config asks for width=16"):
-        load_recipe(str(path), [f"encoders=['{tmp_path / 'e.safetensors'}']"])
+    path = recipe(configs, ("knn",))
+    rows = f"encoders=['mae', '{tmp_path / 'e.safetensors'}', '{NET}']"
+    assert len(cells(path, "knn.encoder.width=32", rows)) == 4
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("pretrain.encoder.width=24", r"linear-probe\[mae\]: .*'last2'.* 1 blocks"),
+        (f"encoders=['{NET}']", r"linear-probe\[timm:.*\]: pool='last2': "),
+        ("supervise.encoder.width=24", r"finetune\[supervised\]: .* width=24, .* from scratch"),
+        ("*.protocol=mine", "protocol='mine': expected 'own' or 'same'"),
+        ("knn.encoder.img_size=16", "16×16 pixels cannot be cut into patches of 6"),
+    ],
+)
+def test_what_a_row_cannot_do_is_told_before_anything_runs(
+    configs: Path, override: str, message: str
+) -> None:
+    path = recipe(configs, ("finetune", "knn", "linear-probe"))
+    deeper = ["linear-probe.pool=last2", "linear-probe.encoder.depth=2"]
+    with pytest.raises(UserError, match=message):
+        load_recipe(str(path), [*deeper, override])
+
+
+def test_cells_that_make_no_sense_are_left_out_with_the_reason(configs: Path) -> None:
+    tasks = ("finetune", "evaluate", "knn")
+    plan = load_recipe(str(recipe(configs, tasks, ("random", "pixels", "rcf"))))
+    found = [cell.name for cell, _ in planned_cells(plan)]
+    trained = ["finetune[random]", "evaluate[random]"]
+    assert sorted(found) == sorted([*trained, "knn[random]", "knn[pixels]", "knn[rcf]"])
+    assert set(plan.left_out) == {(task, row) for task in tasks[:2] for row in ("pixels", "rcf")}
+    assert len(plan.absences) == 4
+    assert plan.absences[0] == (
+        "finetune leaves out pixels: finetune needs an encoder that has weights that can be "
+        "trained, and pixels is none"
+    )
+
+
+def test_a_row_that_no_task_is_left_for_is_the_users_mistake(configs: Path) -> None:
+    path = recipe(configs, ("finetune",), ("random", "pixels"))
+    with pytest.raises(UserError, match="no task is left for the row 'pixels'"):
+        load_recipe(str(path))
+
+
+def test_few_labels_take_what_is_not_trained_by_the_probe_alone() -> None:
+    card = card_of("low-shot")
+    for methods in (["probe"], ("probe",)):
+        assert card.needs_for({"methods": methods}) == ()
+    for methods in (["finetune"], ["probe", "finetune"]):
+        assert card.needs_for({"methods": methods}) == ("trained",)
 
 
 def test_more_neighbours_than_images_are_told_before_anything_runs(configs: Path) -> None:

@@ -80,10 +80,10 @@ def test_the_recipes_seed_is_every_stages_unless_overridden(recipe: str) -> None
 
 def test_pixels_that_the_user_names_are_meant_for_every_encoder(recipe: str) -> None:
     configs = load_recipe(recipe, ["knn.pixels.mean=[1.0, 2.0, 3.0]"]).configs
-    assert (configs["knn"].pixels_of, configs["few-shot"].pixels_of) == ("config", "encoder")
+    assert (configs["knn"].protocol, configs["few-shot"].protocol) == ("same", "own")
     assert configs["knn"].pixels.mean == [1.0, 2.0, 3.0]
-    choice = ["knn.pixels.mean=[1.0, 2.0, 3.0]", "knn.pixels_of=encoder"]
-    assert load_recipe(recipe, choice).configs["knn"].pixels_of == "encoder"
+    choice = ["knn.pixels.mean=[1.0, 2.0, 3.0]", "knn.protocol=own"]
+    assert load_recipe(recipe, choice).configs["knn"].protocol == "own"
 
 
 def test_the_key_follows_the_content(recipe: str) -> None:

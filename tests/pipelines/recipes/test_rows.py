@@ -2,10 +2,14 @@ from pathlib import Path
 
 import pytest
 
-from mae_core import UserError
+from mae_core import UserError, create_encoder
+from mae_core.checkpoints import save_encoder
 from pipelines.cells.cell import cell_folder
+from pipelines.identity import content_of
+from pipelines.recipes.checks import config_for
 from pipelines.recipes.matrix import planned_cells
 from pipelines.recipes.recipe import Recipe, choices, load_recipe
+from pipelines.tracking.tracker import Tracker
 from tests.tiny import write_encoder, write_recipe
 
 
@@ -57,6 +61,45 @@ def test_each_row_is_made_as_its_value_says(recipe: str, own: str) -> None:
         True,
         False,
     ]
+
+
+def test_a_pretraining_that_goes_on_stands_beside_one_that_does_not(
+    configs: Path, own: str, tracker: Tracker
+) -> None:
+    """Also of other sizes than the config's, which tasks of the row take over."""
+    wide = create_encoder("vit-micro-p6", img_size=24, width=24, depth=1, heads=2)
+    preprocessing = {"input_size": [24, 24], "interpolation": "bicubic", "crop_pct": 1.0}
+    save_encoder(configs / "wide.safetensors", wide, preprocessing=preprocessing)
+    (configs / "wide.py").write_text(
+        f"_base_ = '{configs / 'pretrain.py'}'\nstart = '{configs / 'wide.safetensors'}'\n"
+    )
+    pretrain = str(configs / "pretrain.py")
+    rows = {
+        "mae": pretrain,
+        "continued": pretrain,
+        "wide": str(configs / "wide.py"),
+        "published": own,
+    }
+    path = str(write_recipe(configs, ("knn",), rows))
+    start = f"pretrain[continued].start={own}"
+    plan = load_recipe(path, [start, "pretrain[continued].continued.warmup_updates=3"])
+    cells = {cell.name: cell for cell, _ in planned_cells(plan)}
+    assert made(plan)["knn[continued]"] == "pretrain[continued]"
+    continued = cells["pretrain[continued]"]
+    assert (continued.source, continued.spec) == (own, own)
+    assert continued.inputs["encoder"] == content_of(own) and continued.config.start == own
+    assert continued.config.continued.warmup_updates == 3
+    assert (cells["pretrain[mae]"].source, cells["pretrain[mae]"].spec) == ("random", "")
+    assert cells["pretrain[mae]"].config.get("start") is None
+    assert continued.key != cells["pretrain[mae]"].key
+    row = next(row for row in plan.rows if row.name == "wide")
+    taken = config_for(row, plan.columns["knn"])
+    assert (taken.encoder.width, list(taken.encoder.img_size)) == (24, [24, 24])
+    assert list(taken.val_data.transform.input_size) == [24, 24]
+    with pytest.raises(UserError, match=r"start of .*pretrain\.py: no encoder at 'no\.pth'"):
+        load_recipe(path, ["pretrain[continued].start=no.pth"])
+    with pytest.raises(UserError, match="begins with random ones: name some with start"):
+        load_recipe(path, ["pretrain[mae].continued.warmup_updates=3"])
 
 
 def test_a_list_is_a_dict_without_values(configs: Path) -> None:

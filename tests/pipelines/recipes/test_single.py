@@ -3,15 +3,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from mae_core import UserError, create_encoder
-from mae_core.checkpoints import save_weights
+from mae_core.checkpoints import read_metadata, read_state, save_encoder, save_weights
 from mae_core.config import load_config
 from pipelines.cells.resources import Resources
+from pipelines.errors import StageFailed
+from pipelines.identity import content_of
 from pipelines.recipes.recipe import load_stage_config
 from pipelines.recipes.single import idle_cores, join_single, run_single
 from pipelines.stages import check_stage
 from pipelines.tracking.tracker import Tracker
+from tests.faults import arm
 
 
 @pytest.fixture
@@ -26,8 +30,8 @@ def test_a_stage_runs_alone_after_one_that_was_refused_and_is_reused(
     configs: Path, encoder: str, tracker: Tracker, tmp_path: Path
 ) -> None:
     call = ("knn", str(configs / "knn.py"), encoder, None)
-    with pytest.raises(UserError, match="has width=16, the config asks for width=32"):
-        run_single(*call, ["encoder.width=32"])
+    with pytest.raises(UserError, match="k=99"):
+        run_single(*call, ["k=99"])
     outcome = run_single(*call, [])
     assert outcome.status == "run"
     (_,) = (tmp_path / "runs" / "knn" / "stages").glob("knn-own-*/result.json")
@@ -45,6 +49,39 @@ def test_a_mistake_is_told_before_anything_is_tracked(
         run_single("knn", str(configs / "knn.py"), "mae", None, [])
     assert tracker.client.search_runs([tracker.experiment]) == []
     assert not (tmp_path / "runs").exists()
+
+
+def test_what_was_never_trained_goes_through_the_frozen_protocols(
+    configs: Path, tracker: Tracker, tmp_path: Path
+) -> None:
+    encoder = "dict(_delete_=True, arch='rcf', img_size=12, in_chans=3)"
+    metrics = {"knn": "knn/top1", "linear-probe": "linear-probe/top1", "few-shot": "2way1shot"}
+    for stage, metric in metrics.items():
+        path = configs / f"{stage}-rcf.py"
+        path.write_text(f"_base_ = '{configs / stage}.py'\nencoder = {encoder}\npool = 'own'\n")
+        outcome = run_single(stage, str(path), "random", tmp_path / "work", [])
+        assert outcome.status == "run"
+        assert any(name.endswith(metric) for name in outcome.result.metrics)
+    assert len(list((tmp_path / "work" / "stages" / "features").glob("*.npz"))) == 2
+    with pytest.raises(UserError, match="pool='cls': encoders of the family 'rcf' have one"):
+        run_single("knn", str(configs / "knn-rcf.py"), "random", None, ["pool=cls"])
+
+
+@pytest.mark.parametrize(
+    ("stage", "encoder", "message"),
+    [
+        ("finetune", "pixels", "--encoder pixels: finetune needs an encoder that has weights that"),
+        ("partial-finetune", "rcf", "--encoder rcf: partial-finetune needs an encoder that has"),
+        ("knn", "timm:test_convnet@random", "no model called 'test_convnet'"),
+    ],
+)
+def test_an_encoder_that_a_stage_cannot_use_is_told(
+    configs: Path, tracker: Tracker, stage: str, encoder: str, message: str
+) -> None:
+    config = {"partial-finetune": "partial_finetune/vit-micro-p6_1xb64-40e_demo-250"}
+    with pytest.raises(UserError, match=message):
+        run_single(stage, config.get(stage, str(configs / f"{stage}.py")), encoder, None, [])
+    assert tracker.client.search_runs([tracker.experiment]) == []
 
 
 def test_fresh_computes_again_and_sets_aside_what_was(
@@ -83,16 +120,82 @@ def test_joining_needs_another_machine(configs: Path) -> None:
         join_single("pretrain", str(configs / "pretrain.py"), "random", None, [], Resources())
 
 
-@pytest.mark.parametrize("stage", ["pretrain", "supervise"])
 @pytest.mark.parametrize("encoder", ["supervised", "timm:vit_tiny", "encoder.pth", "runs:/1"])
 def test_a_training_from_scratch_takes_no_encoder(
-    configs: Path, tmp_path: Path, stage: str, encoder: str
+    configs: Path, tmp_path: Path, encoder: str
 ) -> None:
-    with pytest.raises(
-        UserError, match=f"{stage} begins with random weights, so --encoder {encoder}"
-    ):
-        run_single(stage, str(configs / f"{stage}.py"), encoder, tmp_path / "work", [])
+    message = f"supervise begins with random weights, so --encoder {encoder}"
+    with pytest.raises(UserError, match=message):
+        run_single("supervise", str(configs / "supervise.py"), encoder, tmp_path / "work", [])
+    config = configs / "started.py"
+    config.write_text(f"_base_ = '{configs / 'supervise.py'}'\nstart = 'x.pth'\n")
+    with pytest.raises(UserError, match=r"has start='x\.pth': expected the name of an encoder, in"):
+        run_single("supervise", str(config), "random", tmp_path / "work", [])
     assert not (tmp_path / "work").exists()
+
+
+@pytest.mark.parametrize(
+    ("encoder", "message"),
+    [
+        ("supervised", "no encoder at 'supervised'"),
+        ("pixels", "no encoder at 'pixels'"),
+        ("timm:vit_tny", "no model called 'vit_tny'"),
+        ("encoder.pth", "no encoder at 'encoder.pth'"),
+        ("runs:/1", "no MLflow run '1'"),
+    ],
+)
+def test_what_a_pretraining_cannot_go_on_from_is_told(
+    configs: Path, tmp_path: Path, tracker: Tracker, encoder: str, message: str
+) -> None:
+    for given, overrides in ((encoder, []), ("random", [f"start={encoder}"])):
+        with pytest.raises(UserError, match=message):
+            run_single("pretrain", str(configs / "pretrain.py"), given, tmp_path / "w", overrides)
+    assert tracker.client.search_runs([tracker.experiment]) == []
+
+
+def test_a_pretraining_that_goes_on_says_from_what_and_can_be_run_again(
+    configs: Path, tracker: Tracker, tmp_path: Path
+) -> None:
+    path = str(tmp_path / "licensed.safetensors")
+    made = create_encoder("vit-micro-p6", img_size=12, width=16, depth=1, heads=2)
+    save_encoder(path, made, licence="cc-by-nc-4.0")
+    plain = configs / "plain.py"  # a config that imports nothing can be run again from its run
+    none = "custom_imports = dict(imports=[])\ncustom_hooks = []\n"
+    plain.write_text(f"_base_ = '{configs / 'pretrain.py'}'\n{none}")
+    pretrain = ("pretrain", str(plain))
+    short = ["train_cfg.max_epochs=1"]
+    first = run_single(*pretrain, path, tmp_path / "work", short)
+    assert first.status == "run"
+    tags = tracker.client.get_run(first.run_id).data.tags
+    assert tags["encoder"] == path and tags["encoder_digest"] == content_of(path)
+    assert tags["encoder.licence"] == "cc-by-nc-4.0" and tags["encoder.arch"] == "vit-micro-p6"
+    assert tracker.client.get_run(first.run_id).data.params["start"] == path
+    same = ("random", tmp_path / "work", [*short, f"start={path}"])
+    assert run_single(*pretrain, *same).run_id == first.run_id
+    again = run_single("pretrain", f"runs:/{first.run_id}", "random", tmp_path / "work", [])
+    assert (again.status, again.run_id) == ("reused", first.run_id)
+    further = run_single(*pretrain, f"runs:/{first.run_id}", tmp_path / "work", short)
+    tags = tracker.client.get_run(further.run_id).data.tags
+    assert (further.status, tags["encoder_run"]) == ("run", first.run_id)
+    assert read_metadata(str(further.result.checkpoint))["licence"] == "cc-by-nc-4.0"
+
+
+def test_a_pretraining_that_goes_on_is_killed_and_ends_in_the_same_bits(
+    configs: Path, encoder: str, tracker: Tracker, tmp_path: Path
+) -> None:
+    given = ["train_cfg.max_epochs=2", "continued.warmup_updates=9"]  # an epoch has 8 updates
+    call = ("pretrain", str(configs / "pretrain.py"), encoder, tmp_path / "work", given)
+    arm(configs / "pretrain.fault", "kill", 10)
+    with pytest.raises(StageFailed):
+        run_single(*call)
+    resumed = run_single(*call)
+    assert resumed.status == "resumed"
+    broken = read_state(str(resumed.result.checkpoint))
+    whole = run_single(*call, fresh=True)
+    assert whole.status == "run"
+    found = read_state(str(whole.result.checkpoint))
+    assert found.keys() == broken.keys()
+    assert all(torch.equal(found[key], broken[key]) for key in found)
 
 
 @pytest.mark.parametrize("stage", ["knn", "pretrain", "finetune", "evaluate"])

@@ -109,7 +109,7 @@ def test_terminal_and_markdown_show_the_same(compared: tuple[Path, str], pair: P
         assert "kNN, top-1" in place and "unpaired" in place
     assert "| knn | `k` | 3 | 1 |" in written
     lines = [line for line in written.splitlines() if line.startswith("|")]
-    assert {line.count("|") for line in lines} == {5 + 1, 4 + 1}
+    assert {line.count("|") for line in lines} == {3 + 1, 5 + 1, 4 + 1}
 
 
 def test_the_command_line_has_all_three(
@@ -127,6 +127,45 @@ def test_the_command_line_has_all_three(
         assert shown in done.output
     written = {path.name for path in (tmp_path / "out").iterdir()}
     assert {"compare.md", "compare.json", "report.html", "report.md", "report.json"} <= written
+
+
+def test_each_row_says_what_its_encoder_is_in_each_benchmark(
+    compared: tuple[Path, str], pair: Pair
+) -> None:
+    known = json.loads((compared[0] / "compare.json").read_text())["encoders"]
+    assert list(known) == ["mae", "random"]
+    for both in known.values():
+        assert [one["family"] for one in both] == ["vit", "vit"]
+        assert all(one["parameters"] > 0 and one["gflops"] > 0 for one in both)
+    mae = known["mae"][0]
+    height, width = mae["input_size"]
+    size = f"{mae['parameters'] / 1e3:.3g} k parameters, {mae['gflops']:.3g} GFLOPs"
+    said = f"| mae | {mae['arch']}, {size}, {height}×{width}, images: own |"
+    assert said in (compared[0] / "compare.md").read_text()
+
+
+def test_a_row_that_only_one_benchmark_has_is_a_dash_and_old_runs_know_nothing(
+    tracker: Tracker, tmp_path: Path
+) -> None:
+    ids = []
+    for encoders in (["mae"], ["mae", "convnext"]):
+        parent = tracker.start("tiny", {"recipe": "tiny", "stage": "benchmark"})
+        cells = {}
+        for name in encoders:
+            tags = {"stage": "knn", "encoder": name, "seed": "0"}
+            if name == "convnext":
+                tags |= {"encoder.arch": "timm:convnext", "encoder.licence": "cc-by-nc-4.0"}
+            cells[f"knn[{name}]"] = tracker.start(f"knn[{name}]", tags, parent)
+            tracker.finish(cells[f"knn[{name}]"], StageResult({"knn/top1": Metric(0.5)}))
+        tracker.tag(parent, encoders=json.dumps(encoders), cells=json.dumps(cells))
+        ids.append(parent)
+    compare(ids, tracker, tmp_path / "out", Console(width=200, record=True))
+    written = (tmp_path / "out" / "compare.md").read_text()
+    assert "| mae | unknown | unknown |" in written
+    unknown = "unknown parameters, unknown GFLOPs, unknown"
+    assert f"| convnext | – | timm:convnext, {unknown}, cc-by-nc-4.0 (non-commercial) |" in written
+    known = json.loads((tmp_path / "out" / "compare.json").read_text())["encoders"]
+    assert known["convnext"][0] is None and known["convnext"][1]["parameters"] is None
 
 
 def test_one_benchmark_is_not_compared_with_itself(pair: Pair, tmp_path: Path) -> None:

@@ -16,9 +16,9 @@ KNN = "knn/vit-micro-p6_k20_demo"
 DATA = '{"demo/classification/train": "aaaa", "demo/classification/test": "bbbb"}'
 
 
-def shown(task: str, tracker: Tracker) -> tuple[list[Board], str]:
+def shown(task: str, tracker: Tracker, width: int = 150) -> tuple[list[Board], str]:
     text = StringIO()
-    return leaderboard(task, tracker, Console(file=text, width=150)), text.getvalue()
+    return leaderboard(task, tracker, Console(file=text, width=width)), text.getvalue()
 
 
 def test_real_benchmarks_are_ranked_by_protocol(pair: Pair) -> None:
@@ -104,6 +104,25 @@ def test_of_an_error_the_smallest_is_first(tracker: Tracker, tmp_path: Path) -> 
         tracker.finish(run_id, StageResult({"evaluate/mCE": Metric(value)}))
     (board,), _ = shown("evaluate/mCE", tracker)
     assert ranking(board) == [("two", 0.4), ("one", 0.9)]
+
+
+def test_encoders_of_all_families_share_a_board_and_say_what_they_are(
+    tracker: Tracker, tmp_path: Path
+) -> None:
+    dino = {
+        "encoder.parameters": "22056576",
+        "encoder.gflops": "93.77",
+        "encoder.input_size": "518x518",
+        "encoder.licence": "cc-by-nc-4.0",
+    }
+    add(tracker, tmp_path, "dino", 0.8, overrides=("encoder.arch=vit-small-p16",), **dino)
+    add(tracker, tmp_path, "older", 0.7)
+    (board,), text = shown("knn", tracker, width=200)
+    assert ranking(board) == [("dino", 0.8), ("older", 0.7)]
+    first, second = (line for line in text.splitlines() if "dino" in line or "older" in line)
+    for fact in ("22.1 M", "93.8", "518×518", "cc-by-nc-4.0 (non-commercial)"):
+        assert fact in first
+    assert second.count("unknown") == 3
 
 
 @pytest.mark.parametrize(

@@ -1,19 +1,23 @@
 import base64
 import json
 import re
+import shutil
+from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from mae_core import UserError
 from mae_core.stage import Metric, StageResult
-from pipelines.report.collect import Row, collect
-from pipelines.report.differences import differences
-from pipelines.report.names import other_unit
-from pipelines.report.write import best, shortened, table, with_labels, write_report
+from pipelines.report.encoders import GROUPS
+from pipelines.report.write import write_report
 from pipelines.tracking.tracker import Tracker
 from tests.pipelines.report.conftest import FIRST, RESULTS, SECOND, Written
+from tests.pipelines.report.many import FRESH, NET, REASON, ROWS, many_rows
+
+VOID = ("meta", "link", "img", "br", "wbr")
 
 
 @pytest.fixture
@@ -24,7 +28,8 @@ def folder(written: Written, tracker: Tracker, tmp_path: Path) -> Path:
 
 def test_the_json_has_the_schema_that_users_script_against(folder: Path, written: Written) -> None:
     content = json.loads((folder / "report.json").read_text())
-    assert list(content) == ["rows", "comparisons", "published", "stages", "reproduce"]
+    top = ["rows", "encoders", "comparisons", "published", "left_out", "stages", "reproduce"]
+    assert list(content) == top
     assert len(content["rows"]) == 7
     for line in content["rows"]:
         assert list(line) == ["encoder", "task", "metric", "value", "ci95", "mlflow_run_id"]
@@ -34,29 +39,35 @@ def test_the_json_has_the_schema_that_users_script_against(folder: Path, written
         assert cell.endswith(f"[{line['encoder']}]")
 
 
-def test_the_table_shows_percent_the_best_and_what_failed(
-    written: Written, tracker: Tracker
-) -> None:
-    benchmark = collect(written.parent, tracker)
-    names = ["knn/top1", "detect/box_AP"]
-    knn, box_ap = table(benchmark, names, differences(benchmark, names))
-    assert knn.cells == ("75.0 ± 2.0", "50.0 ± 3.0", "25.0 ± 3.0")
-    assert (knn.best, knn.verdicts) == (
-        0,
-        ("+50.0, better (p < 0.001, Holm < 0.001): these two trainings, other test images",),
-    )
-    assert box_ap.cells == ("20.0", "failed", "–")
-    assert box_ap.verdicts == ("",)
-
-
-def test_the_markdown_table_has_a_column_for_each_encoder(
+def test_the_markdown_table_has_a_line_for_each_encoder(
     written: Written, tracker: Tracker, tmp_path: Path
 ) -> None:
-    lines = write_report(written.parent, tracker, tmp_path / "report").strip().splitlines()
-    assert lines[0] == f"| task, metric (%) | mae | {FIRST} | {SECOND} | mae − {SECOND} |"
-    assert {line.count("|") for line in lines} == {6}
+    text = write_report(written.parent, tracker, tmp_path / "report").strip()
+    rows, numbers = text.split("\n\n")
+    lines = numbers.splitlines()
+    assert lines[0] == (
+        "| row (%) | kNN, top-1 | Few-shot, 5-way 1-shot | Few-shot, 5-way 5-shot "
+        "| Detection, box AP | Detection, box AP50 |"
+    )
+    assert [line.split(" | ")[0] for line in lines[2:]] == ["| mae", f"| {FIRST}", f"| {SECOND}"]
+    assert lines[3] == f"| {FIRST} | 50.0 ± 3.0 (+25.0 ▲) | – | – | failed | failed |"
+    for one in (rows, numbers):
+        assert len({line.count("|") for line in one.splitlines()}) == 1
     assert "**75.0 ± 2.0**" in lines[2]
-    assert "\n".join(lines) in (tmp_path / "report" / "report.md").read_text()
+    assert text in (tmp_path / "report" / "report.md").read_text()
+
+
+def test_each_difference_is_told_with_all_that_is_known_of_it(
+    folder: Path, written: Written
+) -> None:
+    line = f"| kNN, top-1 | {SECOND} | +50.0 | +46.4 to +53.6 | better | < 0.001 | < 0.001 | "
+    about = "these two trainings, other test images"
+    text = (folder / "report.md").read_text().replace("&lt;", "<")
+    assert f"{line}{about} |" in text
+    assert f"- mae against {SECOND}, 1 metric: better in 1 ({about})" in text
+    page = (folder / "report.html").read_text()
+    said = f"mae − {SECOND}: +50.0, better (p &lt; 0.001, Holm &lt; 0.001): {about}"
+    assert f'<span class="apart better" title="{said}">+50.0 ▲</span>' in page
 
 
 def test_every_picture_of_the_markdown_is_there_and_each_encoders_is_its_own(
@@ -104,21 +115,6 @@ def test_no_report_is_begun_for_a_wrong_run(tracker: Tracker, tmp_path: Path) ->
     assert not (tmp_path / "report").exists()
 
 
-def test_of_an_error_the_least_is_the_best() -> None:
-    mce = (
-        Row("mae", "evaluate", "mCE", 0.5, 0.01, "id"),
-        Row("random", "evaluate", "mCE", 0.9, 0.01, "id"),
-    )
-    assert best("evaluate/mCE", mce) == 0 and best("knn/top1", mce) == 1
-
-
-def test_of_a_long_name_the_end_is_over_the_column() -> None:
-    assert shortened("timm:vit_base_patch16_224.mae") == "timm:vit_base_patch16_224.mae"
-    name = "runs/demo/stages/pretrain-mae-0123456789abcdef/encoder.safetensors"
-    assert name.endswith(shortened(name).removeprefix("…"))
-    assert len(shortened(name)) == 33
-
-
 def test_the_labels_that_a_task_was_trained_with_stand_beside_it(
     tracker: Tracker, tmp_path: Path
 ) -> None:
@@ -137,16 +133,108 @@ def test_the_labels_that_a_task_was_trained_with_stand_beside_it(
     assert [row.get("labels") for row in rows] == [500, None]
 
 
-def test_what_is_no_share_says_its_unit_under_the_percent(tracker: Tracker) -> None:
-    parent = tracker.start("tiny", {"recipe": "tiny", "stage": "benchmark"})
-    run = tracker.start("analyze[mae]", {"stage": "analyze", "encoder": "mae"}, parent)
-    tracker.finish(run, StageResult({"analyze/rankme": Metric(41.26)}))
-    tracker.tag(parent, encoders='["mae"]', cells=json.dumps({"analyze[mae]": run}))
-    (line,) = table(collect(parent, tracker), ["analyze/rankme"], [])
-    assert (line.name, line.cells) == ("Features, rankme (a count, not percent)", ("41.3",))
-    assert other_unit("knn/top1") == ""
+class Page(HTMLParser):
+    """What a page's tables hold: of each the columns of its head, and of each line its cells."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tables: list[list[tuple[int, str]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "table":
+            self.tables.append([])
+        if tag == "tr":
+            self.tables[-1].append((0, ""))
+        if tag in ("td", "th"):
+            columns, text = self.tables[-1][-1]
+            self.tables[-1][-1] = columns + int(dict(attrs).get("colspan") or 1), text
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "tr" in self.open:
+            columns, text = self.tables[-1][-1]
+            self.tables[-1][-1] = columns, f"{text} {data}".strip()
 
 
-def test_other_numbers_of_labels_are_all_told() -> None:
-    assert with_labels("kNN", [10_000, 500, None, 500]) == "kNN (500 or 10,000 labelled images)"
-    assert with_labels("kNN", [None]) == "kNN"
+@pytest.fixture(scope="module")
+def crowd(
+    empty_database: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, str, dict[str, Any]]:
+    """The report of eleven rows: page, Markdown, JSON."""
+    folder = tmp_path_factory.mktemp("crowd")
+    tracker = Tracker(f"sqlite:///{shutil.copy(empty_database, folder / 'mlflow.db')}")
+    write_report(many_rows(tracker), tracker, folder / "report")
+    html, md, numbers = ((folder / "report" / f"report.{end}") for end in ("html", "md", "json"))
+    return html.read_text(), md.read_text(), json.loads(numbers.read_text())
+
+
+def test_eleven_rows_are_lines_of_tables_that_fit_beside_each_other(
+    crowd: tuple[str, str, dict[str, Any]],
+) -> None:
+    page = Page(crowd[0])
+    assert page.open == []
+    rows, *numbers = page.tables[:4]
+    for table in page.tables:
+        assert len({columns for columns, _ in table}) == 1
+    assert len(rows) == 1 + len(GROUPS) + len(ROWS)
+    assert [table[0][0] - 1 for table in numbers] == [3, 8, 5]
+    for table in page.tables[:4]:
+        groups = [text for _, text in table if text in GROUPS]
+        assert groups == list(GROUPS)
+    assert crowd[0].count('class="scroll"') == len(page.tables)
+
+
+def test_each_row_says_what_it_is_and_whether_its_licence_forbids_anything(
+    crowd: tuple[str, str, dict[str, Any]],
+) -> None:
+    page, text, content = crowd
+    assert '<td class="text licence forbids">cc-by-nc-4.0 (non-commercial)</td>' in page
+    line = next(line for line in text.splitlines() if line.startswith("| lite0 | Weights"))
+    assert line.endswith(
+        "| 3.37 M | 0.768 | 224×224 | own | apache-2.0 | timm:tf_efficientnet_lite0@package |"
+    )
+    assert content["encoders"]["convnext"] == {
+        "group": "Weights from elsewhere",
+        "spec": NET,
+        "arch": "timm:convnextv2_atto",
+        "family": "timm",
+        "parameters": 3387400,
+        "gflops": 1.094,
+        "input_size": [224, 224],
+        "licence": "cc-by-nc-4.0",
+        "protocol": "own",
+        "non_commercial": True,
+        "mean_rank": pytest.approx(content["encoders"]["convnext"]["mean_rank"]),
+    }
+    assert content["encoders"][FRESH]["gflops"] is None
+    assert "3.39 M | unknown |" in text
+
+
+def test_what_was_left_out_is_a_dash_with_its_reason_and_a_failure_is_none(
+    crowd: tuple[str, str, dict[str, Any]],
+) -> None:
+    page, text, content = crowd
+    for shown in (page, text):
+        assert f"finetune of pixels, rcf: {REASON}" in shown
+    fine_tuned = next(line for line in text.splitlines() if line.startswith("| rcf | – | "))
+    assert fine_tuned.count("–") == 1
+    assert content["left_out"]["segment[rcf]"] == REASON
+    assert not any(row["encoder"] == "rcf" and row["task"] == "segment" for row in content["rows"])
+    assert "| lite0 | failed | failed | failed | failed | " in text
+
+
+def test_the_first_lines_say_where_the_first_row_stands_in_each_group(
+    crowd: tuple[str, str, dict[str, Any]],
+) -> None:
+    said = [line for line in crowd[1].splitlines() if line.startswith("- mae against ")]
+    assert len(said) == 7
+    assert "the strongest baseline of each metric (" in said[0]
+    assert said[4].startswith("- mae against the strongest row of each metric in 'Weights")
+    assert said[5].startswith(f"- mae against {FRESH}, 16 metrics: better in ")
+    assert "in 'Trivial features' (" in said[6] and "6 metrics: better in 6" in said[6]

@@ -1,9 +1,11 @@
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolUpdate
+from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from mae_core.errors import UserError
@@ -15,26 +17,57 @@ from pipelines.service.submit import check_worker, find_deployment, submit
 ROOT = Path(__file__).parents[3]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def client(prefect: None) -> Iterator[SyncPrefectClient]:
+    """Of a server that has nothing of other files' tests, and keeps nothing of these."""
     with get_client(sync_client=True) as client:
+        forget_all(client)
         yield client
+        forget_all(client)
 
 
-@pytest.fixture
-def deployed(client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.chdir(ROOT)
-    deploy(2)
-    yield
-    client.delete_global_concurrency_limit_by_name(SHARED)
-    client.delete_work_pool(POOL)
+def forget_all(client: SyncPrefectClient) -> None:
     for deployment in client.read_deployments():
         client.delete_deployment(deployment.id)
+    with suppress(ObjectNotFound):
+        client.delete_work_pool(POOL)
+    with suppress(ObjectNotFound):
+        client.delete_global_concurrency_limit_by_name(SHARED)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def deployed(client: SyncPrefectClient) -> None:
+    """For the tests that follow."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        deploy(2)
+
+
+@pytest.fixture(scope="module")
 def worker(client: SyncPrefectClient, deployed: None) -> None:
-    client.send_worker_heartbeat(POOL, "test", heartbeat_interval_seconds=30)
+    """For the tests that follow."""
+    client.send_worker_heartbeat(POOL, "test", heartbeat_interval_seconds=300)
+
+
+def test_nothing_deployed(client: SyncPrefectClient) -> None:
+    with pytest.raises(UserError, match=f"no deployment {FLOW_NAME}/demo.*`mae-bench deploy`"):
+        submit("demo", {})
+
+
+def test_no_pool(client: SyncPrefectClient) -> None:
+    with pytest.raises(UserError, match=r"no work pool 'gone'.*`mae-bench deploy`"):
+        check_worker(client, "gone")
+
+
+def test_no_worker(deployed: None) -> None:
+    with pytest.raises(UserError, match=f"no worker serves .*mae-bench worker --pool {POOL}"):
+        submit("demo", {})
+
+
+def test_a_recipe_without_a_deployment_takes_the_one_for_any(
+    client: SyncPrefectClient, deployed: None
+) -> None:
+    assert find_deployment(client, "mine").name == "demo"
 
 
 def test_a_flow_run_with_the_parameters_waits_for_the_worker(
@@ -48,31 +81,11 @@ def test_a_flow_run_with_the_parameters_waits_for_the_worker(
     assert deployment.name == "nuclei"
 
 
-def test_a_recipe_without_a_deployment_takes_the_one_for_any(
-    client: SyncPrefectClient, deployed: None
-) -> None:
-    assert find_deployment(client, "mine").name == "demo"
-
-
-def test_nothing_deployed(client: SyncPrefectClient) -> None:
-    with pytest.raises(UserError, match=f"no deployment {FLOW_NAME}/demo.*`mae-bench deploy`"):
-        submit("demo", {})
-
-
-def test_no_worker(deployed: None) -> None:
-    with pytest.raises(UserError, match=f"no worker serves .*mae-bench worker --pool {POOL}"):
-        submit("demo", {})
-
-
 def test_a_paused_pool(client: SyncPrefectClient, worker: None) -> None:
     client.update_work_pool(POOL, WorkPoolUpdate(is_paused=True))
     with pytest.raises(UserError, match=f"is paused: `prefect work-pool resume {POOL}`"):
         submit("demo", {})
-
-
-def test_no_pool(client: SyncPrefectClient) -> None:
-    with pytest.raises(UserError, match=r"no work pool 'gone'.*`mae-bench deploy`"):
-        check_worker(client, "gone")
+    client.update_work_pool(POOL, WorkPoolUpdate(is_paused=False))
 
 
 def test_no_server_set() -> None:

@@ -49,7 +49,7 @@ def test_images_that_end_trials_early_are_refused_too(
     watched = "dict(metric='val/knn/top1')"
     for place, refused in (("val", True), ("train", False)):
         hook = (
-            f"dict(type='KNNMonitor', k=3, train_data=dict(data='{images}/train', "
+            f"dict(type='EncoderMonitor', k=3, train_data=dict(data='{images}/train', "
             "transform=dict(input_size=12)), "
             f"val_data=dict(data='{images}/{place}', transform=dict(input_size=12)))"
         )

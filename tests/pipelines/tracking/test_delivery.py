@@ -1,6 +1,5 @@
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,13 +24,14 @@ def expected(*steps: int) -> list[tuple[int, float, int]]:
     return [(step, step, 1_000 + step) for step in steps]
 
 
-@pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MLflowServer]:
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    monkeypatch.setenv("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
-    server = MLflowServer(tmp_path)
-    yield server
-    server.kill()
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MLflowServer]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+        patch.setenv("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
+        server = MLflowServer(tmp_path_factory.mktemp("server"))
+        yield server
+        server.kill()
 
 
 def test_points_arrive_in_order_once_however_often_they_are_sent(tracker: Tracker) -> None:
@@ -69,14 +69,13 @@ def test_a_server_that_is_away_in_between_gets_every_step_once(server: MLflowSer
     assert history(tracker, run_id) == expected(*range(300))
 
 
-@pytest.fixture
-def away(server: MLflowServer) -> Iterator[tuple[Tracker, str]]:
+@pytest.fixture(scope="module")
+def away(server: MLflowServer) -> tuple[Tracker, str]:
     """A tracker whose server was killed, and a run's id."""
     tracker = Tracker(server.url)
     run_id = tracker.start("a", TAGS)
     server.kill()
-    yield tracker, run_id
-    server.start()
+    return tracker, run_id
 
 
 def test_a_server_that_stays_away_is_told_after_a_while(away: tuple[Tracker, str]) -> None:

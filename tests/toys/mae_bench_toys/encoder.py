@@ -27,8 +27,16 @@ class ToyEncoder(Encoder):
         """(N, C, H, W) -> (N, width, H / 4, W / 4)."""
         return self.feature_maps(images, [1])[0]
 
-    def pooled(self, images: Tensor, pool: str = "avg", norm_last: bool = False) -> Tensor:
-        """(N, width)."""
+    def pooled(
+        self,
+        images: Tensor,
+        pool: str = "avg",
+        norm_last: bool = False,
+        layer: int | None = None,
+    ) -> Tensor:
+        """(N, width), or (N, widths[layer])."""
+        if layer is not None:
+            return super().pooled(images, pool, norm_last, layer)
         return self(images).mean(dim=(2, 3))
 
     def feature_maps(self, images: Tensor, layers: Sequence[int]) -> list[Tensor]:

@@ -1,0 +1,100 @@
+"""Which of an encoder's layers frozen features come from: the last, one by its number, or the best.
+
+The best is chosen on a part of the train images, as the rate of the linear grid is; val images do
+not take part.
+"""
+
+from collections.abc import Sequence
+from itertools import accumulate
+
+import torch
+from mmengine.config import Config
+
+from mae_core.data.images import ImageDataset
+from mae_core.data.sources.select import stratified
+from mae_core.encoders import Encoder
+from mae_core.errors import UserError
+
+BEST = "best"
+CHOOSING = ("knn", "linear-probe", "few-shot")  # the stages that can, on a held-out part
+SUITE = "suite"  # can, too, on the part of its examples that chooses the penalty
+Columns = tuple[int, int]  # the first, and the one behind the last
+
+
+def has_best(config: Config) -> bool:
+    """Whether the stage is to choose a layer."""
+    return bool(config.get("layer") == BEST)
+
+
+def layer_columns(config: Config, encoder: Encoder) -> list[Columns]:
+    """The columns of features that each layer has; of all layers, or of the one of the config.
+
+    Args:
+        config: `pool`, and `layer`: a number, 'best', or without it the last one.
+        encoder: of any device.
+
+    Raises:
+        UserError: if it has no such pooling, or no such layer.
+    """
+    pool, layer = config.pool, config.get("layer")
+    if not isinstance(pool, str):
+        raise UserError(f"pool={pool!r}: expected the name of one, such as 'avg' or 'own'")
+    if layer == BEST:
+        try:
+            widths = [encoder.pooled_width(pool, number) for number in range(len(encoder.widths))]
+        except UserError as error:
+            raise UserError(f"layer='best' looks at every layer: {error}") from error
+    else:
+        widths = [encoder.pooled_width(pool, layer)]
+    ends = list(accumulate(widths))
+    return list(zip([0, *ends], ends, strict=False))
+
+
+def pooled_of(config: Config, encoder: Encoder, images: torch.Tensor) -> torch.Tensor:
+    """Features (N, columns) of normalised images (N, C, H, W), see :func:`layer_columns`."""
+    layer = config.get("layer")
+    if layer == BEST:
+        return torch.cat(encoder.pooled_layers(images, config.pool), dim=1)
+    if layer is None:
+        return encoder.pooled(images, config.pool)
+    return encoder.pooled(images, config.pool, layer=layer)
+
+
+def check_choice(config: Config, train: ImageDataset) -> None:
+    """Raise UserError if a stage that is to choose a layer could not.
+
+    Args:
+        config: of a stage.
+        train: its labelled train images.
+    """
+    stage = config.get("stage")
+    if not has_best(config) or stage == SUITE:
+        return
+    if stage not in CHOOSING:
+        raise UserError(
+            f"layer='best': {stage} does not choose one, {', '.join((*CHOOSING, SUITE))} do: "
+            "expected the number of a layer, or None for the last"
+        )
+    part = config.get("held_out")
+    if isinstance(part, bool) or not isinstance(part, int | float) or not 0 < part < 1:
+        raise UserError(
+            f"layer='best' needs held_out, the share of the train images that chooses, above 0 and "
+            f"below 1, such as held_out=0.1; found held_out={part!r}"
+        )
+    chooses = stratified(train.labels, train.classes, part, config.seed)
+    if len(chooses) == len(train):
+        raise UserError(f"held_out={part} leaves no train image to learn: make it smaller")
+
+
+def split_off(labels: torch.Tensor, classes: Sequence[str], config: Config) -> torch.Tensor:
+    """(N,) bool: the train images that choose, a seeded share `config.held_out` of each class.
+
+    Args:
+        labels: (N,) int64, of the train images.
+        classes: names by label, for messages.
+        config: `held_out` and `seed`.
+    """
+    chosen = stratified(labels.numpy(), classes, config.held_out, config.seed)
+    chooses = torch.zeros(len(labels), dtype=torch.bool)
+    chooses[torch.from_numpy(chosen)] = True
+    return chooses
