@@ -71,6 +71,19 @@ def path_fault(error: BaseException) -> str:
     return ""
 
 
+def key_fault(error: BaseException) -> str:
+    """What to tell the user if the error is of a key that a config has not, else ''."""
+    from mmengine.config import ConfigDict  # not for --help
+
+    name, place = getattr(error, "name", ""), getattr(error, "obj", None)
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    if frame.f_code is ConfigDict.__missing__.__code__:  # a KeyError, which does not say of what
+        name, place = error.args[0], frame.f_locals["self"]
+    if isinstance(place, ConfigDict):
+        return f"the key {name!r} is missing beside {', '.join(sorted(place))}"
+    return ""
+
+
 @contextmanager
 def checking(step: str) -> Iterator[None]:
     """Make whatever a check raises in the block a UserError that names the step and its file.
@@ -83,7 +96,7 @@ def checking(step: str) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        if told := disk_fault(error) or path_fault(error):
+        if told := disk_fault(error) or path_fault(error) or key_fault(error):
             raise UserError(f"{step}: {told}") from error
         raise CheckFailed(
             f"{step} met what it cannot read: {in_a_line(error)} ({where(error)}). Look at the "

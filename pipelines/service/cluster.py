@@ -2,11 +2,12 @@
 
 import os
 import socket
-from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from prefect.futures import PrefectFuture
+from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
 from prefect.task_runners import TaskRunner
 
 from mae_core.data.roots import DATA
@@ -75,8 +76,30 @@ def needs(resources: Resources, gpu: bool) -> AbstractContextManager[Any]:
             f"devices={resources.devices}: the cluster's largest node has {gpus:.0f} GPU(s)"
         )
     return remote_options(
-        num_cpus=min(resources.threads * resources.devices, cores), num_gpus=wanted
+        num_cpus=min(resources.threads * resources.devices, cores),
+        num_gpus=wanted,
+        max_calls=0,  # Ray's processes serve further tasks: stages have processes of their own
     )
+
+
+@contextmanager
+def server_for_nodes() -> Iterator[None]:
+    """Within the block tasks find Prefect's temporary server, if that is what this process uses.
+
+    Each process of the cluster would start one of its own. On other machines they still do, as a
+    temporary server is reached from its own machine only.
+    """
+    import ray
+    from prefect.server.api.server import SubprocessASGIServer
+
+    addresses = {node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}
+    server = SubprocessASGIServer()  # the one of this process
+    if get_current_settings().api.url or addresses != {ray.util.get_node_ip_address()}:
+        yield
+        return
+    server.start()
+    with temporary_settings({PREFECT_API_URL: server.api_url}):
+        yield
 
 
 def cancel(futures: Iterable[PrefectFuture[Any]]) -> None:

@@ -37,7 +37,7 @@ from pipelines.last_net import check_writable
 from pipelines.recipes.matrix import planned_cells
 from pipelines.recipes.recipe import Recipe, checked_recipe, choices
 from pipelines.report.write import write_report
-from pipelines.service.cluster import cancel, needs, ray_runner
+from pipelines.service.cluster import cancel, needs, ray_runner, server_for_nodes
 from pipelines.service.place import REPORT, Future, Place, cause_of, failure_message, written_report
 from pipelines.service.prefect_names import FLOW_NAME, INCOMPLETE
 from pipelines.service.progress import StageProgress
@@ -205,6 +205,7 @@ def run_matrix(
     slots = None if ray else slots_for(plan, planned, setting)
     with (
         ray_runner(ray) if ray else ThreadPoolTaskRunner() as runner,
+        server_for_nodes() if ray else nullcontext(),
         stopping_on_error(),
         forking(),
     ):

@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -109,6 +110,15 @@ def test_a_check_that_fails_is_told_with_details(cache: Path) -> None:
     assert code == 2 and "data check x.json met what it cannot read: AttributeError" in told
     (report,) = cache.iterdir()
     assert str(report) in told and "has no attribute 'get'" in report.read_text()
+
+
+@pytest.mark.parametrize(
+    "look", [lambda config: config.data.size, lambda config: config["data"]["size"]]
+)
+def test_a_key_that_a_config_has_not_is_named(look: Callable[[Config], object]) -> None:
+    told = r"^x: the key 'size' is missing beside crop, path$"
+    with pytest.raises(UserError, match=told), checking("x"):
+        look(Config({"data": {"path": "a", "crop": 1}}))
 
 
 @pytest.mark.parametrize("name", [b"caf\xe9.py", b"\xff\xfe"])
