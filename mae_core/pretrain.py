@@ -1,12 +1,14 @@
 """The pretraining stage: an encoder on unlabelled images, by a method that the config names."""
 
+import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.dist import is_main_process
+from mmengine.dist import get_world_size, is_main_process
 from mmengine.hooks import Hook
 from mmengine.model import BaseModel
 from mmengine.runner import Runner, set_random_seed
@@ -34,9 +36,14 @@ from mae_core.errors import UserError
 from mae_core.figures import draw_rows
 from mae_core.for_encoder import own_preprocessing
 from mae_core.methods import Method, create_method
+from mae_core.methods.base import total
+from mae_core.methods.cost import flops_an_image
 from mae_core.names import has_file
 from mae_core.plots import drawn
 from mae_core.stage import Metric, Reporter, StageResult
+
+PETA = 1e15
+log = logging.getLogger(__name__)
 
 
 class Pretrainer(BaseModel):
@@ -62,18 +69,13 @@ class Pretrainer(BaseModel):
         """Images (N, C, H, W) normalised -> scalars, among them `loss`; image i draws by seed i."""
         draw_paths(self.method.encoder, seed)
         losses = self.method.losses(inputs, seed)
-        return losses if "loss" in losses else {"loss": total(losses), **losses}
+        return {**losses, "loss": total(losses)}
 
     def parse_losses(
         self, losses: dict[str, torch.Tensor]
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """What is trained, and what is logged; mmengine would train the sum of all."""
         return losses["loss"], losses
-
-
-def total(losses: dict[str, torch.Tensor]) -> torch.Tensor:
-    """The sum of scalars."""
-    return torch.stack([*losses.values()]).sum()
 
 
 class AfterUpdateHook(Hook):
@@ -136,7 +138,23 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
         return StageResult()
     use_average(runner)
     inherited = own_preprocessing(config, encoder) | inherited_licence(encoder)
-    return export(model, config, work_dir, mean_loss(runner, updates=100), reporter, inherited)
+    metrics = {"pretrain/loss": Metric(mean_loss(runner, updates=100)), **cost(runner, config)}
+    return replace(export(model, config, work_dir, reporter, inherited), metrics=metrics)
+
+
+def cost(runner: Runner, config: Config) -> dict[str, Metric]:
+    """Images that the training took, with those that came again, and floating-point operations.
+
+    The latter are left out, with a warning, for an architecture of which they are not known.
+    """
+    images = runner.iter * runner.train_dataloader.batch_size * get_world_size()
+    found = {"pretrain/images": Metric(images)}
+    try:
+        an_image = flops_an_image(lambda: build_method(config))
+    except Exception as error:  # of the architecture's own code
+        log.warning("what a step of %s costs is not known: %s", config.encoder, error)
+        return found
+    return {**found, "pretrain/petaflop": Metric(an_image * images / PETA)}
 
 
 def mean_loss(runner: Runner, updates: int) -> float:
@@ -174,7 +192,6 @@ def export(
     model: Pretrainer,
     config: Config,
     work_dir: Path,
-    loss: float,
     reporter: Reporter,
     inherited: Mapping[str, Any],
 ) -> StageResult:
@@ -195,7 +212,6 @@ def export(
 
     picture = drawn(work_dir / "reconstruction.png", draw, reporter)
     return StageResult(
-        metrics={"pretrain/loss": Metric(loss)},
         checkpoint=str(encoder_file),
         artifacts={**picture, **kept},
     )

@@ -49,6 +49,8 @@ class Services:
             "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://127.0.0.1:{port}",
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": LEASES,
+            "PREFECT_WORKER_QUERY_SECONDS": "1",  # it looks for runs, and those to cancel, so often
+            "PREFECT_RUNNER_POLL_FREQUENCY": "1",
             "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
             "MAE_BENCH_GRACE": str(grace),
             "DO_NOT_TRACK": "true",

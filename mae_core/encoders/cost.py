@@ -1,5 +1,6 @@
 """How large an encoder is, and what an image costs it."""
 
+from collections.abc import Callable
 from threading import Lock
 
 import torch
@@ -32,8 +33,14 @@ def flops_of(encoder: Encoder) -> int:
     training = encoder.training
     encoder.eval()
     try:
-        with _ONE_COUNT, torch.no_grad(), FlopCounterMode(display=False) as counter:
-            encoder(image)
+        with torch.no_grad():
+            return flops_in(lambda: encoder(image))
     finally:
         encoder.train(training)
+
+
+def flops_in(computation: Callable[[], object]) -> int:
+    """What a computation costs, counted as by :func:`flops_of`; it is done."""
+    with _ONE_COUNT, FlopCounterMode(display=False) as counter:
+        computation()
     return int(counter.get_total_flops())

@@ -84,3 +84,8 @@ class Method(nn.Module):
     def compile(self, *args: Any, **options: Any) -> None:
         """Have `losses` compiled, with the arguments of :func:`torch.compile`."""
         self.losses = torch.compile(self.losses, *args, **options)  # type: ignore[method-assign]
+
+
+def total(losses: dict[str, Tensor]) -> Tensor:
+    """What is trained: `loss`, or the sum of all."""
+    return losses["loss"] if "loss" in losses else torch.stack([*losses.values()]).sum()

@@ -273,7 +273,8 @@ def summary(result: StageResult) -> str:
     parts = []
     for name, metric in result.metrics.items():
         interval = "" if metric.ci95 is None else f" ± {metric.ci95:.3f}"
-        parts.append(f"{name} {metric.value:.3f}{interval}")
+        digits = 3 if abs(metric.value) < 1000 else 0  # a share or a loss, or a count
+        parts.append(f"{name} {metric.value:.{digits}f}{interval}")
     return ", ".join(parts)
 
 

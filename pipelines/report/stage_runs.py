@@ -26,6 +26,8 @@ class StageRun:
         stage, encoder, mlflow_run_id: as tracked.
         seed: of the stage, None if unknown.
         seconds: from the run's start to its end, with the pauses of one that was interrupted.
+        images: that a pretraining saw, those that came again included; None for other stages.
+        petaflop: what these cost, 10^15 operations; None if it is not known.
         watts: mean power while it ran; None if nothing is known of it.
         power: where `watts` is from, :data:`MEASURED` or :data:`STATED`, '' without.
         source: what `--encoder` takes to run it again; that of the run which made the encoder.
@@ -40,6 +42,8 @@ class StageRun:
     mlflow_run_id: str
     seed: int | None
     seconds: float
+    images: float | None
+    petaflop: float | None
     watts: float | None
     power: str
     source: str
@@ -54,6 +58,12 @@ class StageRun:
         """An estimate in watt-hours: time by power."""
         return None if self.watts is None else self.seconds * self.watts / JOULES
 
+    @property
+    def effort(self) -> str:
+        """Of a pretraining: '199,680 images, 0.0145 petaflop', else ''."""
+        images = "" if self.images is None else f"{self.images:,.0f} images"
+        return images + ("" if self.petaflop is None else f", {self.petaflop:.3g} petaflop")
+
     def as_json(self) -> dict[str, Any]:
         """As in report.json."""
         energy = None if self.energy is None else round(self.energy, 3)
@@ -63,6 +73,8 @@ class StageRun:
             "encoder": self.encoder,
             "seed": self.seed,
             "seconds": self.seconds,
+            "images": self.images,
+            "petaflop": self.petaflop,
             "energy_wh_estimate": energy,
             "reused_from": self.reused_from or None,
             "mlflow_run_id": self.mlflow_run_id,
@@ -83,6 +95,7 @@ def stage_run(
         watts: that a stage draws, stated by the user; without it the GPUs' measured power counts.
     """
     measured = None if watts else gpu_watts(run, tracker)
+    metrics = {name: metric.value for name, metric in run.metrics.items()}
     return StageRun(
         name=name,
         stage=run.stage,
@@ -90,6 +103,8 @@ def stage_run(
         mlflow_run_id=run.id,
         seed=run.seed,
         seconds=run.seconds,
+        images=metrics.get("pretrain/images"),
+        petaflop=metrics.get("pretrain/petaflop"),
         watts=watts or measured,
         power=STATED if watts else MEASURED if measured else "",
         source=source_of(run),

@@ -60,6 +60,7 @@ def write_report(run_id: str, tracker: Tracker, folder: Path, watts: float | Non
         "pictures": shown,
         "stages": benchmark.stages,
         "energy": energy_note(benchmark.stages),
+        "has_effort": any(stage.effort for stage in benchmark.stages),
         "has_energy": any(stage.power for stage in benchmark.stages),
         "commands": commands(benchmark.tags, benchmark.stages),
         "facts": facts_of_stages(benchmark.stages),

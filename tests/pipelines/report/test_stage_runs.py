@@ -19,6 +19,18 @@ from tests.pipelines.report.conftest import FIRST, SECOND, Written
 HARDWARE = {"cpu": "EPYC", "cores": 2, "memory_gib": 8, "gpus": ["H100", "H100"]}
 
 
+def test_what_a_pretraining_took_stands_beside_its_time(
+    tracker: Tracker, written: Written, tmp_path: Path
+) -> None:
+    write_report(written.parent, tracker, tmp_path)
+    content = json.loads((tmp_path / "report.json").read_text())
+    took = {one["stage"]: (one["images"], one["petaflop"]) for one in content["stages"]}
+    assert took["pretrain"] == (199680, 0.0145) and took["knn"] == (None, None)
+    for name in ("report.md", "report.html"):
+        page = (tmp_path / name).read_text()
+        assert "199,680 images, 0.0145 petaflop" in page and "a petaflop is" in page
+
+
 def test_energy_is_left_out_unless_power_is_stated_or_measured(
     written: Written, tracker: Tracker, tmp_path: Path
 ) -> None:

@@ -1,0 +1,40 @@
+"""What a pretraining costs, whatever its method, so that methods are compared at equal cost."""
+
+from collections.abc import Callable
+
+import torch
+
+from mae_core.encoders.cost import flops_in
+from mae_core.methods.base import Method
+
+IMAGES = 2  # as batch norm needs more than one
+STEP = 3  # a loss and its gradients, for one of the loss (PaLM, arXiv 2204.02311, appendix B)
+
+
+def flops_an_image(build: Callable[[], Method]) -> float:
+    """What one image costs in a training step: three times its loss, as is usual.
+
+    The loss is counted as an encoder's `forward`, see :func:`mae_core.encoders.cost.flops_of`.
+    What activation checkpointing computes twice counts once.
+
+    Args:
+        build: makes the method, on the default device. Masked convolutions have to be computed on
+            the CPU; all else is counted on 'meta' without being computed.
+
+    Raises:
+        Exception: whatever the method raises.
+    """
+    try:
+        return _flops_on("meta", build)
+    except Exception:  # 'meta' has no numbers, and so does not know which places are visible
+        with torch.random.fork_rng(devices=[]):
+            return _flops_on("cpu", build)
+
+
+def _flops_on(device: str, build: Callable[[], Method]) -> float:
+    with torch.device(device), torch.no_grad():
+        method = build()
+        encoder = method.encoder
+        images = torch.zeros((IMAGES, encoder.config["in_chans"], *encoder.img_size))
+        seeds = torch.zeros(IMAGES, dtype=torch.int64)
+        return STEP * flops_in(lambda: method.losses(images, seeds)) / IMAGES
