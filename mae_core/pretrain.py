@@ -35,6 +35,7 @@ from mae_core.engine.train import build_runner, train, use_average
 from mae_core.errors import UserError
 from mae_core.figures import draw_rows
 from mae_core.for_encoder import own_preprocessing
+from mae_core.input_sizes import InputSizeHook, check_sizes_of, phases_of, resized
 from mae_core.methods import Method, create_method
 from mae_core.methods.base import total
 from mae_core.methods.cost import flops_an_image
@@ -53,6 +54,8 @@ class Pretrainer(BaseModel):
     `mae.encoder.blocks.0`.
     """
 
+    input_size: tuple[int, int] | None = None  # that images are made, if they are to be smaller
+
     def __init__(self, method: Method, preprocessor: Normalize) -> None:
         super().__init__(data_preprocessor=preprocessor)
         self.method_name = method.name
@@ -67,6 +70,8 @@ class Pretrainer(BaseModel):
         self, inputs: torch.Tensor, seed: torch.Tensor, mode: str = "loss", **_: Any
     ) -> dict[str, torch.Tensor]:
         """Images (N, C, H, W) normalised -> scalars, among them `loss`; image i draws by seed i."""
+        if self.input_size:
+            inputs = resized(inputs, self.input_size)
         draw_paths(self.method.encoder, seed)
         losses = self.method.losses(inputs, seed)
         return {**losses, "loss": total(losses)}
@@ -129,6 +134,8 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     images = ImageDataset(**config.train_dataloader.dataset)
     resolve_batch_size(config, model, images, work_dir, reporter)
     runner = build_runner(config, model, work_dir, reporter, {"train_dataloader": images})
+    if config.get("input_sizes") is not None:
+        runner.register_hook(InputSizeHook(phases_of(config, method.encoder.img_size)))
     runner.register_hook(AfterUpdateHook())
     runner.register_hook(CaptureHook(reporter))
     if continued.warmup_updates:
@@ -149,8 +156,12 @@ def cost(runner: Runner, config: Config) -> dict[str, Metric]:
     """
     images = runner.iter * runner.train_dataloader.batch_size * get_world_size()
     found = {"pretrain/images": Metric(images)}
+    phases = phases_of(config, method_in(runner).encoder.img_size)
     try:
-        an_image = flops_an_image(lambda: build_method(config))
+        an_image = sum(
+            (phase.end - phase.begin) * flops_an_image(lambda: build_method(config), phase.size)
+            for phase in phases
+        )
     except Exception as error:  # of the architecture's own code
         log.warning("what a step of %s costs is not known: %s", config.encoder, error)
         return found
@@ -183,7 +194,9 @@ def check(config: Config, encoder: str) -> None:
     check_sizes(config.encoder, encoder)
     check_batch(config)
     with torch.device("meta"):
-        build_method(config)
+        method = build_method(config)
+    if config.get("input_sizes") is not None:
+        check_sizes_of(method, phases_of(config, method.encoder.img_size))
     ImageDataset(**config.train_dataloader.dataset)
     preview_images(config)
 

@@ -15,7 +15,7 @@ from mae_core.errors import UserError
 from mae_core.pretrain import Pretrainer, build_method
 from mae_core.reading import read_content
 
-KEYS = ("step", "config", "weights", "batches")
+KEYS = ("step", "config", "weights", "input_size", "batches")
 NAMED = 3  # weights that a line names
 
 
@@ -35,6 +35,7 @@ def replay(path: Path) -> list[str]:
         config = Config(json.loads(content["config"]))
         model = Pretrainer(build_method(config), Normalize(**config.pixels))
         model.load_state_dict(content["weights"])
+        model.input_size = content["input_size"]
         batches = [dict(batch) for batch in content["batches"]]
         said = [f"step {content['step']}, batches: {len(batches)}"]
         with precision_of(config):

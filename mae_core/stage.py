@@ -14,6 +14,7 @@ LEFT_OUT: dict[str, dict[str, Any]] = {
     "pretrain": {
         "start": None,  # or an encoder to go on from, see mae_core.continued
         "continued": {"warmup_updates": 0, "encoder_lr_mult": 1.0},
+        "input_sizes": None,  # or smaller images first, see mae_core.input_sizes
     }
 }
 

@@ -26,6 +26,7 @@ class CaptureHook(Hook):
     - `step`: int, from 1.
     - `config`: the stage's, as JSON.
     - `weights`: of the model.
+    - `input_size`: (H, W) that it made the images, or None.
     - `batches`: of the update, each as the loader gave it, several with accumulation.
 
     Args:
@@ -69,6 +70,7 @@ class CaptureHook(Hook):
             "step": runner.iter + 1,
             "config": json.dumps(runner.cfg.to_dict()),
             "weights": model.state_dict(),
+            "input_size": unwrapped(runner.model).input_size,
             "batches": self.batches,
         }
         try:

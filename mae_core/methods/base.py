@@ -41,7 +41,8 @@ class Method(nn.Module):
         """One step.
 
         Args:
-            images: (N, C, H, W) float, normalised, of the encoder's size.
+            images: (N, C, H, W) float, normalised; of the encoder's size unless a config asks for
+                smaller ones (:mod:`mae_core.input_sizes`).
             seeds: (N,) int64, one an image. Who draws from these alone (:mod:`mae_core.noise`)
                 trains alike however a batch is spread over steps and devices.
 

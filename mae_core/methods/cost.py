@@ -11,7 +11,7 @@ IMAGES = 2  # as batch norm needs more than one
 STEP = 3  # a loss and its gradients, for one of the loss (PaLM, arXiv 2204.02311, appendix B)
 
 
-def flops_an_image(build: Callable[[], Method]) -> float:
+def flops_an_image(build: Callable[[], Method], size: tuple[int, int]) -> float:
     """What one image costs in a training step: three times its loss, as is usual.
 
     The loss is counted as an encoder's `forward`, see :func:`mae_core.encoders.cost.flops_of`.
@@ -20,21 +20,21 @@ def flops_an_image(build: Callable[[], Method]) -> float:
     Args:
         build: makes the method, on the default device. Masked convolutions have to be computed on
             the CPU; all else is counted on 'meta' without being computed.
+        size: (H, W) of the images.
 
     Raises:
         Exception: whatever the method raises.
     """
     try:
-        return _flops_on("meta", build)
+        return _flops_on("meta", build, size)
     except Exception:  # 'meta' has no numbers, and so does not know which places are visible
         with torch.random.fork_rng(devices=[]):
-            return _flops_on("cpu", build)
+            return _flops_on("cpu", build, size)
 
 
-def _flops_on(device: str, build: Callable[[], Method]) -> float:
+def _flops_on(device: str, build: Callable[[], Method], size: tuple[int, int]) -> float:
     with torch.device(device), torch.no_grad():
         method = build()
-        encoder = method.encoder
-        images = torch.zeros((IMAGES, encoder.config["in_chans"], *encoder.img_size))
+        images = torch.zeros((IMAGES, method.encoder.config["in_chans"], *size))
         seeds = torch.zeros(IMAGES, dtype=torch.int64)
         return STEP * flops_in(lambda: method.losses(images, seeds)) / IMAGES

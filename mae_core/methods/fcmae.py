@@ -80,5 +80,5 @@ class FCMAE(MaskedConv):
         """See :meth:`MaskedConv.predict`."""
         with masked(self.encoder, visible):
             features = self.encoder(visible.only(images))
-        found: Tensor = self.decoder(features, visible.hidden(*self.grid))
+        found: Tensor = self.decoder(features, visible.hidden(*features.shape[2:]))
         return found

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
+from timm.layers import resample_abs_pos_embed
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -50,6 +51,7 @@ class Decoder(nn.Module):
         check_counts({"decoder_width": width, "decoder_depth": depth, "decoder_heads": heads})
         if width % heads:
             raise UserError(f"{heads} decoder heads do not divide the decoder width {width}")
+        self.grid = encoder.grid
         self.embed = nn.Linear(encoder.width, width)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, width))
         self.pos_embed = nn.Parameter(sincos_positions(encoder.grid, width), requires_grad=False)
@@ -61,13 +63,15 @@ class Decoder(nn.Module):
         init_weights(self)
         nn.init.normal_(self.mask_token, std=0.02)
 
-    def forward(self, latent: Tensor, patches: Tensor) -> Tensor:
+    def forward(self, latent: Tensor, patches: Tensor, grid: tuple[int, int]) -> Tensor:
         """Tokens of K visible patches, and where patches lie -> their pixels.
 
         Args:
             latent: (N, 1 + K, D), class token first.
             patches: (N, P) int64 with P >= K: first the visible patches as in `latent`, then the
                 masked ones to decode. Attention does not care for their order.
+            grid: of all patches, down and across; positions are resampled to another than the
+                encoder's.
 
         Returns:
             (N, P, p*p*C) in the order of `patches`.
@@ -76,7 +80,10 @@ class Decoder(nn.Module):
         n, masked = len(tokens), 1 + patches.shape[1] - tokens.shape[1]
         tokens = torch.cat([tokens, self.mask_token.to(tokens.dtype).expand(n, masked, -1)], dim=1)
         places = F.pad(patches + 1, (1, 0))  # the class token's is 0
-        tokens = tokens + gather_patches(self.pos_embed.expand(n, -1, -1), places)
+        positions = self.pos_embed
+        if grid != self.grid:
+            positions = resample_abs_pos_embed(positions, list(grid), list(self.grid))
+        tokens = tokens + gather_patches(positions.expand(n, -1, -1), places)
         for block in self.blocks:
             tokens = block(tokens)
         return self.pred(self.norm(tokens[:, 1:]))
@@ -129,7 +136,7 @@ class MAE(MaskedPixels):
         if not 0 < decode_ratio <= 1:
             raise UserError(f"decode_ratio {decode_ratio}: choose above 0 to 1")
         visible_patches(encoder.grid[0] * encoder.grid[1], mask_ratio)
-        self.encoder, self.grid = encoder, encoder.grid
+        self.encoder, self.grid, self.square = encoder, encoder.grid, encoder.patch_size
         self.decoder = Decoder(
             encoder, decoder_width, decoder_depth, decoder_heads, encoder.config["in_chans"]
         )
@@ -148,23 +155,24 @@ class MAE(MaskedPixels):
         }
 
     def forward(self, images: Tensor, noise: Tensor | None = None) -> MAEOutput:
-        """One step on images (N, C, H, W) float of the encoder's size.
+        """One step on images (N, C, H, W) float; sides are multiples of the patch.
 
         `noise` (N, L) in [0, 1) replaces the random draw of the masks; with random masking the
         patches of smallest noise stay visible.
         """
-        h, w = self.encoder.grid
+        grid = self.grid_of(images)
+        length = grid[0] * grid[1]
         if noise is None:
-            noise = torch.rand(len(images), h * w, device=images.device)
-        keep, hidden, mask = mask_patches(noise, self.encoder.grid, self.mask_ratio, self.masking)
+            noise = torch.rand(len(images), length, device=images.device)
+        keep, hidden, mask = mask_patches(noise, grid, self.mask_ratio, self.masking)
         if self.training and self.decode_ratio < 1:
             hidden = random_part(hidden, noise, self.decode_ratio)
         patches = torch.cat([keep, hidden], dim=1)
-        pred = self.decoder(self.encoder(images, keep), patches)
+        pred = self.decoder(self.encoder(images, keep), patches, grid)
         scored = slice(keep.shape[1] if hidden.shape[1] else 0, None)
         target = gather_patches(patchify(images, self.encoder.patch_size), patches[:, scored])
         loss = OBJECTIVES[self.objective](pred[:, scored].float(), self.to_target(target))
-        return MAEOutput(loss, scatter_patches(pred, patches, h * w), mask)
+        return MAEOutput(loss, scatter_patches(pred, patches, length), mask)
 
     def picture(
         self,

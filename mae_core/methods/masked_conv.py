@@ -56,7 +56,7 @@ class MaskedConv(MaskedPixels):
                 f"timm:resnet50, in place of one of the family '{encoder.family}'"
             )
         check_layers(encoder.get_submodule("model"), who)
-        self.patch_size = encoder.strides[-1]
+        self.patch_size = self.square = encoder.strides[-1]
         height, width = encoder.img_size
         self.grid = grid_size(height, width, self.patch_size)
         patches = self.grid[0] * self.grid[1]
@@ -86,12 +86,13 @@ class MaskedConv(MaskedPixels):
         raise NotImplementedError
 
     def forward(self, images: Tensor, noise: Tensor) -> MAEOutput:
-        """One step on images (N, C, H, W) float of the encoder's size.
+        """One step on images (N, C, H, W) float; sides are multiples of the patch.
 
         Of `noise` (N, L) in [0, 1), one draw a patch, the smallest stay visible.
         """
-        keep, hidden, mask = mask_patches(noise, self.grid, self.mask_ratio)
-        pred = self.predict(images, Visible(mask.unflatten(1, self.grid) == 0))
+        grid = self.grid_of(images)
+        keep, hidden, mask = mask_patches(noise, grid, self.mask_ratio)
+        pred = self.predict(images, Visible(mask.unflatten(1, grid) == 0))
         scored = hidden if hidden.shape[1] else keep
         target = gather_patches(patchify(images, self.patch_size), scored)
         found = gather_patches(pred, scored).float()

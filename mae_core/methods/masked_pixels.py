@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from mae_core.checkpoints import save_weights
 from mae_core.methods.base import Method
 from mae_core.noise import uniform
-from mae_core.patches import patchify, unpatchify
+from mae_core.patches import grid_size, patchify, unpatchify
 
 MASK_GREY = 0.55  # of masked patches in pictures, 0 to 1
 TARGET_EPS = 1e-6  # added to a patch's variance before the square root
@@ -20,14 +20,21 @@ class MaskedPixels(Method):
     """A subclass has `forward(images, noise)`, whose result has a `loss`.
 
     Attributes:
-        grid: patches that may be masked, down and across.
+        grid: patches that may be masked, down and across, in images of the encoder's size.
+        square: side of such a patch, in pixels.
     """
 
     grid: tuple[int, int]
+    square: int
 
     def losses(self, images: Tensor, seeds: Tensor) -> dict[str, Tensor]:
         """The loss of one step; image i is masked as seed i says."""
-        return {"loss": self(images, uniform(seeds, self.grid[0] * self.grid[1])).loss}
+        rows, columns = self.grid_of(images)
+        return {"loss": self(images, uniform(seeds, rows * columns)).loss}
+
+    def grid_of(self, images: Tensor) -> tuple[int, int]:
+        """As :attr:`grid`, of images (N, C, H, W)."""
+        return grid_size(images.shape[-2], images.shape[-1], self.square)
 
     def picture_noise(self, count: int, seed: int) -> Tensor:
         """(count, L) float on the CPU, which masks the images of a picture."""

@@ -102,7 +102,8 @@ class SimMIM(MaskedPixels):
         check_map(encoder)
         self.encoder = encoder
         self.head = Head(encoder.widths[-1], encoder.strides[-1], encoder.config["in_chans"], fill)
-        self.mask_ratio, self.mask_size, self.masking = mask_ratio, size, masking
+        self.mask_ratio, self.masking = mask_ratio, masking
+        self.mask_size = self.square = size
         self.norm_pix_loss = norm_pix_loss
         self.config: dict[str, Any] = {
             "mask_ratio": mask_ratio,
@@ -113,23 +114,24 @@ class SimMIM(MaskedPixels):
         }
 
     def forward(self, images: Tensor, noise: Tensor) -> SimMIMOutput:
-        """One step on images (N, C, H, W) float of the encoder's size.
+        """One step on images (N, C, H, W) float; sides are multiples of squares and strides.
 
         `noise` (N, L) in [0, 1), one draw a square, decides what is masked, as in
         :func:`mae_core.masking.mask_patches`.
         """
-        _, hidden, mask = mask_patches(noise, self.grid, self.mask_ratio, self.masking)
+        grid = self.grid_of(images)
+        _, hidden, mask = mask_patches(noise, grid, self.mask_ratio, self.masking)
         fill = self.head.fill.to(images.dtype)[:, None, None]
-        seen = torch.where(self.of_pixels(mask), fill, images)
+        seen = torch.where(self.of_pixels(mask, grid), fill, images)
         pred = self.head(self.encoder.last_map(seen))
         target = gather_patches(patchify(images.detach(), self.mask_size), hidden)
         found = gather_patches(patchify(pred.float(), self.mask_size), hidden)
         loss = F.l1_loss(found, to_target(target, self.norm_pix_loss))
         return SimMIMOutput(loss, pred, mask)
 
-    def of_pixels(self, mask: Tensor) -> Tensor:
-        """(N, L) of squares -> (N, 1, H, W) bool of pixels."""
-        squares = mask.bool().unflatten(1, self.grid).unsqueeze(1)
+    def of_pixels(self, mask: Tensor, grid: tuple[int, int]) -> Tensor:
+        """(N, L) of a grid of squares -> (N, 1, H, W) bool of pixels."""
+        squares = mask.bool().unflatten(1, grid).unsqueeze(1)
         rows = squares.repeat_interleave(self.mask_size, dim=2)
         return rows.repeat_interleave(self.mask_size, dim=3)
 

@@ -23,7 +23,7 @@ def test_a_masked_autoencoders_count_is_that_of_its_matrix_products() -> None:
     pixels = 3 * 6 * 6
     encoder = pixels * 16 + vit_blocks(16, 3, tokens=2)
     decoder = 2 * 16 * 8 + vit_blocks(8, 1, tokens=5) + 4 * 8 * pixels
-    assert flops_an_image(mae) == 3 * 2 * (encoder + decoder)
+    assert flops_an_image(mae, (12, 12)) == 3 * 2 * (encoder + decoder)
 
 
 def test_a_method_that_needs_numbers_is_counted_and_draws_nothing() -> None:
@@ -33,7 +33,7 @@ def test_a_method_that_needs_numbers_is_counted_and_draws_nothing() -> None:
         return create_method("fcmae", encoder)
 
     before = torch.random.get_rng_state()
-    found = flops_an_image(fcmae)
+    found = flops_an_image(fcmae, (64, 64))
     assert torch.equal(before, torch.random.get_rng_state())
     assert found > 0
 
@@ -46,4 +46,4 @@ def test_a_method_that_fails_says_so() -> None:
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        flops_an_image(Broken)
+        flops_an_image(Broken, (12, 12))

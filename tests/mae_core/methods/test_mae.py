@@ -311,7 +311,7 @@ def test_a_perfect_prediction_is_drawn_as_the_image(norm_pix_loss: bool) -> None
     mae, pixels = model(), pixels_of_three()
     mae.norm_pix_loss = norm_pix_loss
     perfect = mae.target(NORMALIZE.images(pixels))
-    mae.decoder.forward = lambda latent, patches: gather_patches(perfect, patches)
+    mae.decoder.forward = lambda latent, patches, grid: gather_patches(perfect, patches)
     assert torch.equal(reconstruct(mae, NORMALIZE, pixels)["predicted"], pixels)
 
 
