@@ -84,7 +84,7 @@ def leaderboard(task: str, tracker: Tracker, console: Console) -> list[Board]:
     found = boards(runs, chosen, tracker)
     for board in found:
         console.print(table(board, chosen))
-    console.print("Boards are apart where config or data differ, but for encoder and seed.")
+    console.print("One table for each protocol: the same config and data but for encoder and seed.")
     return found
 
 
