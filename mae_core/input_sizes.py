@@ -103,20 +103,20 @@ def check_sizes_of(method: Method, phases: Sequence[Phase]) -> None:
     """
     encoder, unknown = method.encoder, False
     for size in {encoder.img_size: None, **{phase.size: None for phase in phases}}:
+        said = f"input_sizes: images of {size[0]}×{size[1]} pixels"
         stride = encoder.strides[-1]
         if any(side % stride for side in size):
-            raise UserError(
-                f"input_sizes: images of {size[0]}×{size[1]} pixels have no whole patches of "
-                f"{stride}: choose multiples"
-            )
+            raise UserError(f"{said} have no whole patches of {stride}: choose multiples")
         images = torch.zeros((2, encoder.config["in_chans"], *size), device="meta")
         try:
             method.losses(images, torch.zeros(2, dtype=torch.int64, device="meta"))
+        except UserError as error:
+            raise UserError(f"{said}: {error}") from error
         except FAULTS as error:
             unknown = unknown or size == encoder.img_size  # which comes first
             if unknown:
                 continue
             raise UserError(
-                f"input_sizes: images of {size[0]}×{size[1]} pixels do not go through the method "
-                f"{method.name} around this encoder: {first_line(error)}"
+                f"{said} do not go through the method {method.name} around this encoder: "
+                f"{first_line(error)}"
             ) from error

@@ -115,7 +115,7 @@ def test_positions_of_a_smaller_image_are_those_of_the_larger_one_resampled() ->
     ("name", "size", "told"),
     [
         ("mae", 40, "40×40 pixels have no whole patches of 16"),
-        ("mae", 16, "mask_ratio 0.75 leaves 0 of 1"),
+        ("mae", 16, "input_sizes: images of 16×16 pixels: mask_ratio 0.75 leaves 0 of 1"),
         ("fcmae", 48, "48×48 pixels have no whole patches of 32"),
         ("fcmae", 32, "mask_ratio 0.6 leaves 0 of 1"),
     ],
