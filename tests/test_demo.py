@@ -23,7 +23,7 @@ from tests.browser import (
     open_comparison,
     opened,
 )
-from tests.services import Services
+from tests.services import PASSWORD, Services
 
 SCREENSHOTS = os.environ.get("MAE_BENCH_SCREENSHOTS")  # folder that keeps them, for the docs
 TASKS = ("detect", "segment", "finetune", "linear-probe", "knn", "few-shot")
@@ -171,6 +171,7 @@ def test_prefects_ui_shows_the_graph_the_table_and_the_progress(
         }
     assert {tasks[name].id for name in planned} <= upstream["report"]
 
+    sign_in(page, address)
     page.goto(f"{address}/runs/flow-run/{run.id}")
     expect(page.get_by_text("Completed", exact=True).first).to_be_visible()
     expect(page.locator("canvas").first).to_be_visible()
@@ -244,6 +245,14 @@ def above(task: TaskRun) -> set[UUID]:
         for source in inputs
         if hasattr(source, "id")
     }
+
+
+def sign_in(page: Page, address: str) -> None:
+    """Give Prefect's page the password that it asks for."""
+    page.goto(address)
+    page.get_by_role("textbox").fill(PASSWORD)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("link", name="Runs", exact=True)).to_be_visible()
 
 
 def shoot(page: Page, name: str, folder: Path) -> None:

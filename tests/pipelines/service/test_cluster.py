@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
+import psutil
 import pytest
 import ray
 from mlflow.entities import Run
@@ -54,11 +55,21 @@ def cells(tracker: Tracker) -> dict[str, Run]:
     return {run.info.run_name: run for run in found}
 
 
+def servers_of_ray() -> list[str]:
+    """Commands of the Prefect servers that Ray's processes, which stay, have started."""
+    found = {one.pid: one.info for one in psutil.process_iter(["ppid", "cmdline"])}
+    lines = {pid: " ".join(info["cmdline"] or []) for pid, info in found.items()}
+    ours = {pid for pid, line in lines.items() if line.startswith("ray::")}
+    own = [lines[pid] for pid, info in found.items() if info["ppid"] in ours]
+    return [line for line in own if "prefect.server" in line]
+
+
 def test_cells_are_spread_over_both_nodes_and_wait_for_their_encoder(
     cluster: str, configs: Path, tracker: Tracker, tmp_path: Path
 ) -> None:
     recipe = write_recipe(configs, ("finetune", "knn"), ("mae", "random"))
     assert start(cluster, recipe).wait(400) == 0
+    assert servers_of_ray() == []
     runs = cells(tracker)
     assert {run.info.status for run in runs.values()} == {"FINISHED"}
     assert len(runs) == 6
