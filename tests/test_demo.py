@@ -181,7 +181,7 @@ def test_prefects_ui_shows_the_graph_the_table_and_the_progress(
     for name in (f"{task}[mae]" for task in TASKS):
         expect(page.get_by_text(name, exact=True).first).to_be_visible()
     page.goto(f"{address}/artifacts/artifact/{table.id}")
-    for text in ("mae", "random", "kNN, top-1"):
+    for text in ("mae", "random", "kNN, top-1 (10,000 labelled images)"):
         expect(page.get_by_text(text, exact=True).first).to_be_visible()
     shoot(page, "prefect-table", tmp_path)
 
