@@ -1,15 +1,18 @@
 """The first contact with where MLflow keeps its runs: an answer or an error, without long waits."""
 
+import os
 import re
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import requests
 from mlflow.exceptions import MlflowException
 from sqlalchemy import create_engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from mae_core.locks import lock
 from pipelines.stopping import stopping
 from pipelines.tracking.patience import PATIENCE, Answer, attempts
 
@@ -35,6 +38,22 @@ def check_database(uri: str) -> None:
         engine.connect().close()
     finally:
         engine.dispose()
+
+
+@contextmanager
+def alone_with(database: Path) -> Iterator[None]:
+    """Within the block no other process opens the SQLite `database` for the first time.
+
+    MLflow makes the tables of a new one in hundreds of steps, which two processes cannot share. In
+    a folder that is only read nobody makes any.
+    """
+    database.parent.mkdir(parents=True, exist_ok=True)
+    if not os.access(database.parent, os.W_OK):
+        yield
+        return
+    with database.with_name(f".{database.name}.lock").open("a+") as file:
+        lock(file)
+        yield
 
 
 def while_locked(ask: Callable[[], Answer]) -> Answer:

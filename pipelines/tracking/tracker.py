@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from mlflow import MlflowClient
-from mlflow.entities import DatasetInput, Param, RunTag
+from mlflow.entities import DatasetInput, Experiment, Param, RunTag
 from mlflow.entities import Metric as Point
 from mlflow.exceptions import MlflowException
 from mlflow.store.db.db_types import DATABASE_ENGINES
@@ -25,7 +25,7 @@ from mae_core.stage import Metric, StageResult
 from pipelines.errors import StageInterrupted
 from pipelines.last_net import disk_fault
 from pipelines.tracking.artifacts import SHA256, remove, send
-from pipelines.tracking.connection import check_answers, check_database, while_locked
+from pipelines.tracking.connection import alone_with, check_answers, check_database, while_locked
 from pipelines.tracking.connection import with_driver as with_driver
 from pipelines.tracking.moved import ARTIFACTS, bring_along
 from pipelines.tracking.patience import SHORTLY, Undelivered, http_status, patiently
@@ -62,17 +62,17 @@ class Tracker(Runs):
         self.uri = with_driver(without_password(uri or tracking_uri()))
         try:
             if self.uri.startswith(SQLITE):
-                Path(self.uri.removeprefix(SQLITE)).parent.mkdir(parents=True, exist_ok=True)
-            elif self.uri.startswith("http"):
-                check_answers(self.uri)
-            elif re.split(r"[+:]", self.uri)[0] in DATABASE_ENGINES:
-                check_database(self.uri)
-            client = while_locked(lambda: MlflowClient(self.uri))
-            found = while_locked(lambda: client.get_experiment_by_name(EXPERIMENT))
-            super().__init__(client, found.experiment_id if found else self._create(client))
-            if found and self.uri.startswith(SQLITE):
                 database = Path(self.uri.removeprefix(SQLITE))
-                bring_along(database, found.artifact_location, log.warning)
+                with alone_with(database):
+                    found = self._open()
+                if found:
+                    bring_along(database, found.artifact_location, log.warning)
+            else:
+                if self.uri.startswith("http"):
+                    check_answers(self.uri)
+                elif re.split(r"[+:]", self.uri)[0] in DATABASE_ENGINES:
+                    check_database(self.uri)
+                found = self._open()
         except ImportError as error:
             raise UserError(
                 f"the database {self.place} needs a package that is not installed ({error}); for "
@@ -101,6 +101,13 @@ class Tracker(Runs):
     def __reduce__(self) -> tuple[type["Tracker"], tuple[str]]:
         """Another process makes its own connection."""
         return Tracker, (self.uri,)
+
+    def _open(self) -> Experiment | None:
+        """The experiment, which is made if this is None."""
+        client = while_locked(lambda: MlflowClient(self.uri))
+        found = while_locked(lambda: client.get_experiment_by_name(EXPERIMENT))
+        super().__init__(client, found.experiment_id if found else self._create(client))
+        return found
 
     def _create(self, client: MlflowClient) -> str:
         """Id of the new experiment, whose files a server places, we beside a local database.

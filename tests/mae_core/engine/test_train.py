@@ -1,3 +1,4 @@
+from multiprocessing import active_children
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,8 @@ def test_a_training_resumes_only_with_its_batch(tmp_path: Path) -> None:
     line(tmp_path)
     with pytest.raises(UserError, match="has 2 images a step and 2 an update; now it is 4"):
         line(tmp_path, train_dataloader={**LOADER, "batch_size": 4})
+
+
+def test_a_loaders_processes_end_with_the_training(tmp_path: Path) -> None:
+    line(tmp_path, train_dataloader={**LOADER, "num_workers": 1, "persistent_workers": True})
+    assert active_children() == []

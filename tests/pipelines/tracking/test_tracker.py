@@ -1,6 +1,7 @@
+import multiprocessing
 import os
 import shutil
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
 from typing import Any
@@ -42,6 +43,18 @@ TREES = st.recursive(
 
 def history(tracker: Tracker, run_id: str, key: str) -> list[tuple[int, float]]:
     return [(p.step, p.value) for p in tracker.client.get_metric_history(run_id, key)]
+
+
+def test_two_commands_may_open_a_new_database_together(tmp_path: Path) -> None:
+    """MLflow's migrations fail where two make the same tables."""
+    uri = f"sqlite:///{tmp_path / 'new' / 'mlflow.db'}"
+    with ProcessPoolExecutor(2, multiprocessing.get_context("fork")) as pool:
+        found = list(pool.map(experiment_of, [uri] * 2))
+    assert found[0] == found[1] == Tracker(uri).experiment
+
+
+def experiment_of(uri: str) -> str:
+    return Tracker(uri).experiment
 
 
 def test_everything_lies_beside_the_database_and_not_in_the_current_folder(
