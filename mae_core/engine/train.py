@@ -172,9 +172,9 @@ def end_workers(runner: Runner) -> None:
     Left to the collection of garbage each loader's end would take five seconds: Python closes the
     queue to the processes first, so that the word to end does not reach them.
     """
-    for loop in (runner.train_loop, runner.val_loop):
-        if loop is not None:
-            loop.dataloader._iterator = None
+    for one in (runner.train_loop, runner.val_loop):
+        if one is not None:
+            one.dataloader._iterator = None
 
 
 def train_loop(config: dict[str, Any]) -> dict[str, Any]:
