@@ -36,3 +36,12 @@ def spoil(model: nn.Module) -> None:
             value += 0.02 * torch.randn(value.shape, generator=generator)
         else:
             value += 3
+
+
+SMALL_HIERA = {  # of hiera_tiny_224: strides 1 to 8, mask units of 8 pixels
+    "embed_dim": 8,
+    "stages": [1, 1, 2, 1],
+    "patch_kernel": [3, 3],
+    "patch_stride": [1, 1],
+    "patch_padding": [1, 1],
+}

@@ -8,6 +8,7 @@ from typing import Any
 import timm
 import torch
 from timm.models import PretrainedCfg, get_model_traits
+from timm.models.hiera import Hiera
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -119,6 +120,17 @@ def check_numbers(img_size: tuple[int, int], in_chans: int, drop_path: float) ->
         raise UserError(f"in_chans={in_chans!r}: expected a whole number from 1 to {MOST_CHANNELS}")
     if not isinstance(drop_path, int | float) or not 0 <= drop_path < 1:
         raise UserError(f"drop_path={drop_path!r}: expected a number from 0 to below 1")
+
+
+def strides_of(model: Any) -> tuple[int, ...]:
+    """Pixels between two places of a model's maps, layer by layer.
+
+    timm states them, for a Hiera with other options than the published ones not as they are.
+    """
+    if not isinstance(model, Hiera):
+        return tuple(one["reduction"] for one in model.feature_info)
+    poolings = (min(stage, model.q_pool) for stage in range(len(model.stage_ends)))
+    return tuple(model.patch_stride[0] * model.q_stride[0] ** times for times in poolings)
 
 
 class Maps(nn.Module):

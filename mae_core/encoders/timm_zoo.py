@@ -11,7 +11,13 @@ from torch import Tensor, nn
 from mae_core.drop_path import replace_paths
 from mae_core.encoders.base import Encoder, Part, to_pair
 from mae_core.encoders.registry import register_encoder
-from mae_core.encoders.timm_build import build_model, fault_of, preprocessing_of, published
+from mae_core.encoders.timm_build import (
+    build_model,
+    fault_of,
+    preprocessing_of,
+    published,
+    strides_of,
+)
 from mae_core.encoders.timm_fit import fit_input, fit_size
 from mae_core.encoders.timm_options import checked_options
 from mae_core.encoders.timm_parts import depth_parts
@@ -77,7 +83,7 @@ class TimmEncoder(Encoder):
         replace_paths(self.model)
         self.width = self.model.num_features
         self.widths = tuple(one["num_chs"] for one in self.model.feature_info)
-        self.strides = tuple(one["reduction"] for one in self.model.feature_info)
+        self.strides = strides_of(self.model)
         self.preprocessing = preprocessing_of(cfg)
         self.class_token = getattr(self.model, "cls_token", None) is not None
         taken = inspect.signature(self.model.forward_intermediates).parameters

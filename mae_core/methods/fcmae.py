@@ -76,9 +76,10 @@ class FCMAE(MaskedConv):
         self.decoder = LightDecoder(encoder.widths[-1], decoder_width, decoder_depth, pixels)
         self.config |= {"decoder_width": decoder_width, "decoder_depth": decoder_depth}
 
-    def predict(self, images: Tensor, visible: Visible) -> Tensor:
-        """See :meth:`MaskedConv.predict`."""
-        with masked(self.encoder, visible):
-            features = self.encoder(visible.only(images))
-        found: Tensor = self.decoder(features, visible.hidden(*features.shape[2:]))
+    def predict(self, images: Tensor, visible: Tensor) -> Tensor:
+        """See :meth:`MaskedUnits.predict`."""
+        seen = Visible(visible)
+        with masked(self.encoder, seen):
+            features = self.encoder(seen.only(images))
+        found: Tensor = self.decoder(features, seen.hidden(*features.shape[2:]))
         return found

@@ -15,6 +15,7 @@ MODULES = (
     "mae_core.methods.simmim",
     "mae_core.methods.fcmae",
     "mae_core.methods.spark",
+    "mae_core.methods.hiera",
 )
 METHODS: Registry[type[Method]] = Registry("method of pretraining", MODULES, METHOD_POINTS)
 

@@ -130,11 +130,12 @@ class SparK(MaskedConv):
         )
         self.config["decoder_width"] = decoder_width
 
-    def predict(self, images: Tensor, visible: Visible) -> Tensor:
-        """See :meth:`MaskedConv.predict`."""
-        with masked(self.encoder, visible):
-            maps = self.encoder.feature_maps(visible.only(images), self.layers[::-1])[::-1]
-        hidden = [visible.hidden(*one.shape[2:]) for one in maps]
+    def predict(self, images: Tensor, visible: Tensor) -> Tensor:
+        """See :meth:`MaskedUnits.predict`."""
+        seen = Visible(visible)
+        with masked(self.encoder, seen):
+            maps = self.encoder.feature_maps(seen.only(images), self.layers[::-1])[::-1]
+        hidden = [seen.hidden(*one.shape[2:]) for one in maps]
         return patchify(self.decoder(maps, hidden), self.patch_size)
 
 

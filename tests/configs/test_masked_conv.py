@@ -1,4 +1,4 @@
-"""The recipes of masked ConvNets are the papers', and say what they are."""
+"""The recipes of masked hierarchical encoders are the papers', and say what they are."""
 
 import re
 from pathlib import Path
@@ -18,9 +18,10 @@ from mae_core.stage import SilentReporter
 from tests.tiny import write_images
 
 PRETRAIN = CONFIG_ROOT / "pretrain"
-ALL = sorted(p.stem for p in PRETRAIN.glob("*.py") if p.stem.startswith(("fcmae_", "spark_")))
+METHODS = ("fcmae_", "spark_", "hiera_")
+ALL = sorted(p.stem for p in PRETRAIN.glob("*.py") if p.stem.startswith(METHODS))
 IN1K = [name for name in ALL if name.endswith("_in1k")]
-NAME = re.compile(r"(fcmae|spark)_([a-z0-9]+)-?(\w+)?_(\d+)xb(\d+)(-amp)?-coslr-(\d+)e_.+")
+NAME = re.compile(r"(fcmae|spark|hiera)_([a-z0-9]+)-?(\w+)?_(\d+)xb(\d+)(-amp)?-coslr-(\d+)e_.+")
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -16,10 +16,16 @@ from mae_core.methods.masked_pixels import MASK_GREY
 from mae_core.noise import uniform
 from mae_core.patches import patchify, unpatchify
 from mae_core.stage import SilentReporter, StageResult
+from tests.families import SMALL_HIERA
 from tests.faults import arm
 from tests.tiny import write_configs, write_images
 
 SMALL = {"patch_size": 1, "depths": [1, 1, 1, 1], "dims": [8, 8, 16, 16]}  # strides 1 to 8
+OPTIONS = {
+    "convnextv2_atto": SMALL,
+    "resnet18": {"layers": [1, 1, 1, 1], "channels": [8, 8, 8, 8]},
+    "hiera_tiny_224": SMALL_HIERA,
+}
 NORMALIZE = Normalize([120.0] * 3, [60.0] * 3)
 METHODS = {
     "fcmae": {"decoder_width": 16},
@@ -139,7 +145,7 @@ def test_compiling_leaves_the_masks_alone() -> None:
         ({"mask_ratio": "half"}, r"mask_ratio='half': expected a number"),
         ({"decoder_width": 0}, r"decoder_width=0: expected a whole number from 1"),
         ({"decoder_widht": 8}, r"the method fcmae has no field 'decoder_widht': did you mean"),
-        ({"options": None}, r"8?32 pixels, of which images of 32×32 have 1: choose a larger"),
+        ({"options": None}, r"squares of 32 pixels.* images of 32×32 have 1: choose a larger"),
         ({"options": None, "size": 80}, r"an image of 80×80 pixels cannot be cut .* of 32"),
         ({"arch": "seresnet50", "options": None, "size": 64}, r"the layer layer1.0.se, a SEModule"),
         ({"arch": "resnet50", "options": {"layer": [1]}}, r"did you mean 'layers'"),
@@ -161,9 +167,9 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def config_of(folder: Path, images: Path, name: str, arch: str, *overrides: str) -> Config:
-    """The tiny pretraining with a ConvNet of 32 pixels."""
+    """The tiny pretraining with a ConvNet or Hiera of few pixels."""
     base = write_configs(folder / "configs", images) / "pretrain.py"
-    options = SMALL if arch != "resnet18" else {"layers": [1, 1, 1, 1], "channels": [8, 8, 8, 8]}
+    options = OPTIONS[arch]
     size = 16 if arch != "resnet18" else 64
     sized = f"transform=dict(input_size={size})"
     path = folder / "configs" / f"{name}.py"
@@ -183,7 +189,7 @@ def run(config: Config, folder: Path, start: str = "random") -> StageResult:
     return pretrain.run(config, start, folder, SilentReporter())
 
 
-CASES = [("fcmae", "convnextv2_atto"), ("spark", "resnet18")]
+CASES = [("fcmae", "convnextv2_atto"), ("spark", "resnet18"), ("hiera", "hiera_tiny_224")]
 
 
 @pytest.mark.parametrize(("name", "arch"), CASES)
@@ -227,7 +233,8 @@ def test_a_pretraining_goes_on_from_encoder_and_decoder(
 ) -> None:
     first = run(config_of(tmp_path, images, name, arch), tmp_path / "first")
     config = config_of(tmp_path, images, name, arch, f"{name}.decoder_width=512")
-    config.encoder.options["dims" if name == "fcmae" else "layers"] = [2, 2, 2, 2]
+    deeper = {"fcmae": "depths", "spark": "layers", "hiera": "stages"}[name]
+    config.encoder.options[deeper] = [2, 2, 2, 2]
     config.train_cfg.max_epochs = 1
     config.optim_wrapper.optimizer.lr = 0.0
     again = run(config, tmp_path / "again", first.artifacts[name])
