@@ -17,6 +17,4 @@ encoder = dict(
     ),
 )
 mae = dict(_delete_=True)
-hiera = dict(
-    mask_ratio=0.6, norm_pix_loss=True, decoder_width=64, decoder_depth=2, decoder_heads=4
-)
+hiera = dict(mask_ratio=0.6, norm_pix_loss=True, decoder_width=64, decoder_depth=2, decoder_heads=4)
