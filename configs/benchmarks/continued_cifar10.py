@@ -1,6 +1,7 @@
 # Does it pay to go on from other images' encoder? The demo's, of grey garments, on a fifth of
 # CIFAR-10's train images, beside the same training begun anew. docs/methods.md has the table.
-#   mae-bench run demo && mae-bench run continued_cifar10
+#   mae-bench run demo
+#   mae-bench run continued_cifar10
 seed = 0
 slots = 2  # stages side by side, each with the threads of its config
 encoders = dict(

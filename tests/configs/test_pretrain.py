@@ -31,7 +31,7 @@ PRETRAIN = sorted(p.stem for p in (CONFIG_ROOT / "pretrain").glob("vit-*.py"))
 IN1K = [name for name in PRETRAIN if name.endswith("_in1k")]
 SMALL = [name for name in PRETRAIN if "_small" in name]
 HUGE = "vit-huge-p14_8xb512-amp-coslr-800e_in1k"
-NAME = re.compile(r"(vit-\w+)-p(\d+)_(\d+)xb(\d+)(-amp)?(-coslr)?-(\d+)e_\w+(?:-\d+pct)?")
+NAME = re.compile(r"(vit-\w+)-p(\d+)_(\d+)xb(\d+)(-amp)?(-coslr)?-(\d+)e_\w+(?:-\d+pct\w*)?")
 SHRUNK = """
 _base_ = ["{base}"]
 encoder = dict(width=16, depth=2, heads=2)
