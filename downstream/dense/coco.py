@@ -37,7 +37,8 @@ class Coco:
     Attributes:
         images: entries with `id`, `file_name`, `height` and `width`, in the file's order.
         annotations: entries with `id` (places from 1), `image_id`, `category_id`, `bbox`, `area`,
-            `iscrowd` and `segmentation`, in the file's order; `ignore` where it is 1.
+            `iscrowd` and, where the file has masks, `segmentation`, in the file's order; `ignore`
+            where it is 1.
         categories: names by id, sorted by id.
     """
 
@@ -49,6 +50,11 @@ class Coco:
     def names(self) -> tuple[str, ...]:
         """Names of the categories, in the order of their ids: a label is a place among them."""
         return tuple(self.categories.values())
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether there are masks, which then all annotations have; else boxes alone."""
+        return any("segmentation" in entry for entry in self.annotations)
 
     def only(self, wanted: Callable[[str], bool]) -> "Coco":
         """The part with the images whose file names are wanted."""
@@ -141,6 +147,7 @@ def parse_coco(path: Path, folder: Path | None) -> Parsed:
     images = parse_images(lists["images"], folder)
     faults += [*images.faults, *id_faults("annotations", lists["annotations"])]
     parsed = Parsed(Coco(images.sound, [], categories), faults)
+    masks = any(isinstance(e, dict) and e.get("segmentation") for e in lists["annotations"])
     used = set()
     for place, entry in enumerate(lists["annotations"]):
         if not isinstance(entry, dict):
@@ -152,7 +159,7 @@ def parse_coco(path: Path, folder: Path | None) -> Parsed:
         parsed.instances[
             "unknown" if category is None else categories.get(category, "unknown")
         ] += 1
-        add_annotation(parsed, entry, None if key is None else images.by_id.get(key))
+        add_annotation(parsed, entry, None if key is None else images.by_id.get(key), masks)
     parsed.content = replace(parsed.content, annotations=numbered(parsed.content.annotations))
     parsed.empty = len(images.by_id.keys() - used)
     faults += crowded_images(images.by_id, parsed.content.annotations)
@@ -181,14 +188,21 @@ def read_lists(path: Path) -> dict[str, list[Any]]:
     return {key: content[key] for key in LISTS}
 
 
-def add_annotation(parsed: Parsed, entry: Entry, image: Entry | None) -> None:
-    """Add what an annotation is to the content, or what is wrong with it to the faults."""
+def add_annotation(parsed: Parsed, entry: Entry, image: Entry | None, masks: bool) -> None:
+    """Add what an annotation is to the content, or what is wrong with it to the faults.
+
+    Args:
+        parsed: gets it.
+        entry: as the file has it.
+        image: that it is of, None if that is unknown.
+        masks: whether the file has masks.
+    """
     about = f"annotation {told(entry.get('id'))}: "
-    wrong = list(annotation_faults(entry, image, parsed.content.categories))
+    wrong = list(annotation_faults(entry, image, parsed.content.categories, masks))
     if not wrong and image and image["height"]:
         found = normalised(entry, image)
         odd = empty_fault(found, image)
-        if not odd or is_flat(found["bbox"], found["segmentation"]):
+        if not odd or is_flat(found["bbox"], found.get("segmentation")):
             parsed.content.annotations.append(found)
             parsed.flat += [about + odd] if odd else []
             return

@@ -66,7 +66,7 @@ def instance_splits(config: Config) -> dict[str, Instances]:
 
     Raises:
         UserError: if a file is missing, is no COCO JSON or has faults, an image is missing, or
-            train and val have different categories.
+            train and val have different categories, or only one of them masks.
     """
     root = resolve_root(config.data_root)
     splits = {
@@ -77,6 +77,7 @@ def instance_splits(config: Config) -> dict[str, Instances]:
     if "val" not in splits:
         splits = hold_out_instances(splits["train"])
     check_same_categories(*(splits[name] for name in SPLITS))
+    check_same_shapes(*(splits[name] for name in SPLITS))
     for name, split in splits.items():
         if not any(map(is_learnt, split.content.annotations)):
             raise UserError(
@@ -96,6 +97,16 @@ def check_same_categories(train: Instances, val: Instances) -> None:
         )
 
 
+def check_same_shapes(train: Instances, val: Instances) -> None:
+    """Raise UserError if one has masks and the other boxes alone."""
+    with_masks = [split.annotations for split in (train, val) if split.content.has_masks]
+    if len(with_masks) == 1:
+        raise UserError(
+            f"of {train.annotations} and {val.annotations} only {with_masks[0]} has masks: "
+            "expected them in both, or boxes alone (without 'segmentation') in both"
+        )
+
+
 def unlike(these: Mapping[int, str], those: Mapping[int, str]) -> dict[int, str]:
     """The categories that the others lack, or name otherwise."""
     return {key: name for key, name in these.items() if those.get(key) != name}
@@ -109,6 +120,8 @@ def is_learnt(entry: Mapping[str, Any]) -> bool:
 def notes_on(train: Instances) -> list[str]:
     """What should be known before a training on the split."""
     content, notes = train.content, []
+    if not content.has_masks:
+        notes.append("annotations have boxes and no masks: boxes alone are learnt and measured")
     learnt = [entry for entry in content.annotations if is_learnt(entry)]
     missing = content.categories.keys() - {entry["category_id"] for entry in learnt}
     if missing:

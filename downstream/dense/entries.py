@@ -122,9 +122,16 @@ def size_faults(entry: Entry, height: int, width: int) -> Iterator[str]:
 
 
 def annotation_faults(
-    entry: Entry, image: Entry | None, categories: Mapping[int, str]
+    entry: Entry, image: Entry | None, categories: Mapping[int, str], masks: bool
 ) -> Iterator[str]:
-    """What is wrong with an annotation's fields; without any its mask can be drawn."""
+    """What is wrong with an annotation's fields; without any its mask can be drawn.
+
+    Args:
+        entry: as the file has it.
+        image: that it is of, None if that is unknown.
+        categories: names by id.
+        masks: whether the file has masks; without any each annotation needs a box.
+    """
     if whole(entry.get("category_id")) not in categories:
         yield f"category {told(entry.get('category_id'))} is unknown"
     for key in ("iscrowd", "ignore"):
@@ -141,24 +148,36 @@ def annotation_faults(
         yield from box_faults(entry["bbox"], *size)
     if "area" in entry:
         yield from area_faults(entry["area"], *size)
-    yield from mask_faults(entry.get("segmentation"), *size)
+    if masks:
+        yield from mask_faults(entry.get("segmentation"), *size)
+    elif "bbox" not in entry:
+        yield "it has neither box nor mask"
 
 
 def normalised(entry: Entry, image: Entry) -> Entry:
-    """An annotation's known fields; a box and an area that it lacks are those of its mask."""
+    """An annotation's known fields; a box and an area that it lacks are those of its mask.
+
+    Without a mask there is no `segmentation`, and the area is that of the box.
+    """
     height, width = image["height"], image["width"]
-    mask = entry["segmentation"]
+    mask = entry.get("segmentation") or None
     if isinstance(mask, dict):
         mask = {"size": [height, width], "counts": mask["counts"]}
+    box = entry["bbox"] if "bbox" in entry else box_of(mask, height, width)
+    if "area" in entry:
+        area = entry["area"]
+    else:
+        area = int(runs.area(drawn(mask, height, width))) if mask else box[2] * box[3]
     found = {
         "id": 0,
         "image_id": image["id"],
         "category_id": whole(entry["category_id"]),
-        "bbox": entry["bbox"] if "bbox" in entry else box_of(mask, height, width),
-        "area": entry["area"] if "area" in entry else int(runs.area(drawn(mask, height, width))),
+        "bbox": box,
+        "area": area,
         "iscrowd": int(entry.get("iscrowd", 0)),
-        "segmentation": mask,
     }
+    if mask:
+        found["segmentation"] = mask
     return found | ({"ignore": 1} if entry.get("ignore") else {})
 
 
@@ -172,9 +191,11 @@ def box_of(mask: Any, height: int, width: int) -> list[float]:
 
 def empty_fault(entry: Entry, image: Entry) -> str:
     """That a normalised annotation has no pixel, or says so, or nothing."""
-    pixels = int(runs.area(drawn(entry["segmentation"], image["height"], image["width"])))
     if min(entry["bbox"][2:]) == 0:
         return f"its box {told(entry['bbox'])} is empty"
+    if "segmentation" not in entry:
+        return "" if entry["area"] else "its area is 0, its box is not"
+    pixels = int(runs.area(drawn(entry["segmentation"], image["height"], image["width"])))
     if not pixels:
         return "its mask is empty"
     if not entry["area"]:
@@ -184,7 +205,8 @@ def empty_fault(entry: Entry, image: Entry) -> str:
 
 def crowded_images(images: Mapping[int, Entry], annotations: Iterable[Entry]) -> Iterator[str]:
     """Images whose masks together take more memory than they may."""
-    for key, count in Counter(entry["image_id"] for entry in annotations).items():
+    masked = (entry["image_id"] for entry in annotations if "segmentation" in entry)
+    for key, count in Counter(masked).items():
         height, width = images[key]["height"], images[key]["width"]
         if count * height * width > MASK_BYTES:
             yield (

@@ -54,7 +54,10 @@ def mask_faults(segmentation: Any, height: int, width: int) -> Iterator[str]:
     kind = kind_of(segmentation)
     if kind == "none":
         odd = f": its segmentation is {told(segmentation)}" if segmentation else ""
-        yield f"it has no mask{odd}: expected polygons or runs, as a detector learns masks too"
+        yield (
+            f"it has no mask{odd}: expected polygons or runs, as others of the file have. To learn "
+            "boxes alone, take out all of 'segmentation'"
+        )
     elif kind == "polygon":
         yield from _polygon_faults(segmentation, height, width)
     else:

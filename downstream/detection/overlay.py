@@ -40,16 +40,17 @@ def show(axis: Any, image: np.ndarray, instances: Any, classes: Sequence[str]) -
     Args:
         axis: to draw on.
         image: without instances.
-        instances: mmdet's, with `bboxes`, `labels` and `masks`.
+        instances: mmdet's, with `bboxes`, `labels` and, where they were learnt, `masks`.
         classes: names; of a single class the instances have colours of their own.
     """
     labels: list[int] = instances.labels.tolist()
     tones = labels if len(classes) > 1 else list(range(len(labels)))
-    masks = np.asarray(getattr(instances.masks, "masks", instances.masks), dtype=bool)
-    # Where masks of one colour overlap, it is laid on once.
-    colours = np.array(tones, dtype=int) % len(PALETTE)
-    for tone in np.unique(colours):
-        image = paint(image, np.any(masks[colours == tone], axis=0), tone)
+    if "masks" in instances:
+        masks = np.asarray(getattr(instances.masks, "masks", instances.masks), dtype=bool)
+        # Where masks of one colour overlap, it is laid on once.
+        colours = np.array(tones, dtype=int) % len(PALETTE)
+        for tone in np.unique(colours):
+            image = paint(image, np.any(masks[colours == tone], axis=0), tone)
     axis.imshow(image, interpolation="nearest")
     for tone, box in zip(tones, get_box_tensor(instances.bboxes).tolist(), strict=True):
         left, top, right, bottom = box

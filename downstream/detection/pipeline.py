@@ -10,7 +10,11 @@ Transform = dict[str, Any]
 
 
 def training_pipeline(
-    size: int, jitter: tuple[float, float] | None, crop: int | None, flip: float
+    size: int,
+    jitter: tuple[float, float] | None,
+    crop: int | None,
+    flip: float,
+    masks: bool = True,
 ) -> list[Transform]:
     """Scale, crop and mirror.
 
@@ -20,6 +24,7 @@ def training_pipeline(
             draw from this range, and cropped; None for neither.
         crop: pixels of the crop's sides; None for `size`.
         flip: probability of mirroring.
+        masks: whether the annotations have some.
     """
     crop = crop or size
     scale: list[Transform] = [{"type": "Resize", "scale": (size, size), "keep_ratio": True}]
@@ -29,16 +34,16 @@ def training_pipeline(
             | {"keep_ratio": True},
             {"type": "RandomCrop", "crop_type": "absolute", "crop_size": (crop, crop)}
             | {"recompute_bbox": True, "allow_negative_crop": True},
-            {"type": "FilterAnnotations", "min_gt_bbox_wh": (1e-2, 1e-2), "by_mask": True}
+            {"type": "FilterAnnotations", "min_gt_bbox_wh": (1e-2, 1e-2), "by_mask": masks}
             | {"keep_empty": False},  # which in mmdet means that crops without objects stay
         ]
     mirror = {"type": "RandomFlip", "prob": flip}
-    return [*_load(), *scale, mirror, {"type": "PackDetInputs"}]
+    return [*_load(masks), *scale, mirror, {"type": "PackDetInputs"}]
 
 
-def evaluation_pipeline(size: int) -> list[Transform]:
-    """Scale the longer side to `size` pixels."""
-    load, annotations = _load()
+def evaluation_pipeline(size: int, masks: bool = True) -> list[Transform]:
+    """Scale the longer side to `size` pixels; whether annotations have `masks`."""
+    load, annotations = _load(masks)
     scale = {"type": "Resize", "scale": (size, size), "keep_ratio": True}
     return [load, scale, annotations, {"type": "PackDetInputs"}]
 
@@ -49,8 +54,8 @@ def plain_pipeline(config: Config) -> list[Transform]:
     return [step for step in steps if step["type"] != "LoadAnnotations"]
 
 
-def _load() -> list[Transform]:
+def _load(masks: bool) -> list[Transform]:
     return [
         {"type": "LoadImage"},
-        {"type": "LoadAnnotations", "with_bbox": True, "with_mask": True},
+        {"type": "LoadAnnotations", "with_bbox": True, "with_mask": masks},
     ]

@@ -14,8 +14,8 @@ from torch import nn
 def keep_boxes_exact(detector: TwoStageDetector) -> None:
     """Let the neck and all heads of an mmdet R-CNN hand on float32."""
     roi = detector.roi_head
-    parts = (detector.neck, detector.rpn_head, roi.bbox_head, roi.mask_head)
-    for part in parts:
+    masks = (roi.mask_head,) if roi.with_mask else ()
+    for part in (detector.neck, detector.rpn_head, roi.bbox_head, *masks):
         for module in part if isinstance(part, nn.ModuleList) else (part,):
             module.register_forward_hook(lambda _, __, output: in_float32(output))
 

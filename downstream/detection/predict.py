@@ -44,22 +44,21 @@ def predict(checkpoint: Path, images: Sequence[Path], out: Path) -> list[Path]:
 def as_annotations(found: Any, image: int, before: int) -> list[dict[str, Any]]:
     """Instances of one image in COCO's format, their ids counted from `before` + 1."""
     entries = []
-    for number, one in enumerate(
-        zip(found.bboxes, found.labels, found.scores, found.masks, strict=True)
-    ):
-        (left, top, right, bottom), label, score, mask = one[0].tolist(), *one[1:]
-        area = np.asarray(mask, dtype=np.uint8)
-        runs = encode(np.asfortranarray(area))
-        entries.append(
-            {
-                "id": before + number + 1,
-                "image_id": image,
-                "category_id": int(label) + 1,
-                "bbox": [left, top, right - left, bottom - top],
-                "area": int(area.sum()),
-                "iscrowd": 0,
-                "score": float(score),
-                "segmentation": {"size": runs["size"], "counts": runs["counts"].decode()},
-            }
-        )
+    for number, one in enumerate(zip(found.bboxes, found.labels, found.scores, strict=True)):
+        (left, top, right, bottom), label, score = one[0].tolist(), *one[1:]
+        entry = {
+            "id": before + number + 1,
+            "image_id": image,
+            "category_id": int(label) + 1,
+            "bbox": [left, top, right - left, bottom - top],
+            "area": (right - left) * (bottom - top),
+            "iscrowd": 0,
+            "score": float(score),
+        }
+        if "masks" in found:
+            mask = np.asarray(found.masks[number], dtype=np.uint8)
+            runs = encode(np.asfortranarray(mask))
+            entry["area"] = int(mask.sum())
+            entry["segmentation"] = {"size": runs["size"], "counts": runs["counts"].decode()}
+        entries.append(entry)
     return entries

@@ -28,6 +28,7 @@ from downstream.detection.evaluation import (
     Evaluation,
     confusion,
     evaluate,
+    has_masks,
     load_annotations,
 )
 from downstream.detection.overlay import CONFIDENT, caption, find, name_classes, show, truth
@@ -49,7 +50,8 @@ Splits = Mapping[str, Instances]
 def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> StageResult:
     """Train on the train images; metrics `detect/{box,mask}_{AP,AP50,...}` on the val images.
 
-    For 'random' and 'supervised' with the config's section `scratch`.
+    Where annotations have boxes alone, those of boxes, of a detector without its mask head. For
+    'random' and 'supervised' with the config's section `scratch`.
     """
     return run_task(TASK, config, encoder, work_dir, reporter)
 
@@ -62,8 +64,10 @@ def notes(config: Config, splits: Splits) -> list[str]:
 def complete(config: Config, splits: Splits, folder: Path) -> TaskImages:
     """Fill in what follows from the data, whose annotations go to the folder."""
     model, image = config.model, config.image
-    classes = splits["train"].content.names
-    for head in (*as_list(model.roi_head.bbox_head), *as_list(model.roi_head.mask_head)):
+    classes, masks = splits["train"].content.names, splits["train"].content.has_masks
+    if not masks:
+        leave_out_masks(model)
+    for head in (*as_list(model.roi_head.bbox_head), *as_list(model.roi_head.get("mask_head", []))):
         head.num_classes = len(classes)
     model.test_cfg.rcnn.max_per_img = config.max_detections
     if image.size is None:
@@ -75,10 +79,19 @@ def complete(config: Config, splits: Splits, folder: Path) -> TaskImages:
     set_epochs(config, len(splits["train"].content.images))
     train = dataset_fields(splits["train"], folder / "annotations_train.json", classes)
     # As mmdet's own recipes do: images without instances are left out of the training.
-    train |= {"pipeline": training_pipeline(**image), "filter_cfg": {"filter_empty_gt": True}}
+    train |= {"pipeline": training_pipeline(**image, masks=masks)}
+    train |= {"filter_cfg": {"filter_empty_gt": True}}
     val = dataset_fields(splits["val"], folder / "annotations_val.json", classes)
-    val |= {"pipeline": evaluation_pipeline(image.size), "test_mode": True}
+    val |= {"pipeline": evaluation_pipeline(image.size, masks), "test_mode": True}
     return TaskImages(DATASETS.build(train), DATASETS.build(val), classes)
+
+
+def leave_out_masks(model: Any) -> None:
+    """Make Faster R-CNN of a Mask R-CNN's config, or Cascade R-CNN of one with masks."""
+    model.type = {"MaskRCNN": "FasterRCNN"}.get(model.type, model.type)
+    model.data_preprocessor.pad_mask = False
+    for key in ("mask_roi_extractor", "mask_head"):
+        model.roi_head.pop(key, None)
 
 
 def sides(config: Config) -> Sides:
@@ -137,7 +150,8 @@ def results(
     outcomes: dict[str, Resampled] = {}
     tables: dict[str, Any] = {}
     files: Files = {}
-    for kind, name in KINDS.items():
+    kinds = KINDS if has_masks(annotations) else {"box": KINDS["box"]}
+    for kind, name in kinds.items():
         detections = json.loads((folder / f"{FOUND}.{name}.json").read_text())
         found = evaluate(annotations, detections, kind, config.max_detections, config.seed)
         for key, value in found.resampled.items():
@@ -148,7 +162,7 @@ def results(
                 metrics[f"detect/{kind}_{key}"] = Metric(number)
         tables[kind] = found.by_class
         files |= draw_results(found, kind, classes, folder, reporter)
-        if kind == "mask":
+        if kind == [*kinds][-1]:  # masks, where there are some
             counts = confusion(annotations, detections, kind, CONFIDENT)
             matrix = partial(confusion_matrix, counts, (*classes, "none"), "instances")
             files |= drawn(folder / "confusion.png", matrix, reporter)

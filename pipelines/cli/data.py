@@ -188,7 +188,8 @@ def check_coco(path: Path, images: Path | None) -> None:
         table.add_row(Text(name), f"{count:,}")
     console.print(table)
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(found.kinds.items()))
-    console.print(f"{found.images:,} images, {found.empty:,} without annotation; masks: {kinds}")
+    masks = "boxes without masks" if [*found.kinds] == ["none"] else f"masks: {kinds}"
+    console.print(f"{found.images:,} images, {found.empty:,} without annotation; {masks}")
     tell_faults([*found.faults, *found.flat], path)
 
 

@@ -76,6 +76,27 @@ def test_boxes_and_areas_follow_from_masks(tmp_path: Path) -> None:
     assert [entry["iscrowd"] for entry in found] == [0] * 4
 
 
+def test_a_file_may_have_boxes_alone(tmp_path: Path) -> None:
+    content = sound_content()
+    for place, entry in enumerate(content["annotations"]):
+        entry["segmentation"] = [] if place % 2 else None
+        del entry["area"]
+    copy = read_coco(write(tmp_path, content))
+    assert not copy.has_masks and all("segmentation" not in entry for entry in copy.annotations)
+    assert [entry["area"] for entry in copy.annotations] == [64, 36, 225, 8]
+    assert read_coco(write(tmp_path, copy.as_json(), "b.json")) == copy
+    del content["annotations"][1]["bbox"]
+    with pytest.raises(UserError, match="annotation 1: it has neither box nor mask"):
+        read_coco(write(tmp_path, content))
+
+
+def test_a_file_with_some_masks_is_told_which_lack_theirs(tmp_path: Path) -> None:
+    content = sound_content()
+    content["annotations"][2]["segmentation"] = []
+    with pytest.raises(UserError, match=r"1 fault.*\n  annotation 2: it has no mask.*boxes alone"):
+        read_coco(write(tmp_path, content))
+
+
 def test_whole_numbers_may_be_written_as_fractions(tmp_path: Path) -> None:
     content = sound_content()
     content["images"][0].update(id=5.0, height=20.0)

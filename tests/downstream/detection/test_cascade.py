@@ -15,11 +15,16 @@ from downstream.detection.cascade import scale_gradient
 from downstream.detection.stage import TASK
 from mae_core.config import load_config
 from mae_core.stage import SilentReporter
+from tests.downstream.conftest import take_masks_away
 
 
 @pytest.fixture
 def cascade(config: Config, tmp_path: Path) -> tuple[nn.Module, dict[str, Any]]:
     """A small detector with the heads of the shipped recipe, and one training image for it."""
+    return built(config, tmp_path)
+
+
+def built(config: Config, tmp_path: Path) -> tuple[nn.Module, dict[str, Any]]:
     init_default_scope("mmdet")
     shipped = load_config("detect/cascade-mask-rcnn_vit-base-p16_8xb8-amp-lsj-100e_coco").model
     roi = config.model.roi_head
@@ -48,6 +53,18 @@ def test_the_mask_head_is_one_and_learns_from_the_first_stage(
         (found,) = model(**data, mode="predict")
     assert found.pred_instances.masks.shape[1:] == (48, 48)
     assert model.roi_head.num_stages == 3
+
+
+def test_without_masks_it_is_a_cascade_of_boxes(config: Config, tmp_path: Path) -> None:
+    for name in ("train", "val"):
+        take_masks_away(Path(config.data_root, f"instances_{name}.json"))
+    model, data = built(config, tmp_path)
+    losses = model(**data, mode="loss")
+    assert not any("mask" in name for name in [*losses, *dict(model.named_parameters())])
+    model.eval()
+    with torch.no_grad():
+        (found,) = model(**data, mode="predict")
+    assert set(found.pred_instances.keys()) == {"bboxes", "labels", "scores"}
 
 
 def test_all_boxes_go_on_to_the_next_stage_with_the_annotated_ones(

@@ -9,15 +9,19 @@ from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from PIL import Image
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 from downstream.dense.data import instance_splits
 from downstream.dense.draws import DrawnImages
 from downstream.dense.task import build, prepare
+from downstream.detection.predict import predict
 from downstream.detection.stage import TASK, run
 from mae_core import UserError
 from mae_core.checkpoints import read_metadata, read_state
 from mae_core.engine.train import build_runner
 from mae_core.stage import SilentReporter
+from tests.downstream.conftest import take_masks_away
 from tests.faults import arm
 
 pytestmark = pytest.mark.slow
@@ -36,6 +40,39 @@ def test_the_stage_yields_four_metrics_weights_and_a_picture(
     assert any(key.startswith("backbone.encoder.") for key in read_state(result.checkpoint))
     picture = np.asarray(Image.open(result.artifacts["overlay"]).convert("RGB"))
     assert picture.std() > 10
+
+
+def test_boxes_without_masks_train_a_detector_of_boxes(config: Config, tmp_path: Path) -> None:
+    """Faster R-CNN; its average precision is pycocotools', and it draws and predicts."""
+    for name in ("train", "val"):
+        take_masks_away(Path(config.data_root, f"instances_{name}.json"))
+    config.image.jitter = (0.5, 1.5)  # crops, which mmdet makes by masks where there are some
+    result = run(config, "random", tmp_path / "work", SilentReporter())
+    assert {name.partition("_")[0] for name in result.metrics} == {"detect/box"}
+    assert not any("mask" in key for key in read_state(str(result.checkpoint)))
+    assert {"overlay", "confusion", "detections_box"} <= result.artifacts.keys()
+    assert "detections_mask" not in result.artifacts
+    truth = COCO(str(tmp_path / "work" / "annotations_val.json"))
+    judge = COCOeval(truth, truth.loadRes(result.artifacts["detections_box"]), "bbox")
+    judge.params.maxDets = [1, 10, config.max_detections]
+    judge.evaluate()
+    judge.accumulate()
+    precision = judge.eval["precision"][:, :, :, 0, 2]
+    assert result.metrics["detect/box_AP"].value == pytest.approx(
+        precision[precision > -1].mean(), abs=1e-9
+    )
+    images = sorted(Path(config.data_root, "val").iterdir())[:2]
+    *pictures, found = predict(Path(str(result.checkpoint)), images, tmp_path / "out")
+    assert len(pictures) == 2 and all(picture.is_file() for picture in pictures)
+    for entry in json.loads(found.read_text())["annotations"]:
+        assert "segmentation" not in entry
+        assert entry["area"] == pytest.approx(entry["bbox"][2] * entry["bbox"][3])
+
+
+def test_masks_in_one_split_alone_are_told(config: Config, tmp_path: Path) -> None:
+    take_masks_away(Path(config.data_root, "instances_val.json"))
+    with pytest.raises(UserError, match=r"only .*instances_train\.json has masks"):
+        run(config, "random", tmp_path / "work", SilentReporter())
 
 
 def test_the_same_seed_gives_the_same_weights(config: Config, tmp_path: Path) -> None:
