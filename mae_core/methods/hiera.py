@@ -104,14 +104,14 @@ class UnitDecoder(nn.Module):
 class HieraMAE(MaskedUnits):
     """Hiera on visible mask units, a decoder on all, loss on the pixels of the masked ones.
 
-    Maps of all resolutions go into the decoder (paper, Table 3a), of one resolution the last.
+    Maps of all resolutions go into the decoder, of one resolution the last; defaults are those of
+    the published pretrainings (transformers' configs of `facebook/hiera-*-224-mae-hf`).
 
     Args:
         encoder: a Hiera of timm.
-        mask_ratio: share of masked units, 0 to below 1 (paper, Table 3b: 0.6).
+        mask_ratio: share of masked units, 0 to below 1.
         norm_pix_loss: predict pixels normalised by each patch's mean and deviation.
-        decoder_width, decoder_depth, decoder_heads: the decoder's size, by default the published
-            one; it has no layer beside Transformer blocks.
+        decoder_width, decoder_depth, decoder_heads: the decoder's size.
 
     Attributes:
         square: of a mask unit, in pixels.
