@@ -140,6 +140,12 @@ class HieraMAE(MaskedUnits):
                 f"the method {self.name} is for Hiera: take an encoder.arch such as "
                 "timm:hiera_tiny_224; the method simmim takes any encoder"
             )
+        side = model.q_stride[0] ** (len(model.stage_ends) - 1)  # of what timm's Unroll makes one
+        if any(one != side for one in model.mask_unit_size):
+            raise UserError(
+                f"the method {self.name} needs mask units of {side}×{side} tokens, found "
+                f"encoder.options.mask_unit_size={list(model.mask_unit_size)}"
+            )
         first, patch_size = encoder.strides[0], encoder.strides[-1]
         square = first * model.mask_unit_size[0]
         super().__init__(encoder, square, patch_size, mask_ratio, norm_pix_loss)

@@ -174,6 +174,14 @@ def test_what_does_not_go_together_is_told(arch: str, fields: Any, said: str) ->
             create_method("hiera", encoder, **fields)
 
 
+def test_units_that_timm_does_not_keep_together_are_refused() -> None:
+    options = {**SMALL_HIERA, "mask_unit_size": [4, 4]}
+    with torch.device("meta"):
+        encoder = create_encoder("timm:hiera_tiny_224", img_size=32, options=options)
+        with pytest.raises(UserError, match=r"needs mask units of 8×8 tokens, found .*\[4, 4\]"):
+            create_method("hiera", encoder)
+
+
 def test_images_of_another_size_are_refused_before_training() -> None:
     with torch.device("meta"):
         method = model()
