@@ -34,6 +34,7 @@ def lock(file: IO[str], shared: bool = False, wait: bool = True) -> bool:
         raise UserError(
             f"{file.name} cannot be locked: its file system has no locks ({why}). Choose a "
             "folder on another one (--work-dir for results, XDG_CACHE_HOME for the "
-            "cache), or have it mounted with locks (Lustre: -o flock)"
+            "cache, MLFLOW_TRACKING_URI for MLflow's database), or have it mounted with locks "
+            "(Lustre: -o flock)"
         ) from error
     return True

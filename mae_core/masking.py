@@ -1,5 +1,6 @@
 """Masking: which patches the encoder sees (paper, 3 "Masking", and Fig. 6 for the strategies)."""
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -51,7 +52,7 @@ def visible_patches(length: int, mask_ratio: float) -> int:
     Raises:
         UserError: if that is none, or more than there are.
     """
-    kept = int(length * (1 - mask_ratio))
+    kept = int(length * (1 - mask_ratio)) if math.isfinite(mask_ratio) else 0
     if not 0 < kept <= length:
         raise UserError(
             f"mask_ratio {mask_ratio} leaves {kept} of {length} patches visible: "

@@ -22,7 +22,7 @@ from downstream.dense.entries import (
     parse_categories,
     parse_images,
 )
-from downstream.dense.shapes import is_flat, kind_of
+from downstream.dense.shapes import is_flat, is_mask, kind_of
 from downstream.dense.values import plain, told, whole
 from mae_core.errors import UserError
 
@@ -147,7 +147,9 @@ def parse_coco(path: Path, folder: Path | None) -> Parsed:
     images = parse_images(lists["images"], folder)
     faults += [*images.faults, *id_faults("annotations", lists["annotations"])]
     parsed = Parsed(Coco(images.sound, [], categories), faults)
-    masks = any(isinstance(e, dict) and e.get("segmentation") for e in lists["annotations"])
+    masks = any(
+        isinstance(e, dict) and is_mask(e.get("segmentation")) for e in lists["annotations"]
+    )
     used = set()
     for place, entry in enumerate(lists["annotations"]):
         if not isinstance(entry, dict):

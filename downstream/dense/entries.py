@@ -13,6 +13,7 @@ from downstream.dense.shapes import (
     box_faults,
     corners,
     drawn,
+    is_mask,
     kind_of,
     mask_faults,
 )
@@ -150,7 +151,10 @@ def annotation_faults(
         yield from area_faults(entry["area"], *size)
     if masks:
         yield from mask_faults(entry.get("segmentation"), *size)
-    elif "bbox" not in entry:
+        return
+    if entry.get("segmentation") and kind_of(entry["segmentation"]) == "none":
+        yield f"its segmentation is {told(entry['segmentation'])}: expected polygons, runs or none"
+    if "bbox" not in entry:
         yield "it has neither box nor mask"
 
 
@@ -160,7 +164,7 @@ def normalised(entry: Entry, image: Entry) -> Entry:
     Without a mask there is no `segmentation`, and the area is that of the box.
     """
     height, width = image["height"], image["width"]
-    mask = entry.get("segmentation") or None
+    mask = entry["segmentation"] if is_mask(entry.get("segmentation")) else None
     if isinstance(mask, dict):
         mask = {"size": [height, width], "counts": mask["counts"]}
     box = entry["bbox"] if "bbox" in entry else box_of(mask, height, width)

@@ -29,6 +29,15 @@ def kind_of(segmentation: Any) -> str:
     return "none"
 
 
+def is_mask(segmentation: Any) -> bool:
+    """Whether a segmentation says anything, right or wrong: an empty one stands for none."""
+    if isinstance(segmentation, list):
+        return any(part != [] for part in segmentation)
+    if isinstance(segmentation, dict):
+        return bool(segmentation.get("counts", True))
+    return False
+
+
 def box_faults(box: Any, height: int, width: int) -> Iterator[str]:
     """What is wrong with a box [left, top, width, height] in an image of that size."""
     if not isinstance(box, list) or len(box) != 4 or not all(map(is_number, box)):
@@ -44,7 +53,7 @@ def box_faults(box: Any, height: int, width: int) -> Iterator[str]:
 def area_faults(area: Any, height: int, width: int) -> Iterator[str]:
     """What is wrong with an area in an image of that size."""
     if not is_number(area) or area < 0:
-        yield f"its area is {told(area)}: expected pixels; without one its mask's are counted"
+        yield f"its area is {told(area)}: expected pixels; without one it follows"
     elif area > (height + 2 * SLACK) * (width + 2 * SLACK):
         yield f"its area {told(area)} is more than the image of {width}×{height} pixels"
 
@@ -154,8 +163,11 @@ def corners(segmentation: Any) -> tuple[float, float, float, float]:
 def is_flat(box: list[float], segmentation: Any) -> bool:
     """Whether polygons without a pixel are just as thin as the box says.
 
-    COCO itself has some that are, of a height of 0 or between two rows of pixels.
+    COCO itself has some that are, of a height of 0 or between two rows of pixels. Without a mask
+    (None) the box alone says it.
     """
+    if segmentation is None:
+        return min(box[2:]) == 0
     if kind_of(segmentation) != "polygon":
         return False
     left, top, wide, high = box

@@ -129,7 +129,7 @@ def strides_of(model: Any) -> tuple[int, ...]:
     """
     if not isinstance(model, Hiera):
         return tuple(one["reduction"] for one in model.feature_info)
-    poolings = (min(stage, model.q_pool) for stage in range(len(model.stage_ends)))
+    poolings = (min(stage, max(model.q_pool, 0)) for stage in range(len(model.stage_ends)))
     return tuple(model.patch_stride[0] * model.q_stride[0] ** times for times in poolings)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from mae_core.encoders.cost import flops_in
 from mae_core.methods.base import Method
@@ -15,11 +16,12 @@ def flops_an_image(build: Callable[[], Method], size: tuple[int, int]) -> float:
     """What one image costs in a training step: three times its loss, as is usual.
 
     The loss is counted as an encoder's `forward`, see :func:`mae_core.encoders.cost.flops_of`.
-    What activation checkpointing computes twice counts once.
+    What activation checkpointing computes twice counts once, and attention as its products.
 
     Args:
-        build: makes the method, on the default device. Masked convolutions have to be computed on
-            the CPU; all else is counted on 'meta' without being computed.
+        build: makes the method, on the default device. What looks at masks (masked convolutions,
+            mask units) has to be computed on the CPU; all else is counted on 'meta' without being
+            computed.
         size: (H, W) of the images.
 
     Raises:
@@ -33,7 +35,8 @@ def flops_an_image(build: Callable[[], Method], size: tuple[int, int]) -> float:
 
 
 def _flops_on(device: str, build: Callable[[], Method], size: tuple[int, int]) -> float:
-    with torch.device(device), torch.no_grad():
+    # Fused attention is counted on 'meta' only.
+    with torch.device(device), torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
         method = build()
         images = torch.zeros((IMAGES, method.encoder.config["in_chans"], *size))
         seeds = torch.zeros(IMAGES, dtype=torch.int64)

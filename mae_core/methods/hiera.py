@@ -1,6 +1,7 @@
 """MAE on Hiera (Ryali et al. 2023, arXiv 2306.00989, 3): mask units stay out of the encoder."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -140,12 +141,7 @@ class HieraMAE(MaskedUnits):
                 f"the method {self.name} is for Hiera: take an encoder.arch such as "
                 "timm:hiera_tiny_224; the method simmim takes any encoder"
             )
-        side = model.q_stride[0] ** (len(model.stage_ends) - 1)  # of what timm's Unroll makes one
-        if any(one != side for one in model.mask_unit_size):
-            raise UserError(
-                f"the method {self.name} needs mask units of {side}×{side} tokens, found "
-                f"encoder.options.mask_unit_size={list(model.mask_unit_size)}"
-            )
+        check_units(model, f"the method {self.name}")
         first, patch_size = encoder.strides[0], encoder.strides[-1]
         square = first * model.mask_unit_size[0]
         super().__init__(encoder, square, patch_size, mask_ratio, norm_pix_loss)
@@ -185,3 +181,25 @@ class HieraMAE(MaskedUnits):
         )
         found: Tensor = self.decoder(maps, visible)
         return found
+
+
+def check_units(model: Hiera, who: str) -> None:
+    """Raise UserError unless mask units are squares that timm's `Unroll` keeps together."""
+    stages = len(model.stage_ends)
+    for name in ("q_stride", "patch_stride"):
+        sides = list(getattr(model, name))
+        if sides[0] != sides[1]:
+            raise UserError(f"{who} needs squares, found encoder.options.{name}={sides}")
+    ends = [-1, *model.stage_ends]
+    if any(end == before for before, end in pairwise(ends)) or not 0 <= model.q_pool < stages:
+        raise UserError(
+            f"{who} needs a block or more in each stage and 0 to {stages - 1} poolings, found "
+            f"stages that end at the blocks {model.stage_ends} and encoder.options.q_pool="
+            f"{model.q_pool}"
+        )
+    side = model.q_stride[0] ** (stages - 1)
+    if any(one != side for one in model.mask_unit_size):
+        raise UserError(
+            f"{who} needs mask units of {side}×{side} tokens, found "
+            f"encoder.options.mask_unit_size={list(model.mask_unit_size)}"
+        )

@@ -1,10 +1,9 @@
 """The first contact with where MLflow keeps its runs: an answer or an error, without long waits."""
 
-import os
 import re
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import requests
@@ -45,14 +44,16 @@ def alone_with(database: Path) -> Iterator[None]:
     """Within the block no other process opens the SQLite `database` for the first time.
 
     MLflow makes the tables of a new one in hundreds of steps, which two processes cannot share. In
-    a folder that is only read nobody makes any.
+    a folder that is only read nobody makes any, and one in memory is a process's own.
     """
-    database.parent.mkdir(parents=True, exist_ok=True)
-    if not os.access(database.parent, os.W_OK):
+    if database.name in ("", ":memory:"):
         yield
         return
-    with database.with_name(f".{database.name}.lock").open("a+") as file:
-        lock(file)
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as held:
+        with suppress(PermissionError):  # another user's lock of a database that is there, too
+            file = held.enter_context(database.with_name(f".{database.name}.lock").open("a+"))
+            lock(file)
         yield
 
 

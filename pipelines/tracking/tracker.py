@@ -62,7 +62,7 @@ class Tracker(Runs):
         self.uri = with_driver(without_password(uri or tracking_uri()))
         try:
             if self.uri.startswith(SQLITE):
-                database = Path(self.uri.removeprefix(SQLITE))
+                database = Path(self.uri.removeprefix(SQLITE).partition("?")[0])
                 with alone_with(database):
                     found = self._open()
                 if found:

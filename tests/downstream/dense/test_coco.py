@@ -79,15 +79,21 @@ def test_boxes_and_areas_follow_from_masks(tmp_path: Path) -> None:
 def test_a_file_may_have_boxes_alone(tmp_path: Path) -> None:
     content = sound_content()
     for place, entry in enumerate(content["annotations"]):
-        entry["segmentation"] = [] if place % 2 else None
+        entry["segmentation"] = ([], None, [[]], {"size": [20, 24], "counts": []})[place]
         del entry["area"]
     copy = read_coco(write(tmp_path, content))
     assert not copy.has_masks and all("segmentation" not in entry for entry in copy.annotations)
     assert [entry["area"] for entry in copy.annotations] == [64, 36, 225, 8]
     assert read_coco(write(tmp_path, copy.as_json(), "b.json")) == copy
+    content["annotations"][0]["bbox"] = [1, 1, 8, 0]
+    assert parse_coco(write(tmp_path, content), None).flat == [
+        "annotation 0: its box [1, 1, 8, 0] is empty"
+    ]
     del content["annotations"][1]["bbox"]
-    with pytest.raises(UserError, match="annotation 1: it has neither box nor mask"):
+    content["annotations"][2]["segmentation"] = "a"
+    with pytest.raises(UserError, match="annotation 1: it has neither box nor mask") as refused:
         read_coco(write(tmp_path, content))
+    assert "annotation 2: its segmentation is 'a': expected polygons" in str(refused.value)
 
 
 def test_a_file_with_some_masks_is_told_which_lack_theirs(tmp_path: Path) -> None:

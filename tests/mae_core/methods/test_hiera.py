@@ -8,6 +8,7 @@ from transformers import HieraConfig, HieraForPreTraining
 from mae_core import UserError, create_encoder
 from mae_core.input_sizes import check_sizes_of, phases_of
 from mae_core.methods import create_method
+from mae_core.methods.cost import flops_an_image
 from mae_core.methods.hiera import HieraMAE
 from mae_core.methods.masked_units import patches_of
 from mae_core.patches import patchify
@@ -174,11 +175,20 @@ def test_what_does_not_go_together_is_told(arch: str, fields: Any, said: str) ->
             create_method("hiera", encoder, **fields)
 
 
-def test_units_that_timm_does_not_keep_together_are_refused() -> None:
-    options = {**SMALL_HIERA, "mask_unit_size": [4, 4]}
+@pytest.mark.parametrize(
+    ("odd", "said"),
+    [
+        ({"mask_unit_size": [4, 4]}, r"needs mask units of 8×8 tokens, found .*\[4, 4\]"),
+        ({"q_stride": [2, 1]}, r"needs squares, found encoder\.options\.q_stride=\[2, 1\]"),
+        ({"patch_stride": [2, 1]}, r"needs squares, found .*patch_stride=\[2, 1\]"),
+        ({"stages": [1, 0, 1, 1]}, r"a block or more in each stage"),
+        ({"q_pool": -1}, r"0 to 3 poolings, found .*q_pool=-1"),
+    ],
+)
+def test_units_that_timm_does_not_keep_together_are_refused(odd: Any, said: str) -> None:
     with torch.device("meta"):
-        encoder = create_encoder("timm:hiera_tiny_224", img_size=32, options=options)
-        with pytest.raises(UserError, match=r"needs mask units of 8×8 tokens, found .*\[4, 4\]"):
+        encoder = create_encoder("timm:hiera_tiny_224", img_size=32, options={**SMALL_HIERA, **odd})
+        with pytest.raises(UserError, match=said):
             create_method("hiera", encoder)
 
 
@@ -188,6 +198,13 @@ def test_images_of_another_size_are_refused_before_training() -> None:
     phases = phases_of({"input_sizes": ((0.0, 16), (0.5, 32))}, (32, 32))
     with pytest.raises(UserError, match="16×16 pixels: a Hiera takes images of one size"):
         check_sizes_of(method, phases)
+
+
+def test_a_block_of_the_decoder_costs_what_its_products_cost() -> None:
+    costs = [flops_an_image(lambda d=depth: model(decoder_depth=d), (32, 32)) for depth in (1, 2)]
+    places, width = 16, 16
+    linear, attention = 24 * places * width**2, 4 * places**2 * width
+    assert costs[1] - costs[0] == 3 * (linear + attention)
 
 
 def test_it_learns_what_is_behind_the_masks() -> None:

@@ -142,6 +142,7 @@ def test_compiling_leaves_the_masks_alone() -> None:
             r"mask_ratio 0.95 leaves 0 of 16 patches visible: choose 0",
         ),
         ({"mask_ratio": -0.1}, r"mask_ratio -0.1 leaves 17 of 16"),
+        ({"mask_ratio": float("nan")}, r"mask_ratio nan leaves 0 of 16"),
         ({"mask_ratio": "half"}, r"mask_ratio='half': expected a number"),
         ({"decoder_width": 0}, r"decoder_width=0: expected a whole number from 1"),
         ({"decoder_widht": 8}, r"the method fcmae has no field 'decoder_widht': did you mean"),
