@@ -1,7 +1,8 @@
-import multiprocessing
 import os
 import shutil
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
 from typing import Any
@@ -48,13 +49,11 @@ def history(tracker: Tracker, run_id: str, key: str) -> list[tuple[int, float]]:
 def test_two_commands_may_open_a_new_database_together(tmp_path: Path) -> None:
     """MLflow's migrations fail where two make the same tables."""
     uri = f"sqlite:///{tmp_path / 'new' / 'mlflow.db'}"
-    with ProcessPoolExecutor(2, multiprocessing.get_context("fork")) as pool:
-        found = list(pool.map(experiment_of, [uri] * 2))
-    assert found[0] == found[1] == Tracker(uri).experiment
-
-
-def experiment_of(uri: str) -> str:
-    return Tracker(uri).experiment
+    code = f"from pipelines.tracking.tracker import Tracker; print(Tracker({uri!r}).experiment)"
+    command = [sys.executable, "-c", code]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    found = [process.communicate()[0].split()[-1:] for process in both]
+    assert found == [[Tracker(uri).experiment]] * 2
 
 
 def test_everything_lies_beside_the_database_and_not_in_the_current_folder(
