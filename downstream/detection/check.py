@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from mmengine.config import Config
 
-from downstream.dense.data import Instances, check_instances, instance_splits
+from downstream.dense.instances import Instances, check_instances, instance_splits
 from downstream.dense.task import check_task
 
 

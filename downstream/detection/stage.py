@@ -17,9 +17,10 @@ from mmengine.model import BaseModel
 
 import downstream.detection.cascade  # noqa: F401  registers
 from downstream.dense.charts import class_bars, confusion_matrix, recall_curves
-from downstream.dense.data import Instances, instance_splits, is_learnt, notes_on, typical_size
+from downstream.dense.data import typical_size
 from downstream.dense.fit_recipe import round_up
 from downstream.dense.fit_size import Sides
+from downstream.dense.instances import Instances, instance_splits, is_learnt, notes_on
 from downstream.dense.stored import ModelFile
 from downstream.dense.task import DenseTask, Results, TaskImages, run_task, set_epochs
 from downstream.dense.testing import measure_images

@@ -5,7 +5,8 @@ from typing import Any
 
 from mmengine.config import Config
 
-from downstream.dense.data import instance_splits, mask_splits
+from downstream.dense.data import mask_splits
+from downstream.dense.instances import instance_splits
 from mae_core.agreement import image_sets
 from mae_core.data.overlap import FEW, identities
 from mae_core.data.sources import open_source

@@ -14,7 +14,7 @@ from PIL import Image
 from timm.layers import LayerNorm2d
 
 from downstream.dense.backbone import place_encoder
-from downstream.dense.data import instance_splits
+from downstream.dense.instances import instance_splits
 from downstream.dense.task import prepare
 from downstream.detection import stage as detection
 from downstream.scratch import recipe_for

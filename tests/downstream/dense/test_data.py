@@ -10,16 +10,14 @@ from PIL import Image
 from downstream.dense.coco import read_coco
 from downstream.dense.data import (
     IGNORED,
-    check_instances,
     epochs_for,
     held_out,
-    instance_splits,
     label_table,
     mask_splits,
-    notes_on,
     semantic_classes,
     typical_size,
 )
+from downstream.dense.instances import check_instances, instance_splits, notes_on
 from downstream.dense.masks import check_masks
 from mae_core import UserError
 

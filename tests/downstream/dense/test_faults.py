@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from mmengine.config import Config
 from PIL import Image
 
-from downstream.dense.data import check_instances, instance_splits
 from downstream.dense.faults import check_annotations, images_of
+from downstream.dense.instances import check_instances, instance_splits
 from downstream.dense.masks import check_mask_folder
 from mae_core import UserError
 from tests.downstream.dense.coco_files import broken_files, write_images

@@ -9,7 +9,7 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 from torch import nn
 
-from downstream.dense.data import instance_splits
+from downstream.dense.instances import instance_splits
 from downstream.dense.task import build, prepare
 from downstream.detection.cascade import scale_gradient
 from downstream.detection.stage import TASK

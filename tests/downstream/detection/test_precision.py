@@ -4,7 +4,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from downstream.dense.data import instance_splits
+from downstream.dense.instances import instance_splits
 from downstream.dense.task import build, prepare
 from downstream.detection.precision import in_float32
 from downstream.detection.stage import TASK

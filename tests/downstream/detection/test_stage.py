@@ -12,8 +12,8 @@ from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from downstream.dense.data import instance_splits
 from downstream.dense.draws import DrawnImages
+from downstream.dense.instances import instance_splits
 from downstream.dense.task import build, prepare
 from downstream.detection.predict import predict
 from downstream.detection.stage import TASK, run
