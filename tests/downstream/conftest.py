@@ -1,9 +1,11 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from PIL import Image
 
 from mae_core.data.demo.coco import coco_file
@@ -71,3 +73,16 @@ def take_masks_away(file: Path) -> None:
         if place % 2:
             del entry["area"]
     file.write_text(json.dumps(content))
+
+
+def split_config(root: Path, **fields: Any) -> Config:
+    """Where the splits of `scenes` lie."""
+    named = {
+        f"{split}_data": {
+            "images": split,
+            "annotations": f"instances_{split}.json",
+            "masks": f"{split}_masks",
+        }
+        for split in ("train", "val")
+    }
+    return Config({"data_root": str(root), **named, **fields})
