@@ -164,11 +164,6 @@ def _mean(precision: Any) -> float:
     return float(there.mean()) if there.size else float("nan")
 
 
-def has_masks(annotations: COCO) -> bool:
-    """Whether annotations have masks, which then all have."""
-    return any("segmentation" in entry for entry in annotations.dataset["annotations"])
-
-
 def load_annotations(path: Path) -> COCO:
     """A COCO file as faster-coco-eval keeps it, normalised.
 

@@ -29,7 +29,6 @@ from downstream.detection.evaluation import (
     Evaluation,
     confusion,
     evaluate,
-    has_masks,
     load_annotations,
 )
 from downstream.detection.overlay import CONFIDENT, caption, find, name_classes, show, truth
@@ -151,7 +150,7 @@ def results(
     outcomes: dict[str, Resampled] = {}
     tables: dict[str, Any] = {}
     files: Files = {}
-    kinds = KINDS if has_masks(annotations) else {"box": KINDS["box"]}
+    kinds = KINDS if "mask_head" in config.model.roi_head else {"box": KINDS["box"]}
     for kind, name in kinds.items():
         detections = json.loads((folder / f"{FOUND}.{name}.json").read_text())
         found = evaluate(annotations, detections, kind, config.max_detections, config.seed)

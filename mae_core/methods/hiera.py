@@ -10,8 +10,9 @@ from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
 from mae_core.encoders.base import Encoder
-from mae_core.encoders.vit import LayerNorm, check_counts, init_weights
+from mae_core.encoders.vit import LayerNorm, init_weights
 from mae_core.errors import UserError
+from mae_core.methods.mae import check_decoder
 from mae_core.methods.masked_units import MaskedUnits
 from mae_core.methods.registry import register_method
 from mae_core.positions import sincos_positions
@@ -66,9 +67,7 @@ class UnitDecoder(nn.Module):
         pixels: int,
     ) -> None:
         super().__init__()
-        check_counts({"decoder_width": width, "decoder_depth": depth, "decoder_heads": heads})
-        if width % heads:
-            raise UserError(f"{heads} decoder heads do not divide the decoder width {width}")
+        check_decoder(width, depth, heads)
         places = grid[0] * sides[-1], grid[1] * sides[-1]
         self.fusion = Fusion(widths, sides)
         self.embed = nn.Linear(widths[-1], width)

@@ -48,9 +48,7 @@ class Decoder(nn.Module):
 
     def __init__(self, encoder: Encoder, width: int, depth: int, heads: int, in_chans: int) -> None:
         super().__init__()
-        check_counts({"decoder_width": width, "decoder_depth": depth, "decoder_heads": heads})
-        if width % heads:
-            raise UserError(f"{heads} decoder heads do not divide the decoder width {width}")
+        check_decoder(width, depth, heads)
         self.grid = encoder.grid
         self.embed = nn.Linear(encoder.width, width)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, width))
@@ -87,6 +85,13 @@ class Decoder(nn.Module):
         for block in self.blocks:
             tokens = block(tokens)
         return self.pred(self.norm(tokens[:, 1:]))
+
+
+def check_decoder(width: int, depth: int, heads: int) -> None:
+    """Raise UserError unless a decoder of Transformer blocks can have these sizes."""
+    check_counts({"decoder_width": width, "decoder_depth": depth, "decoder_heads": heads})
+    if width % heads:
+        raise UserError(f"{heads} decoder heads do not divide the decoder width {width}")
 
 
 @register_method("mae")

@@ -13,6 +13,7 @@ from mae_core.methods.hiera import HieraMAE
 from mae_core.methods.masked_units import patches_of
 from mae_core.patches import patchify
 from tests.families import SMALL_HIERA
+from tests.ramps import loss_of_ramps
 
 FIELDS = {"decoder_width": 16, "decoder_depth": 2, "decoder_heads": 4}
 
@@ -210,16 +211,7 @@ def test_a_block_of_the_decoder_costs_what_its_products_cost() -> None:
 def test_it_learns_what_is_behind_the_masks() -> None:
     """Images of one gradient, whose direction tells the visible units and the masked ones."""
     method = model(mask_ratio=0.5)
-    ramp = torch.linspace(-2, 2, 32)
-    across, down = ramp.expand(3, 32, 32), ramp.expand(3, 32, 32).mT
-    images = torch.stack([across, -across, down, -down])
-    optimizer = torch.optim.Adam(method.parameters(), lr=5e-3)
-    for step in range(60):
-        optimizer.zero_grad()
-        loss = method.losses(images, torch.arange(4) + 4 * step)["loss"]
-        loss.backward()
-        optimizer.step()
-    assert loss < 0.3  # 1 without a look at the images
+    assert loss_of_ramps(method) < 0.3  # 1 without a look at the images
 
 
 def test_it_trains_in_bfloat16_and_compiled() -> None:
