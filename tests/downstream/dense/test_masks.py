@@ -14,7 +14,7 @@ from PIL import Image
 from downstream.dense.data import IGNORED, find_masks, label_table, mask_splits
 from downstream.dense.masks import LOOKED_AT, check_mask_folder, check_masks
 from mae_core import UserError
-from tests.downstream.dense.test_data import config
+from tests.downstream.conftest import split_config
 
 EXAMPLES = int(os.environ.get("EXAMPLES", 40))  # thousands by hand
 TWO = ("background", "cell")
@@ -38,7 +38,7 @@ def dataset(root: Path, values: list[int]) -> Config:
     for split in ("train", "val"):
         images(root / split)
         draw(root / f"{split}_masks", values)
-    return config(root)
+    return split_config(root)
 
 
 def look(fields: Config, classes: tuple[str, ...] = TWO) -> list[str]:
@@ -175,7 +175,7 @@ def test_impossible_values_are_refused(
     fields: dict[str, object], told: str, tmp_path: Path
 ) -> None:
     with pytest.raises(UserError, match=told):
-        label_table(config(tmp_path, **fields), TWO)
+        label_table(split_config(tmp_path, **fields), TWO)
 
 
 def test_data_check_says_what_the_values_mean(tmp_path: Path) -> None:
