@@ -51,6 +51,7 @@ NO_PROTOCOL = {  # to no protocol: what may differ between results that are comp
     "encoder": "is what is compared",
     "reference": "is an encoder beside it",
     "seed": NO_SEED,
+    "metrics": "say what is measured beside top-1",
     "default_hooks": "say what is kept of a training, and when",
     "env_cfg": "says how processes start",
     "default_scope": "says where names are looked up",
