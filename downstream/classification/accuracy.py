@@ -14,8 +14,8 @@ class Top1(BaseMetric):
 
     def process(self, data_batch: Any, data_samples: Sequence[torch.Tensor]) -> None:
         """Collect one bool an image, from its logits (C,) and the batch's `label`."""
-        for logits, label in zip(data_samples, data_batch["label"], strict=True):
-            self.results.append(bool(logits.argmax() == label))
+        answers = torch.stack(list(data_samples)).argmax(dim=1).cpu()
+        self.results.extend((answers == data_batch["label"].cpu()).tolist())
 
     def compute_metrics(self, results: list[bool]) -> dict[str, float]:
         """Share of correct images."""
