@@ -18,10 +18,36 @@ from mae_core.files import replacing
 if TYPE_CHECKING:  # reports read outcomes without torch
     from torch import Tensor
 
+    from mae_core.data.sources.base import Groups
+
 FILE = "outcomes.npz"
 RESAMPLED = "resampled:"  # before the name of a metric that is no mean of cases
 DRAWN = "drawn:"  # before the number of a draw of episodes, and what is stored of it
+GROUPS = "groups:"  # before the number of a set of groups
+GROUPED = "grouped:"  # before that number and the name of a metric of cases in groups
 EPISODES = "episodes:"  # before the number of its draw and the name of a metric over episodes
+
+
+@dataclass(frozen=True)
+class Grouped:
+    """Outcomes of cases that come in groups, such as images of patients.
+
+    Attributes:
+        values: as without groups: (N,) bool or float, of S trainings (S, N).
+        groups: (N,) int, the number of each case's group.
+    """
+
+    values: NDArray[Any]
+    groups: NDArray[np.int64]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the values."""
+        return self.values.shape
+
+    def same_groups(self, other: "Grouped") -> bool:
+        """Whether both have the same cases together."""
+        return np.array_equal(self.groups, other.groups)
 
 
 @dataclass(frozen=True)
@@ -84,11 +110,16 @@ class Repeated:
         return len(self.runs) == len(other.runs) and all(a.same_draw(b) for a, b in pairs)
 
 
-Outcomes = NDArray[np.generic] | Resampled | Episodes | Repeated
+Outcomes = NDArray[np.generic] | Grouped | Resampled | Episodes | Repeated
+
+
+def in_groups(values: "Tensor", groups: "Groups | None") -> "Tensor | Grouped":
+    """Outcomes of images, with the groups that these are in; as they are without any."""
+    return values if groups is None else Grouped(values.cpu().numpy(), groups.of)
 
 
 def save_outcomes(
-    work_dir: Path, outcomes: "Mapping[str, Tensor | Resampled | Episodes]"
+    work_dir: Path, outcomes: "Mapping[str, Tensor | Grouped | Resampled | Episodes]"
 ) -> dict[str, str]:
     """Write the cases' outcomes beside a stage's result; the entry for its `artifacts`.
 
@@ -96,18 +127,23 @@ def save_outcomes(
         work_dir: of the stage.
         outcomes: by metric, such as `knn/top1`: bool or float, of shape (N,) for N cases,
             or (S, N) for S trainings tested on the same cases, where the metric is their mean; the
-            metric resampled; or episodes.
+            same in groups; the metric resampled; or episodes.
     """
     path = work_dir / FILE
     arrays: dict[str, Any] = {}
     draws: list[Episodes] = []
+    together: list[Grouped] = []
     for name, value in outcomes.items():
         if isinstance(value, Resampled):
             arrays[f"{RESAMPLED}{name}"] = value.values
         elif isinstance(value, Episodes):
             arrays[f"{EPISODES}{number_of(value, draws)}:{name}"] = value.correct
+        elif isinstance(value, Grouped):
+            arrays[f"{GROUPED}{number_of_groups(value, together)}:{name}"] = value.values
         else:
             arrays[name] = value.cpu().numpy()
+    for number, grouped in enumerate(together):
+        arrays[f"{GROUPS}{number}"] = small(grouped.groups)
     for number, draw in enumerate(draws):
         arrays[f"{DRAWN}{number}:images"] = small(draw.images)
         arrays[f"{DRAWN}{number}:classes"] = small(draw.classes)
@@ -124,6 +160,15 @@ def number_of(episodes: Episodes, draws: list[Episodes]) -> int:
             return number
     draws.append(episodes)
     return len(draws) - 1
+
+
+def number_of_groups(grouped: Grouped, together: list[Grouped]) -> int:
+    """The place in `together` of outcomes with the same groups; they are added if there are none."""
+    for number, known in enumerate(together):
+        if known.same_groups(grouped):
+            return number
+    together.append(grouped)
+    return len(together) - 1
 
 
 def small(numbers: NDArray[np.int64]) -> NDArray[np.generic]:
@@ -146,6 +191,10 @@ def load_outcomes(path: Path | BytesIO) -> dict[str, Outcomes]:
                     stored[f"{DRAWN}{number}:classes"].astype(np.int64),
                     bool(stored[f"{DRAWN}{number}:new_classes"]),
                 )
-            elif not name.startswith(DRAWN):
+            elif name.startswith(GROUPED):
+                number, _, metric = name.removeprefix(GROUPED).partition(":")
+                groups = stored[f"{GROUPS}{number}"].astype(np.int64)
+                found[metric] = Grouped(stored[name], groups)
+            elif not name.startswith((DRAWN, GROUPS)):
                 found[name] = stored[name]
     return found

@@ -16,7 +16,7 @@ from downstream.classification.imagenet import (
     corruption_grid,
 )
 from downstream.classification.load import load_classifier
-from downstream.outcomes import save_outcomes
+from downstream.outcomes import Grouped, in_groups, save_outcomes
 from downstream.parts import PartReporter
 from downstream.statistics import mean, share
 from mae_core.data.images import ImageDataset, of_table
@@ -48,7 +48,7 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     config = with_encoder(config, encoder, reporter)
     model, classes = load_classifier(encoder, config.encoder, config.pixels)
     model.to(get_device()).eval()
-    outcomes: dict[str, torch.Tensor] = {}
+    outcomes: dict[str, torch.Tensor | Grouped] = {}
     for number, entry in enumerate(config.sets):
         images = open_set(entry, config)
         columns = set_columns(images, classes, entry)
@@ -57,10 +57,12 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
         if entry.get("corrupted"):
             outcomes |= of_sources(images, correct, entry["name"])
         else:
-            outcomes[f"evaluate/{entry['name']}"] = correct
+            cases = in_groups(correct, images.source.groups)
+            outcomes[f"evaluate/{entry['name']}"] = cases
     metrics = {}
     for name, cases in outcomes.items():  # of corrupted images a case is no yes or no
-        metrics[name] = share(cases) if cases.dtype == torch.bool else mean(cases)
+        no_share = isinstance(cases, torch.Tensor) and cases.dtype != torch.bool
+        metrics[name] = mean(cases) if no_share else share(cases)
     return StageResult(metrics, artifacts=save_outcomes(work_dir, outcomes))
 
 

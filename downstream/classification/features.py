@@ -32,6 +32,7 @@ from mae_core.data.normalize import Normalize
 from mae_core.data.roots import path_digest
 from mae_core.data.shared_memory import workers_for
 from mae_core.data.sources import data_digest, table_files
+from mae_core.data.sources.base import Groups
 from mae_core.data.state import data_state
 from mae_core.encoders import Encoder
 from mae_core.encoders.registry import encoder_class
@@ -56,17 +57,19 @@ class Features:
         y: (N,) int64, labels.
         classes: names of the labels.
         columns: of `x`, of each layer; with `layer='best'` of all, else of one.
+        groups: of the images, or None.
     """
 
     x: torch.Tensor
     y: torch.Tensor
     classes: tuple[str, ...]
     columns: tuple[Columns, ...] = ()
+    groups: Groups | None = None
 
     def of_layer(self, number: int) -> "Features":
         """Those of one layer alone."""
         first, end = self.columns[number]
-        return Features(self.x[:, first:end], self.y, self.classes)
+        return Features(self.x[:, first:end], self.y, self.classes, groups=self.groups)
 
 
 def train_and_val_features(
@@ -113,7 +116,8 @@ def features_of(
                 same = file in feature_files(config, encoder, work_dir)
                 if same and inputs_state(config, encoder) == before:
                     write_features(file, *stored)
-        found.append(Features(*stored, tuple(dataset.classes), columns))
+        groups = dataset.source.groups
+        found.append(Features(*stored, tuple(dataset.classes), columns, groups))
     return found
 
 

@@ -11,7 +11,7 @@ from downstream.classification import accuracy  # noqa: F401  registers
 from downstream.classification.classifier import Classifier
 from downstream.classification.labels import check_labels
 from downstream.classification.mixing import MixingNormalize
-from downstream.outcomes import save_outcomes
+from downstream.outcomes import in_groups, save_outcomes
 from downstream.scratch import RANDOM, recipe_for, recipes, weights_of
 from downstream.statistics import share
 from mae_core.checkpoints import build_encoder, check_sizes, save_state
@@ -45,9 +45,10 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     about |= own_preprocessing(config, encoder)
     save_state(checkpoint, honest_state(model), **model.encoder.metadata(), **about)
     metric = METRICS[config.stage]
-    outcomes = save_outcomes(work_dir, {metric: correct})
+    cases = in_groups(correct, images[1].source.groups)
+    outcomes = save_outcomes(work_dir, {metric: cases})
     labels = len(images[0])
-    return StageResult({metric: share(correct)}, str(checkpoint), outcomes, labels=labels)
+    return StageResult({metric: share(cases)}, str(checkpoint), outcomes, labels=labels)
 
 
 def honest_state(model: Classifier) -> StateDict:

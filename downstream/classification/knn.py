@@ -16,7 +16,7 @@ from downstream.classification.features import (
 )
 from downstream.classification.layers import has_best, split_off
 from downstream.classification.scaling import standardized
-from downstream.outcomes import save_outcomes
+from downstream.outcomes import in_groups, save_outcomes
 from downstream.statistics import share
 from mae_core.data.images import ImageDataset
 from mae_core.errors import UserError
@@ -44,7 +44,8 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
         x, queries = standardized(x, queries)
     labels = knn_predict(x, train.y, queries, ks, config.temperature)
     names = ["knn/top1", *(f"knn/top1_k{k}" for k in config.more_k)]
-    outcomes = {name: row == val.y for name, row in zip(names, labels, strict=True)}
+    right = [in_groups(row == val.y, val.groups) for row in labels]
+    outcomes = dict(zip(names, right, strict=True))
     metrics = {name: share(correct) for name, correct in outcomes.items()}
     kept = save_outcomes(work_dir, outcomes)
     return StageResult(metrics, artifacts={**layers, **kept}, labels=len(train.y))
@@ -77,7 +78,7 @@ def best_layer(
     Returns:
         The first of the best layers, and the artifact `layers`: what each of them reaches.
     """
-    chooses = split_off(train.y, train.classes, config)
+    chooses = split_off(train.y, train.classes, config, train.groups)
     y, k = train.y[~chooses], min(k, int((~chooses).sum()))
     rows: list[dict[str, Any]] = []
     for number in range(len(train.columns)):

@@ -18,7 +18,7 @@ from downstream.classification import accuracy, grid  # noqa: F401  accuracy reg
 from downstream.classification.features import check_features, check_pool
 from downstream.classification.finetune import open_images, predict
 from downstream.classification.layers import has_best
-from downstream.outcomes import save_outcomes
+from downstream.outcomes import in_groups, save_outcomes
 from downstream.statistics import share
 from mae_core.checkpoints import build_encoder, check_sizes, save_state
 from mae_core.data.normalize import Normalize
@@ -90,7 +90,7 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     datasets = {"train_dataloader": train_data, "val_dataloader": val_data}
     runner = build_runner(config, probe, work_dir, reporter, datasets)
     train(runner)
-    correct = predict(runner)
+    correct = in_groups(predict(runner), val_data.source.groups)
     if not is_main_process():
         return StageResult()
     checkpoint = work_dir / "probe.safetensors"
