@@ -76,12 +76,15 @@ class Episodes:
         images: (E, ways, shots + queries) int, the numbers of the images, the shots first.
         classes: (E, ways) int, the numbers of the classes.
         new_classes: whether the classes are a sample of others, as where they were held out.
+        groups: (N,) int, the number of the group of each image that `images` may name; None where
+            groups are not known.
     """
 
     correct: NDArray[np.bool_]
     images: NDArray[np.int64]
     classes: NDArray[np.int64]
     new_classes: bool = False
+    groups: NDArray[np.int64] | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -90,6 +93,10 @@ class Episodes:
 
     def same_draw(self, other: "Episodes") -> bool:
         """Whether both have the same images in the same episodes."""
+        if (self.groups is None) != (other.groups is None):
+            return False
+        if self.groups is not None and not np.array_equal(self.groups, other.groups):  # type: ignore[arg-type]
+            return False
         return np.array_equal(self.images, other.images) and self.new_classes == other.new_classes
 
 
@@ -148,6 +155,8 @@ def save_outcomes(
         arrays[f"{DRAWN}{number}:images"] = small(draw.images)
         arrays[f"{DRAWN}{number}:classes"] = small(draw.classes)
         arrays[f"{DRAWN}{number}:new_classes"] = np.array(draw.new_classes)
+        if draw.groups is not None:
+            arrays[f"{DRAWN}{number}:groups"] = small(draw.groups)
     with replacing(path) as part, part.open("wb") as content:
         np.savez_compressed(content, **arrays)
     return {"outcomes": str(path)}
@@ -163,7 +172,7 @@ def number_of(episodes: Episodes, draws: list[Episodes]) -> int:
 
 
 def number_of_groups(grouped: Grouped, together: list[Grouped]) -> int:
-    """The place in `together` of outcomes with the same groups; they are added if there are none."""
+    """The place in `together` of outcomes with the same groups, where new ones are added."""
     for number, known in enumerate(together):
         if known.same_groups(grouped):
             return number
@@ -185,11 +194,13 @@ def load_outcomes(path: Path | BytesIO) -> dict[str, Outcomes]:
                 found[name.removeprefix(RESAMPLED)] = Resampled(stored[name])
             elif name.startswith(EPISODES):
                 number, _, metric = name.removeprefix(EPISODES).partition(":")
+                place = f"{DRAWN}{number}:groups"
                 found[metric] = Episodes(
                     stored[name],
                     stored[f"{DRAWN}{number}:images"].astype(np.int64),
                     stored[f"{DRAWN}{number}:classes"].astype(np.int64),
                     bool(stored[f"{DRAWN}{number}:new_classes"]),
+                    stored[place].astype(np.int64) if place in stored.files else None,
                 )
             elif name.startswith(GROUPED):
                 number, _, metric = name.removeprefix(GROUPED).partition(":")

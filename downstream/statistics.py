@@ -326,7 +326,7 @@ def _of_layout(value: float, layout: "_Layout") -> Comparison:
 
 @dataclass(frozen=True)
 class _Layout:
-    """Variances of the mean of (S, N) values: of the trainings and of the cases, or their groups."""
+    """Variances of the mean of (S, N) values: of the trainings and of the cases or `groups`."""
 
     count: int
     trainings: float

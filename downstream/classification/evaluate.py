@@ -61,8 +61,10 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
             outcomes[f"evaluate/{entry['name']}"] = cases
     metrics = {}
     for name, cases in outcomes.items():  # of corrupted images a case is no yes or no
-        no_share = isinstance(cases, torch.Tensor) and cases.dtype != torch.bool
-        metrics[name] = mean(cases) if no_share else share(cases)
+        if isinstance(cases, torch.Tensor) and cases.dtype != torch.bool:
+            metrics[name] = mean(cases)
+        else:
+            metrics[name] = share(cases)
     return StageResult(metrics, artifacts=save_outcomes(work_dir, outcomes))
 
 

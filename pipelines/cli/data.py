@@ -26,9 +26,7 @@ console = Console(highlight=False)
 LISTED = 20  # classes shown at most
 Data = Annotated[
     str,
-    typer.Argument(
-        help="A folder, .tar, .parquet, .csv, .npz, hf:<name> or demo/..., as in configs."
-    ),
+    typer.Argument(help="A folder, .tar, .parquet, .npz, .csv, hf:<name> or demo/..., as configs."),
 ]
 Workers = Annotated[
     int | None, typer.Option(min=0, help="Processes; one a core without it.", show_default=False)

@@ -34,9 +34,9 @@ class Row:
 
     Of a stage that ran with several seeds it is their mean; `mlflow_run_id` is the first one's run,
     and `seeds` has all: dicts of `seed`, `value`, `mlflow_run_id` and `encoder_run`, the run that
-    made its encoder, '' if none did. `groups` counts those of the test images, whose interval then
-    covers other groups; None where they are not known. `labels` counts the labelled images that the task was trained
-    with, None where that is not known or the metric's name says it.
+    made its encoder, '' if none did. `labels` counts the labelled images that the task was trained
+    with, None where that is not known or the metric's name says it. `groups` counts those that the
+    test images come in, which the interval is over then; None where they are not known.
     """
 
     encoder: str

@@ -141,7 +141,7 @@ def table_files(
     path, named = resolve_path(data), checked_columns(columns)
     if not _is_table_of_paths(path, named):
         return None
-    return TableFiles(path, _root(path, root), named.get("path", ""))
+    return TableFiles(path, _root(path, data, root), named.get("path", ""))
 
 
 def _open(
@@ -176,7 +176,7 @@ def _source(data: str, columns: dict[str, str], root: str | None) -> Source:
         return hugging_face_source(data, columns)
     path = resolve_path(data)
     if _is_table_of_paths(path, columns):
-        return PathSource(path, _root(path, root), columns)
+        return PathSource(path, _root(path, data, root), columns)
     _refuse(data, "root", root)
     return _open_file(path, columns) if path.is_file() else _open_folder(path, columns)
 
@@ -187,8 +187,13 @@ def _is_table_of_paths(path: Path, columns: Mapping[str, str]) -> bool:
     return path.suffix == ".parquet" and path.is_file() and holds_paths(path, columns)
 
 
-def _root(table: Path, root: str | None) -> Path:
-    return table.parent if root is None else resolve_root(root)
+def _root(table: Path, data: str, root: str | None) -> Path:
+    """As the user wrote it, since a table may write it so, too."""
+    if root is not None:
+        resolve_root(root)
+        return meant(root)
+    given = meant(data).parent
+    return given if given.resolve() == table.parent else table.parent
 
 
 def _whole(source: Source) -> Source:
