@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from downstream.clusters import grouped_variance, groups_in
 from downstream.outcomes import Episodes
 
 Values = NDArray[np.float64]
@@ -30,7 +31,9 @@ class Layout:
 def layout_of(values: Values, drawn: Episodes) -> Layout:
     """The mean of the queries of episodes, for other episodes of other images.
 
-    Where the classes are a sample, too, they are the clusters, which hold their images.
+    Where the classes are a sample, too, they are the clusters, which hold their images. Where the
+    images come in groups, those of the queries are clusters as well; what shots of one group have
+    in common, beyond single images, is not in the error.
 
     Args:
         values: (E, ways, queries), each -1 to 1: right or wrong, or the difference of two encoders.
@@ -47,6 +50,10 @@ def layout_of(values: Values, drawn: Episodes) -> Layout:
         classes = len(np.unique(drawn.classes))
         variance = max(variance, float((totals**2).sum()) * classes / (classes - 1))
         freedom = min(freedom, classes - 1)
+    if drawn.groups is not None:
+        of_query = drawn.groups[drawn.images[..., -values.shape[2] :]].ravel()
+        variance = max(variance, grouped_variance(values.ravel(), of_query))
+        freedom = min(freedom, groups_in(of_query) - 1)
     return Layout(float(values.mean()), variance**0.5, freedom)
 
 

@@ -24,7 +24,7 @@ from mae_core.continued import (
     with_rate,
     with_start,
 )
-from mae_core.data.images import ImageDataset
+from mae_core.data.images import ImageDataset, of_table
 from mae_core.data.normalize import Normalize
 from mae_core.drop_path import draw_paths
 from mae_core.encoders import create_encoder
@@ -252,7 +252,8 @@ def export(
 
 def preview_images(config: Config, count: int = 8) -> torch.Tensor:
     """(count, C, H, W) uint8: the preview's images, or train's without any; spread over classes."""
-    data = config.preview.get("data") or config.train_dataloader.dataset.data
-    dataset = ImageDataset(**{**config.preview, "data": data})
+    train, own = config.train_dataloader.dataset, config.preview
+    data = {} if own.get("data") else {"data": train.data, **of_table(train)}
+    dataset = ImageDataset(**{**own, **data})
     step = max(len(dataset) // count, 1)
     return torch.stack([dataset[i * step]["inputs"] for i in range(min(count, len(dataset)))])

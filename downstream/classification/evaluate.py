@@ -16,10 +16,10 @@ from downstream.classification.imagenet import (
     corruption_grid,
 )
 from downstream.classification.load import load_classifier
-from downstream.outcomes import save_outcomes
+from downstream.outcomes import Grouped, in_groups, save_outcomes
 from downstream.parts import PartReporter
 from downstream.statistics import mean, share
-from mae_core.data.images import ImageDataset
+from mae_core.data.images import ImageDataset, of_table
 from mae_core.data.shared_memory import workers_for
 from mae_core.data.sources import NO_LABEL
 from mae_core.data.sources.base import labels_by_name
@@ -34,9 +34,10 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
 
     Args:
         config: `sets`, a list of dicts of `name` and `data`; with `transform` what is other for
-            this set than in the config's own; with `subset=True` only the classes that the set has
-            compete, as is usual for ImageNet-A and -R; with `corrupted=True` its images lie under
-            <corruption>/<severity>/<class>/, and all copies of an image are one case.
+            this set than in the config's own; with what :func:`of_table` knows of a table; with
+            `subset=True` only the classes that the set has compete, as is usual for ImageNet-A and
+            -R; with `corrupted=True` its images lie under <corruption>/<severity>/<class>/, and all
+            copies of an image are one case.
         encoder: a classifier, see :func:`load_classifier`.
         work_dir: for the cases' outcomes.
         reporter: gets progress.
@@ -47,7 +48,7 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     config = with_encoder(config, encoder, reporter)
     model, classes = load_classifier(encoder, config.encoder, config.pixels)
     model.to(get_device()).eval()
-    outcomes: dict[str, torch.Tensor] = {}
+    outcomes: dict[str, torch.Tensor | Grouped] = {}
     for number, entry in enumerate(config.sets):
         images = open_set(entry, config)
         columns = set_columns(images, classes, entry)
@@ -56,10 +57,14 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
         if entry.get("corrupted"):
             outcomes |= of_sources(images, correct, entry["name"])
         else:
-            outcomes[f"evaluate/{entry['name']}"] = correct
+            cases = in_groups(correct, images.source.groups)
+            outcomes[f"evaluate/{entry['name']}"] = cases
     metrics = {}
     for name, cases in outcomes.items():  # of corrupted images a case is no yes or no
-        metrics[name] = share(cases) if cases.dtype == torch.bool else mean(cases)
+        if isinstance(cases, torch.Tensor) and cases.dtype != torch.bool:
+            metrics[name] = mean(cases)
+        else:
+            metrics[name] = share(cases)
     return StageResult(metrics, artifacts=save_outcomes(work_dir, outcomes))
 
 
@@ -83,7 +88,7 @@ def open_set(entry: dict[str, Any], config: Config) -> ImageDataset:
     """The images of an entry of `config.sets`; each corruption has folders of the same classes."""
     channels = config.encoder.get("in_chans", 3)
     transform = {**config.transform, **entry.get("transform", {})}
-    images = ImageDataset(entry["data"], transform, in_chans=channels)
+    images = ImageDataset(entry["data"], transform, in_chans=channels, **of_table(entry))
     if entry.get("corrupted"):
         names = [name.rpartition("/")[2] for name in images.classes]
         names.append("")  # of NO_LABEL, which as -1 is the last

@@ -44,7 +44,8 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     about["pixels"] = {key: list(values) for key, values in config.pixels.items()}
     about |= own_preprocessing(config, encoder)
     save_state(checkpoint, honest_state(model), **model.encoder.metadata(), **about)
-    metrics, outcomes = measured(TASKS[config.stage], found, config)
+    groups = images[1].source.groups
+    metrics, outcomes = measured(TASKS[config.stage], found, config, groups)
     kept = save_outcomes(work_dir, outcomes)
     return StageResult(metrics, str(checkpoint), kept, labels=len(images[0]))
 

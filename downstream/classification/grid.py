@@ -24,13 +24,12 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from downstream.classification.features import Features, train_and_val_features
-from downstream.classification.layers import Columns, has_best, split_off
+from downstream.classification.layers import Columns, has_best, held_out, split_off
 from downstream.classification.metrics import Scored, decider, deciding, in_words, measured
 from downstream.outcomes import save_outcomes
 from downstream.parts import PartReporter
 from mae_core.checkpoints import save_weights
 from mae_core.data.images import ImageDataset
-from mae_core.data.sources.select import stratified
 from mae_core.encoders.vit import last_blocks
 from mae_core.engine.optim import unwrapped
 from mae_core.engine.train import build_runner, train
@@ -169,7 +168,7 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     """
     train_features, val = train_and_val_features(config, encoder, work_dir, reporter)
     settings = settings_of(config, len(train_features.columns))
-    chooses = split_off(train_features.y, train_features.classes, config)
+    chooses = split_off(train_features.y, train_features.classes, config, train_features.groups)
     x, y = train_features.x, train_features.y
     learns = Features(x[~chooses], y[~chooses], val.classes, train_features.columns)
     part = PartReporter(reporter, "grid", 0, 2)
@@ -182,7 +181,8 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     )
     part = PartReporter(reporter, "winner", 1, 2)
     probe = fit(config, settings[best : best + 1], train_features, work_dir, part)
-    metrics, outcomes = measured("linear-probe", scored(probe, 0, val.x, val.y), config)
+    on_val = scored(probe, 0, val.x, val.y)
+    metrics, outcomes = measured("linear-probe", on_val, config, val.groups)
     checkpoint, table = work_dir / "probe.safetensors", work_dir / "grid.json"
     save_weights(checkpoint, probe, classes=val.classes, setting=settings[best]._asdict())
     rows = [
@@ -226,7 +226,7 @@ def described(setting: Setting) -> str:
 
 def check_split(config: Config, images: ImageDataset) -> None:
     """Raise UserError if the held-out part would have no image of a class."""
-    stratified(images.labels, images.classes, config.held_out, config.seed)
+    held_out(images.labels, images.classes, images.source.groups, config)
 
 
 def fit(

@@ -24,7 +24,7 @@ from downstream.classification.metrics import (
     measured,
 )
 from downstream.classification.scaling import standardized
-from downstream.outcomes import save_outcomes
+from downstream.outcomes import in_groups, save_outcomes
 from downstream.statistics import share
 from mae_core.data.images import ImageDataset
 from mae_core.errors import UserError
@@ -52,9 +52,10 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     if config.get("standardize"):
         x, queries = standardized(x, queries)
     votes = knn_votes(x, train.y, queries, ks, config.temperature)
-    metrics, outcomes = measured("knn", Scored(next(votes), val.y, are_votes=True), config)
+    found = Scored(next(votes), val.y, are_votes=True)
+    metrics, outcomes = measured("knn", found, config, val.groups)
     for k, others in zip(config.more_k, votes, strict=True):
-        correct = Scored(others, val.y).correct
+        correct = in_groups(Scored(others, val.y).correct, val.groups)
         outcomes[f"knn/top1_k{k}"], metrics[f"knn/top1_k{k}"] = correct, share(correct)
     kept = save_outcomes(work_dir, outcomes)
     return StageResult(metrics, artifacts={**layers, **kept}, labels=len(train.y))
@@ -88,7 +89,7 @@ def best_layer(
     Returns:
         The first of the best layers, and the artifact `layers`: what each of them reaches.
     """
-    chooses = split_off(train.y, train.classes, config)
+    chooses = split_off(train.y, train.classes, config, train.groups)
     y, k = train.y[~chooses], min(k, int((~chooses).sum()))
     rows: list[dict[str, Any]] = []
     key = f"held_out_{decider(config)}"

@@ -96,7 +96,7 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     checkpoint = work_dir / "probe.safetensors"
     state = {k: v for k, v in probe.state_dict().items() if k.startswith(("norm.", "head."))}
     save_state(checkpoint, state, classes=train_data.classes)
-    metrics, outcomes = measured("linear-probe", found, config)
+    metrics, outcomes = measured("linear-probe", found, config, val_data.source.groups)
     kept = save_outcomes(work_dir, outcomes)
     return StageResult(metrics, str(checkpoint), kept, labels=len(train_data))
 

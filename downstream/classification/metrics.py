@@ -13,8 +13,16 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from downstream.outcomes import Resampled
-from downstream.statistics import over_resamples, resamples, share
+from downstream.outcomes import Resampled, in_groups
+from downstream.statistics import (
+    LEVEL,
+    normal_quantile,
+    over_resamples,
+    resamples,
+    share,
+    t_quantile,
+)
+from mae_core.data.sources.base import Groups
 from mae_core.errors import UserError, suggest
 from mae_core.stage import Metric
 
@@ -127,7 +135,7 @@ NO_CHOICE = ("ece",)  # a classifier that knows nothing, and says so, is well ca
 
 
 def measured(
-    task: str, found: Scored, config: Mapping[str, Any]
+    task: str, found: Scored, config: Mapping[str, Any], groups: Groups | None = None
 ) -> tuple[dict[str, Metric], dict[str, Any]]:
     """Top-1 and the metrics of a config, and the outcomes that rows are compared by.
 
@@ -135,22 +143,44 @@ def measured(
         task: that their names begin with, such as 'knn'.
         found: on the test images.
         config: of the stage, with `metrics` or without.
+        groups: that the test images come in, if any.
     """
-    metrics = {f"{task}/{TOP1}": share(found.correct)}
-    outcomes: dict[str, Any] = {f"{task}/{TOP1}": found.correct}
+    correct = in_groups(found.correct, groups)
+    metrics = {f"{task}/{TOP1}": share(correct)}
+    outcomes: dict[str, Any] = {f"{task}/{TOP1}": correct}
     for name in config.get("metrics") or ():
-        outcome = resampled(found.value(name), len(found.labels))
+        outcome = resampled(found.value(name), len(found.labels), groups)
         outcomes[f"{task}/{name}"] = outcome
         metrics[f"{task}/{name}"] = over_resamples(outcome)
     return metrics, outcomes
 
 
-def resampled(value: OfWeights, count: int) -> Resampled:
-    """A metric of `count` images, and of the resamples that are the same for all classifiers."""
-    values = [value(np.ones(count))]
-    for drawn in resamples(count, seed=0):
-        values.append(value(np.bincount(drawn, minlength=count).astype(np.float64)))
-    return Resampled(np.array(values))
+def resampled(value: OfWeights, count: int, groups: Groups | None = None) -> Resampled:
+    """A metric of `count` images, and of the resamples that are the same for all classifiers.
+
+    Of images in groups whole groups are drawn (Davison and Hinkley 1997, 3.8). Percentiles are then
+    too narrow, for few groups most of all: what is drawn is stretched away from the value by as
+    much as Student's t of G - 1 degrees of freedom is wider than a normal deviate, and by
+    sqrt(G / (G - 1)), as the expanded percentile interval has it (Hesterberg 2015, arXiv 1411.5279,
+    4.3). One group has no resamples.
+    """
+    whole = value(np.ones(count))
+    if groups is None:
+        drawn = [value(_times(row, np.arange(count))) for row in resamples(count, seed=0)]
+        return Resampled(np.array([whole, *drawn]))
+    _, of = np.unique(groups.of, return_inverse=True)
+    number = int(of.max()) + 1
+    if number < 2:
+        return Resampled(np.array([whole]), number)
+    drawn = [value(_times(row, of)) for row in resamples(number, seed=0)]
+    wider = t_quantile(1 - LEVEL, number - 1) / normal_quantile(1 - LEVEL)
+    stretched = wider * (number / (number - 1)) ** 0.5 * (np.array(drawn) - whole)
+    return Resampled(np.append(whole, whole + stretched), number)
+
+
+def _times(drawn: Numbers, of: Numbers) -> Values:
+    """How often each image counts whose unit, of those `drawn`, is `of` (N,)."""
+    return np.bincount(drawn, minlength=int(of.max()) + 1)[of].astype(np.float64)
 
 
 def deciding(found: Scored, config: Mapping[str, Any]) -> float:

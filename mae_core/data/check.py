@@ -1,7 +1,8 @@
 """What a data set holds: every image is decoded once."""
 
 from collections import Counter
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ class Checked(NamedTuple):
         unlabelled: images without label.
         digest: SHA-256 of the data, see :func:`data_digest`.
         unreadable: why each of the others could not be read.
+        groups: how many there are, such as patients; None where they are not known.
     """
 
     images: int
@@ -31,6 +33,7 @@ class Checked(NamedTuple):
     unlabelled: int
     digest: str
     unreadable: list[str]
+    groups: int | None = None
 
 
 class Finding(NamedTuple):
@@ -41,18 +44,25 @@ class Finding(NamedTuple):
     reason: str = ""
 
 
-def check(data: str, progress: Progress | None = None, workers: int | None = None) -> Checked:
+def check(
+    data: str,
+    progress: Progress | None = None,
+    workers: int | None = None,
+    meaning: Mapping[str, Any] | None = None,
+) -> Checked:
     """Read and decode all images of `data`.
 
     Args:
         data: see :func:`open_source`.
         progress: called with images done and images in all.
         workers: processes; one a core by default.
+        meaning: `split`, `columns`, `root` and `group` of :func:`open_source`.
 
     Raises:
         UserError: as `open_source` does.
     """
-    source = open_source(data)
+    meaning = meaning or {}
+    source = open_source(data, **meaning)
     sizes, kinds, unreadable = [], [], []
     for finding in each_image(source, look, workers, progress):
         if finding.reason:
@@ -67,8 +77,9 @@ def check(data: str, progress: Progress | None = None, workers: int | None = Non
         kinds=dict(Counter(kinds).most_common()),
         classes={name: counts[label] for label, name in enumerate(source.classes)},
         unlabelled=counts[NO_LABEL],
-        digest=data_digest(data),
+        digest=data_digest(data, meaning.get("columns"), meaning.get("root")),
         unreadable=unreadable,
+        groups=None if source.groups is None else len(np.unique(source.groups.of)),
     )
 
 

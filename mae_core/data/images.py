@@ -44,6 +44,7 @@ class ImageDataset(Dataset[Any]):
         data: see :func:`open_source`.
         transform: see :class:`Transform`.
         names_in, part, per_class, seed, per_class_seed: which images, see :func:`open_source`.
+        split, columns, root, group: of a table, or what belongs together, see there.
         in_chans: 1 reads as grey, 3 as RGB; other numbers take images that have so many channels.
         in_memory: keep every image after its first reading, decoded; for sets of small images.
         repeats: views of each decoded image (Hoffer et al. 2020, arXiv 1901.09335).
@@ -69,13 +70,18 @@ class ImageDataset(Dataset[Any]):
         skip_unreadable: bool = False,
         bits: int | None = None,
         per_class_seed: int | None = None,
+        split: str | None = None,
+        columns: Mapping[str, str] | None = None,
+        root: str | None = None,
+        group: str | None = None,
     ) -> None:
         for name, value in (("in_chans", in_chans), ("repeats", repeats)):
             if value < 1:
                 raise UserError(f"{name}={value}: expected at least 1")
         if bits not in (None, *BITS):
             raise UserError(f"bits={bits}: expected one of {', '.join(map(str, BITS))}")
-        self.source: Source = open_source(data, names_in, part, per_class, seed, per_class_seed)
+        chosen = (names_in, part, per_class, seed, per_class_seed)
+        self.source: Source = open_source(data, *chosen, split, columns, root, group)
         self.classes, self.labels = self.source.classes, self.source.labels
         self.transform = Transform(transform, in_chans)
         self.in_chans = in_chans
@@ -143,6 +149,11 @@ class ImageDataset(Dataset[Any]):
         """The image `index` as it is stored."""
         stored = read_stored(self.source, index)
         return open_image(stored, self.in_chans, self.source.name(index), self.bits)
+
+
+def of_table(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the arguments of :class:`ImageDataset` that say what a table or a name means."""
+    return {key: data[key] for key in ("split", "columns", "root", "group") if key in data}
 
 
 def drawn_by(seed: int, data: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,11 +2,11 @@
 
 import io
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import simplejpeg
@@ -59,6 +59,7 @@ def pack(
     shard_mb: int = 256,
     progress: Progress | None = None,
     workers: int | None = None,
+    meaning: Mapping[str, Any] | None = None,
 ) -> Packed:
     """Write the images of `data` to `out/shard-00000.tar`, ..., in their order.
 
@@ -74,6 +75,7 @@ def pack(
         shard_mb: size of a shard, in units of 10^6 bytes.
         progress: called with images done and images in all.
         workers: processes; one a core by default.
+        meaning: `split`, `columns`, `root` and `group` of :func:`open_source`.
 
     Raises:
         UserError: if `out` holds something or cannot be written, a number is out of range, or no
@@ -86,7 +88,7 @@ def pack(
     ):
         if not 1 <= value <= most:
             raise UserError(f"{name} {value}: expected 1 to {most}")
-    source = open_source(data)
+    source = open_source(data, **(meaning or {}))
     with locked(out):
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise UserError(f"{out} is there already: delete it or name another folder")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -26,10 +26,18 @@ console = Console(highlight=False)
 LISTED = 20  # classes shown at most
 Data = Annotated[
     str,
-    typer.Argument(help="A folder, .tar, .parquet, .npz, hf:<name> or demo/..., as in configs."),
+    typer.Argument(help="A folder, .tar, .parquet, .npz, .csv, hf:<name> or demo/..., as configs."),
 ]
 Workers = Annotated[
     int | None, typer.Option(min=0, help="Processes; one a core without it.", show_default=False)
+]
+Meaning = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-o",
+        metavar="KEY=VALUE",
+        help="What a table or a name means, as in configs: split, columns.path, root, group.",
+    ),
 ]
 
 
@@ -37,6 +45,7 @@ Workers = Annotated[
 def check(
     data: Data,
     workers: Workers = None,
+    meaning: Meaning = None,
     images: Annotated[
         Path | None, typer.Option(help="Of a COCO JSON: the images' folder.", show_default=False)
     ] = None,
@@ -46,10 +55,16 @@ def check(
 ) -> None:
     """Decode every image, or check a COCO JSON or masks; exit 2 if anything is wrong."""
     with checking(f"data check {data}"):
-        check_any(data, workers, images, masks)
+        check_any(data, workers, images, masks, meaning)
 
 
-def check_any(data: str, workers: int | None, images: Path | None, masks: Path | None) -> None:
+def check_any(
+    data: str,
+    workers: int | None,
+    images: Path | None,
+    masks: Path | None,
+    meaning: Meaning = None,
+) -> None:
     """Check what `data` is."""
     if data.endswith(".json"):
         check_coco(Path(data).expanduser(), images)
@@ -61,7 +76,7 @@ def check_any(data: str, workers: int | None, images: Path | None, masks: Path |
     from mae_core.data.sources.base import same_names
 
     with bar("checking") as progress:
-        found = check_data(data, progress, workers)
+        found = check_data(data, progress, workers, meant_by(meaning))
     console.print(overview(data, found), class_table(found))
     if same := same_names(list(found.classes)):
         console.print(
@@ -89,12 +104,14 @@ def pack(
     quality: Annotated[int, typer.Option(help="Of the JPEGs, 1 to 100.")] = 90,
     shard_mb: Annotated[int, typer.Option(help="Size of a tar file, in MB.")] = 256,
     workers: Workers = None,
+    meaning: Meaning = None,
 ) -> None:
     """Write a data set anew as tar shards of small JPEGs, which load faster."""
     from mae_core.data.pack import pack as pack_data
 
     with bar("packing") as progress:
-        packed = pack_data(data, out, short_side, quality, shard_mb, progress, workers)
+        sizes = (short_side, quality, shard_mb)
+        packed = pack_data(data, out, *sizes, progress, workers, meant_by(meaning))
     report_packed(packed, out)
 
 
@@ -129,6 +146,20 @@ def bench(
     )
 
 
+def meant_by(given: list[str] | None) -> dict[str, Any]:
+    """What `-o` says of a table, as :func:`mae_core.data.sources.open_source` takes it."""
+    from mmengine.config import Config
+
+    from mae_core.config import apply_overrides
+    from mae_core.data.sources.columns import KNOWN
+
+    config = Config({"split": "", "columns": dict.fromkeys(KNOWN, ""), "root": "", "group": ""})
+    apply_overrides(config, given or [])
+    found = {key: value for key, value in config.to_dict().items() if key != "columns" and value}
+    columns = {kind: name for kind, name in config.columns.items() if name}
+    return {**found, "columns": columns} if columns else found
+
+
 @contextmanager
 def bar(what: str) -> "Iterator[Report]":
     """A progress bar on stderr, as the function that moves it."""
@@ -156,6 +187,8 @@ def overview(data: str, found: "Checked") -> Table:
             height, width = by_area[place]
             table.add_row(name, f"{width}×{height}")
     table.add_row("kinds", "\n".join(f"{kind}: {count:,}" for kind, count in found.kinds.items()))
+    if found.groups is not None:
+        table.add_row("groups", f"{found.groups:,}")
     table.add_row("digest", found.digest)
     return table
 

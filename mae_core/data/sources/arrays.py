@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mae_core.data.sources.base import NO_LABEL, labels_by_name, labels_by_number
+from mae_core.data.sources.base import NO_LABEL, Groups, labels_by_name, labels_by_number
 from mae_core.errors import UserError
 
 CHANNELS = (1, 3, 4)  # grey, RGB, RGBA; others are allowed, but not said to come first
@@ -22,6 +22,8 @@ class ArraySource:
     Raises:
         UserError: if the file is damaged, or its arrays are missing or not as said.
     """
+
+    groups: Groups | None = None
 
     def __init__(self, path: Path) -> None:
         arrays = _load(path)

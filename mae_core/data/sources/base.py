@@ -4,6 +4,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -32,6 +33,27 @@ SUFFIXES = (
 )
 
 
+@dataclass(frozen=True)
+class Groups:
+    """The group of each image.
+
+    Attributes:
+        names: of the groups, by number; '' of an image that is a group of its own.
+        of: (N,) int64, the number of each image's group.
+    """
+
+    names: list[str]
+    of: NDArray[np.int64]
+
+    def only(self, indices: NDArray[np.int64]) -> "Groups":
+        """Those of the images `indices`, with the numbers that they have."""
+        return Groups(self.names, self.of[indices])
+
+    def present(self) -> set[str]:
+        """The names of the groups that have an image here."""
+        return {self.names[number] for number in np.unique(self.of)} - {""}
+
+
 class Source(Protocol):
     """Images by number.
 
@@ -41,10 +63,13 @@ class Source(Protocol):
     Attributes:
         classes: names by label; empty without labels.
         labels: (N,) int64, `NO_LABEL` where there is none.
+        groups: what images belong together, such as those of a patient; None where that is not
+            known.
     """
 
     classes: list[str]
     labels: NDArray[np.int64]
+    groups: Groups | None
 
     def __len__(self) -> int: ...
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from mae_core.data.decode import read_regular
 from mae_core.data.roots import files_below
 from mae_core.data.sources.base import (
+    Groups,
     is_image,
     labels_by_folder,
     left_out,
@@ -25,6 +26,8 @@ class FolderSource:
     Raises:
         UserError: if there are no images, or as :func:`files_below`.
     """
+
+    groups: Groups | None = None
 
     def __init__(self, root: Path) -> None:
         files = files_below(root)

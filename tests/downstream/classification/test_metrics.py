@@ -1,5 +1,6 @@
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,10 @@ from downstream.classification.metrics import (
     measured,
     resampled,
 )
-from downstream.statistics import compare, resamples
+from downstream.outcomes import Resampled, load_outcomes, save_outcomes
+from downstream.statistics import compare, normal_quantile, resamples, t_quantile
 from mae_core import UserError
+from mae_core.data.sources.base import Groups
 
 Values = NDArray[np.float64]
 Numbers = NDArray[np.int64]
@@ -149,6 +152,48 @@ def test_resamples_are_those_of_all_other_metrics() -> None:
     answer, labels = found.scores.argmax(dim=1).numpy(), found.labels.numpy()
     expected = sklearn.balanced_accuracy_score(labels[drawn], answer[drawn])
     assert outcome.values[18] == pytest.approx(expected, abs=WITHIN)
+
+
+def groups_of(size: int, count: int = 400) -> Groups:
+    of = np.arange(count) // size
+    return Groups([f"patient {number}" for number in range(of.max() + 1)], of)
+
+
+def test_of_images_in_groups_whole_groups_are_drawn() -> None:
+    found = scored(0)
+    value = found.value("macro_f1")
+    outcome = resampled(value, 400, groups_of(20))
+    times = np.bincount(resamples(20, seed=0)[3], minlength=20).repeat(20).astype(np.float64)
+    wider = t_quantile(0.05, 19) / normal_quantile(0.05) * (20 / 19) ** 0.5
+    whole = value(np.ones(400))
+    assert outcome.values[4] == pytest.approx(whole + wider * (value(times) - whole))
+    assert (outcome.groups, len(outcome.values)) == (20, 1001)
+
+
+def test_groups_of_one_image_each_are_images_but_for_the_width() -> None:
+    value = scored(0).value("auroc")
+    alone, together = resampled(value, 400), resampled(value, 400, groups_of(1))
+    wider = (together.values[1:] - together.values[0]) / (alone.values[1:] - alone.values[0])
+    np.testing.assert_allclose(wider, wider[0])
+    assert 1 < wider[0] < 1.01
+
+
+def test_a_single_group_shows_no_interval_and_no_difference() -> None:
+    config = {"metrics": ["auroc"]}
+    metrics, first = measured("knn", scored(0), config, groups_of(400))
+    _, second = measured("knn", scored(1), config, groups_of(400))
+    for name, metric in metrics.items():
+        assert metric.ci95 is None
+        assert compare(first[name], second[name]).verdict == "no difference shown"
+
+
+def test_groups_are_kept_with_the_outcomes(tmp_path: Path) -> None:
+    _, outcomes = measured("knn", scored(0), {"metrics": ["auroc"]}, groups_of(20))
+    kept = load_outcomes(Path(save_outcomes(tmp_path, outcomes)["outcomes"]))
+    found = kept["knn/auroc"]
+    assert isinstance(found, Resampled)
+    assert found.groups == 20
+    assert np.array_equal(found.values, outcomes["knn/auroc"].values)
 
 
 def test_without_a_word_there_is_top_1_alone() -> None:

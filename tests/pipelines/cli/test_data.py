@@ -135,3 +135,21 @@ def test_check_looks_at_masks(scenes: Path, call) -> None:  # noqa: F811
     Image.new("L", (9, 9)).save(scenes / "train_masks" / "00.png")
     code, out, err = call("check", scenes / "train", "--masks", scenes / "train_masks")
     assert code == USER_MISTAKE and "1 fault(s)" in err and "00.png is 9×9 pixels" in out
+
+
+def test_check_and_pack_take_a_table_with_names_of_its_own(
+    data: Path, tmp_path: Path, call
+) -> None:
+    rows = [f"class-{i}/{n}.png,{'ab'[i]},p{n % 3}" for i in range(2) for n in range(6)]
+    table = tmp_path / "labels.csv"
+    table.write_text("\n".join(["img;dx;patient", *(row.replace(",", ";") for row in rows)]))
+    named = ("-o", "columns.path=img", "-o", "columns.label=dx", "-o", f"root={data}")
+    code, out, _ = call("check", table, *named, "-o", "columns.group=patient", "--workers", 0)
+    assert code == 0 and "2 classes" in out
+    assert ["groups", "3"] in [line.replace("│", " ").split()[:2] for line in out.splitlines()]
+    code, _, _ = call("pack", table, tmp_path / "packed", *named, "--workers", 0)
+    assert code == 0 and open_source(str(tmp_path / "packed")).classes == ["a", "b"]
+    code, _, err = call("check", table, "--workers", 0)
+    assert code == USER_MISTAKE and "'img', 'dx', 'patient'" in err
+    code, _, err = call("check", table, "-o", "colums.path=img")
+    assert code == USER_MISTAKE and "columns" in err
