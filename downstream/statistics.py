@@ -85,8 +85,10 @@ def _wilson(n: float, k: float, z: float) -> Metric:
     return Metric(k / n, arm + abs(middle - k / n))
 
 
-def mean(values: ArrayLike) -> Metric:
-    """Mean of (N,) values and the half width of its 95 % t interval."""
+def mean(values: ArrayLike | Grouped) -> Metric:
+    """Mean of (N,) values and the half width of its 95 % t interval, in groups for other groups."""
+    if isinstance(values, Grouped):
+        return over_trainings(values.values[None], values.groups)
     cases = np.asarray(values, np.float64)
     n = len(cases)
     arm = t_quantile(1 - LEVEL, n - 1) * float(cases.var(ddof=1) / n) ** 0.5

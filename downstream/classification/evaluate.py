@@ -26,7 +26,7 @@ from mae_core.data.sources.base import labels_by_name
 from mae_core.errors import UserError
 from mae_core.for_encoder import with_encoder
 from mae_core.names import has_file
-from mae_core.stage import Reporter, StageResult
+from mae_core.stage import Metric, Reporter, StageResult
 
 
 def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> StageResult:
@@ -49,22 +49,20 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     model, classes = load_classifier(encoder, config.encoder, config.pixels)
     model.to(get_device()).eval()
     outcomes: dict[str, torch.Tensor | Grouped] = {}
+    metrics: dict[str, Metric] = {}
     for number, entry in enumerate(config.sets):
         images = open_set(entry, config)
         columns = set_columns(images, classes, entry)
         part = PartReporter(reporter, entry["name"], number, len(config.sets))
         correct = classify(model, images, columns, config, part)
-        if entry.get("corrupted"):
-            outcomes |= of_sources(images, correct, entry["name"])
+        if entry.get("corrupted"):  # a case is no yes or no
+            found = of_sources(images, correct, entry["name"])
+            metrics |= {name: mean(cases) for name, cases in found.items()}
+            outcomes |= found
         else:
-            cases = in_groups(correct, images.source.groups)
-            outcomes[f"evaluate/{entry['name']}"] = cases
-    metrics = {}
-    for name, cases in outcomes.items():  # of corrupted images a case is no yes or no
-        if isinstance(cases, torch.Tensor) and cases.dtype != torch.bool:
-            metrics[name] = mean(cases)
-        else:
-            metrics[name] = share(cases)
+            name = f"evaluate/{entry['name']}"
+            outcomes[name] = in_groups(correct, images.source.groups)
+            metrics[name] = share(outcomes[name])
     return StageResult(metrics, artifacts=save_outcomes(work_dir, outcomes))
 
 
@@ -134,7 +132,9 @@ def grid_of(images: ImageDataset) -> CorruptionGrid:
     return corruption_grid(images.source.name(i) for i in range(len(images)))
 
 
-def of_sources(images: ImageDataset, correct: torch.Tensor, name: str) -> dict[str, torch.Tensor]:
+def of_sources(
+    images: ImageDataset, correct: torch.Tensor, name: str
+) -> dict[str, torch.Tensor | Grouped]:
     """Outcomes of corrupted images by metric, (N,) float, one case for each source image.
 
     All copies of an image are one case: `evaluate/<name>` is the share of them that are right,
@@ -147,4 +147,6 @@ def of_sources(images: ImageDataset, correct: torch.Tensor, name: str) -> dict[s
     found = {f"evaluate/{name}": right.mean(axis=0)}
     found["evaluate/mCE"] = corruption_errors({key: 1 - row for key, row in rows.items()})
     found |= {f"evaluate/c_{key}": rows[key] for key in sorted(rows)}
-    return {key: torch.from_numpy(value) for key, value in found.items()}
+    groups = images.source.groups
+    groups = None if groups is None else groups.only(places[0, 0])  # all copies have the same
+    return {key: in_groups(torch.from_numpy(value), groups) for key, value in found.items()}

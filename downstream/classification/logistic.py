@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -50,7 +51,7 @@ def fit_logistic(
 
 
 def search_strength(
-    strengths: Sequence[float], folds: BaseCrossValidator, iterations: int
+    strengths: Sequence[float], folds: BaseCrossValidator | list[Any], iterations: int
 ) -> GridSearchCV:
     """A logistic regression, to be fitted, whose C is chosen among `strengths` by `folds`."""
     return GridSearchCV(LogisticRegression(max_iter=iterations), {"C": strengths}, cv=folds)

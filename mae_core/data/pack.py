@@ -21,6 +21,7 @@ from mae_core.data.images import tell_depth
 from mae_core.data.sources import NO_LABEL, Source, open_source
 from mae_core.data.sources.base import labels_by_name
 from mae_core.errors import UserError
+from mae_core.notices import say
 
 
 class Packed(NamedTuple):
@@ -89,6 +90,8 @@ def pack(
         if not 1 <= value <= most:
             raise UserError(f"{name} {value}: expected 1 to {most}")
     source = open_source(data, **(meaning or {}))
+    if source.groups is not None:
+        say(f"{data}: its groups are not kept in the shards, where images are numbers")
     with locked(out):
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise UserError(f"{out} is there already: delete it or name another folder")

@@ -166,7 +166,8 @@ def in_split(splits: Sequence[str], split: str | None, of: str) -> NDArray[np.in
         return None
     if not splits:
         raise UserError(f"{of} has no column 'split': name one in columns=dict(split='...')")
-    chosen = np.flatnonzero([one == split for one in splits]).astype(np.int64)
+    wanted = str(split)  # folds have numbers
+    chosen = np.flatnonzero([one == wanted for one in splits]).astype(np.int64)
     if not len(chosen):
         raise UserError(f"{of} has no rows of the split {split!r}; it has {counted(counts)}")
     return chosen

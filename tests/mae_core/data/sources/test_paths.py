@@ -94,6 +94,12 @@ def test_a_split_picks_rows_and_keeps_classes(
     assert "the rows of all splits are taken (1 test, 1 train, 1 val)" in caplog.text
 
 
+def test_folds_are_splits_by_their_numbers(folder: Path) -> None:
+    data = table(folder, f"path,fold\n{NAMES[0]},0\n{NAMES[1]},1\n")
+    source = open_source(data, split=1, columns={"split": "fold"})  # type: ignore[arg-type]
+    assert names(source, folder) == NAMES[1:2]
+
+
 def test_columns_can_be_named(folder: Path) -> None:
     data = table(folder, f"img,path,dx,patient\n{NAMES[0]},x,cat,p1\n{NAMES[1]},y,dog,p1\n")
     columns = {"path": "img", "label": "dx", "group": "patient"}
