@@ -89,7 +89,8 @@ def with_stated(
     if "encoder" in about:
         take_architecture(used, name, about, size, reporter)
     if own:
-        if about.get("encoder", {}).get("in_chans") == 3 and channels_of(config) == 1:
+        grey = channels_of(config) == 1 and not bands_are_read(config)
+        if about.get("encoder", {}).get("in_chans") == 3 and grey:
             take_colours(used, name, reporter)
         take_pixels(used, name, about.get("pixels"), reporter)
         if about.get("preprocessing"):
@@ -188,6 +189,13 @@ def take_pixels(config: "Config", name: str, own: Pixels | None, reporter: Repor
     given: Pixels = {key: list(config.pixels[key]) for key in ("mean", "std")}
     if own is None or same(own, given):
         return
+    if bands_are_read(config):
+        tell(
+            reporter,
+            f"{name} was trained with {told(own)}: bands that are read as they are stored are "
+            f"normalised with the config's {told(given)}",
+        )
+        return
     if len(own["mean"]) != len(given["mean"]):
         tell(
             reporter,
@@ -237,6 +245,12 @@ def take_preprocessing(
             f"images have {size[0]}×{size[1]} pixels, in tests {own['interpolation']} with "
             f"crop_pct={own['crop_pct']:.4g}, as those that {name} was trained on; {KEEP}",
         )
+
+
+def bands_are_read(config: "Config") -> bool:
+    """Whether images are read as they are stored: then `pixels` are in the units of the data."""
+    sets = image_sets(config.to_dict())
+    return any(fields.get("bands") is not None for _, fields in sets)
 
 
 def image_nodes(config: "Config") -> Iterator[tuple[str, Any]]:

@@ -231,7 +231,7 @@ def export(
 
 
 def preview_images(config: Config, count: int = 8) -> torch.Tensor:
-    """(count, C, H, W) uint8: the preview's images, or train's without any; spread over classes."""
+    """(count, C, H, W): the preview's images, or train's without any; spread over classes."""
     data = config.preview.get("data") or config.train_dataloader.dataset.data
     dataset = ImageDataset(**{**config.preview, "data": data})
     step = max(len(dataset) // count, 1)

@@ -19,6 +19,7 @@ from downstream.classification.load import load_classifier
 from downstream.outcomes import save_outcomes
 from downstream.parts import PartReporter
 from downstream.statistics import mean, share
+from mae_core.data.bands import KEYS
 from mae_core.data.images import ImageDataset
 from mae_core.data.shared_memory import workers_for
 from mae_core.data.sources import NO_LABEL
@@ -33,8 +34,9 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     """Top-1 on each of `config.sets`; metrics `evaluate/<name>`, for corruptions `evaluate/mCE`.
 
     Args:
-        config: `sets`, a list of dicts of `name` and `data`; with `transform` what is other for
-            this set than in the config's own; with `subset=True` only the classes that the set has
+        config: `sets`, a list of dicts of `name` and `data`, and `bands` and what belongs to them
+            as in a data set; with `transform` what is other for this set than in the config's
+            own; with `subset=True` only the classes that the set has
             compete, as is usual for ImageNet-A and -R; with `corrupted=True` its images lie under
             <corruption>/<severity>/<class>/, and all copies of an image are one case.
         encoder: a classifier, see :func:`load_classifier`.
@@ -83,7 +85,8 @@ def open_set(entry: dict[str, Any], config: Config) -> ImageDataset:
     """The images of an entry of `config.sets`; each corruption has folders of the same classes."""
     channels = config.encoder.get("in_chans", 3)
     transform = {**config.transform, **entry.get("transform", {})}
-    images = ImageDataset(entry["data"], transform, in_chans=channels)
+    stored = {key: entry[key] for key in KEYS if key in entry}
+    images = ImageDataset(entry["data"], transform, in_chans=channels, **stored)
     if entry.get("corrupted"):
         names = [name.rpartition("/")[2] for name in images.classes]
         names.append("")  # of NO_LABEL, which as -1 is the last
