@@ -161,13 +161,16 @@ def pack(
     short_side: Annotated[int, typer.Option(help="Pixels; larger images are scaled down.")] = 256,
     quality: Annotated[int, typer.Option(help="Of the JPEGs, 1 to 100.")] = 90,
     shard_mb: Annotated[int, typer.Option(help="Size of a tar file, in MB.")] = 256,
+    as_stored: Annotated[
+        bool, typer.Option("--as-stored", help="Copy images of any depth and bands unchanged.")
+    ] = False,
     workers: Workers = None,
 ) -> None:
     """Write a data set anew as tar shards of small JPEGs, which load faster."""
     from mae_core.data.pack import pack as pack_data
 
     with bar("packing") as progress:
-        packed = pack_data(data, out, short_side, quality, shard_mb, progress, workers)
+        packed = pack_data(data, out, short_side, quality, shard_mb, progress, workers, as_stored)
     report_packed(packed, out)
 
 

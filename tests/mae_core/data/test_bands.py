@@ -17,6 +17,7 @@ from mae_core.data.bands import bands_of
 from mae_core.data.decode import Unreadable
 from mae_core.data.images import ImageDataset
 from mae_core.data.normalize import Normalize
+from mae_core.data.pack import pack
 from mae_core.data.raster import Raster
 from mae_core.data.sampler import Draw
 from mae_core.notices import say
@@ -80,7 +81,11 @@ def test_every_kind_of_source_gives_the_same_batches(tmp_path: Path) -> None:
     files = {f"{i}.tif": tiff(image, compression="lzw") for i, image in enumerate(images)}
     arrays = {f"{i}.npy": npy(image) for i, image in enumerate(images)}
     np.savez(tmp_path / "x.npz", images=np.stack(images))
+    pack(write(tmp_path / "deep", files), tmp_path / "packed", as_stored=True, workers=0)
+    pack(str(tmp_path / "x.npz"), tmp_path / "packed-arrays", as_stored=True, workers=0)
     places = [
+        str(tmp_path / "packed"),
+        str(tmp_path / "packed-arrays"),
         write(tmp_path / "tiffs", files),
         write(tmp_path / "arrays", arrays),
         str(write_tar(tmp_path / "tiffs.tar", files)),
