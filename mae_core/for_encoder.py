@@ -88,6 +88,7 @@ def with_stated(
     size = (about.get("preprocessing") or {}).get("input_size") if own else None
     if "encoder" in about:
         take_architecture(used, name, about, size, reporter)
+    tell_channels(used, name, about, reporter)
     if own:
         grey = channels_of(config) == 1 and not bands_are_read(config)
         if about.get("encoder", {}).get("in_chans") == 3 and grey:
@@ -96,6 +97,23 @@ def with_stated(
         if about.get("preprocessing"):
             take_preprocessing(used, name, about["preprocessing"], reporter)
     return config if used.to_dict() == config.to_dict() else used
+
+
+def tell_channels(
+    config: "Config", name: str, about: Mapping[str, Any], reporter: Reporter | None
+) -> None:
+    """Say how weights for RGB are fitted to images of more bands."""
+    channels = config.encoder.get("in_chans", 3)
+    if about.get("encoder", {}).get("in_chans") != 3 or channels <= 3 or not has_file(name):
+        return
+    bands = config.encoder.get("rgb_bands")
+    how = "repeated over them; encoder.rgb_bands would say which are red, green and blue"
+    if bands is not None:
+        placed = ", ".join(f"{colour}={place}" for colour, place in bands.items())
+        how = f"placed at {placed}, and their mean at the others"
+    tell(
+        reporter, f"{name} was trained on RGB, images have {channels} bands: its kernels are {how}"
+    )
 
 
 def take_architecture(

@@ -91,3 +91,11 @@ def test_sets_of_other_bits_are_refused(tmp_path: Path) -> None:
     for each in fields.values():
         each["bits"] = 16
     tell_overlaps(fields)
+
+
+def test_other_bands_in_train_and_val_are_refused(images: Path) -> None:
+    fields = config(images / "train", images / "val", bands=[0, 1, 2])
+    with pytest.raises(UserError, match=r"are read differently: give both the same bands, clip"):
+        tell_overlaps(fields)
+    fields["train_data"]["bands"] = [0, 1, 2]
+    tell_overlaps(fields)
