@@ -251,7 +251,7 @@ def export(
 
 
 def preview_images(config: Config, count: int = 8) -> torch.Tensor:
-    """(count, C, H, W) uint8: the preview's images, or train's without any; spread over classes."""
+    """(count, C, H, W): the preview's images, or train's without any; spread over classes."""
     train, own = config.train_dataloader.dataset, config.preview
     data = {} if own.get("data") else {"data": train.data, **of_table(train)}
     dataset = ImageDataset(**{**own, **data})

@@ -18,7 +18,8 @@ def tell_overlaps(config: Mapping[str, Any]) -> None:
     """Say which val sets of a stage's config have images that its train sets have too.
 
     Raises:
-        UserError: if two sets of images are scaled from other ranges, see `ImageDataset`.
+        UserError: if two sets of images are scaled from other ranges, or of other bands, see
+            `ImageDataset`.
     """
     for train, val in pairs(config):
         one, other = ImageDataset(**train), ImageDataset(**val)
@@ -27,6 +28,11 @@ def tell_overlaps(config: Mapping[str, Any]) -> None:
                 f"pixels of {train['data']} use {one.bits} bits, those of {val['data']} "
                 f"{other.bits}: set bits={max(one.bits, other.bits)} in both, so that both are "
                 "scaled alike"
+            )
+        if one.bands != other.bands:
+            raise UserError(
+                f"images of {train['data']} and {val['data']} are read differently: give both "
+                "the same bands, clip, log1p and fill"
             )
         tell_overlap(names_of(one), names_of(other), train["data"], val["data"])
         tell_shared_groups(one.source, other.source, train["data"], val["data"])

@@ -18,7 +18,7 @@ from mae_core.drop_path import replace_paths
 from mae_core.encoders.base import Encoder, Part, to_pair
 from mae_core.encoders.registry import register_encoder
 from mae_core.errors import UserError
-from mae_core.fitting import fit_channels, fit_patches, fit_positions
+from mae_core.fitting import fit_channels, fit_patches, fit_positions, rgb_places
 from mae_core.grids import image_size
 from mae_core.grids import patch_size as stored_patch_size
 from mae_core.patches import gather_patches, grid_size, patchify
@@ -61,6 +61,8 @@ class ViTEncoder(Encoder):
         heads: attention heads.
         mlp_ratio: hidden width of the MLP over `width`.
         drop_path: stochastic depth of the last block, growing linearly from 0.
+        rgb_bands: `red`, `green` and `blue`: the channels, from 0, that weights for RGB see them
+            in; see :func:`mae_core.fitting.fit_channels`.
 
     Raises:
         UserError: if the sizes do not fit together.
@@ -80,6 +82,7 @@ class ViTEncoder(Encoder):
         heads: int = 12,
         mlp_ratio: float = 4.0,
         drop_path: float = 0.0,
+        rgb_bands: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__()
         self.img_size = to_pair(img_size)
@@ -97,6 +100,7 @@ class ViTEncoder(Encoder):
             raise UserError(f"drop_path={drop_path!r}: expected a number from 0 to below 1")
         if width % heads:
             raise UserError(f"{heads} heads do not divide the width {width}")
+        self.rgb_places = rgb_places(rgb_bands, in_chans)
         self.config: dict[str, Any] = {
             "img_size": list(self.img_size),
             "patch_size": patch_size,
@@ -238,7 +242,7 @@ class ViTEncoder(Encoder):
             old = grid_size(*image_size(state, about), stored_patch_size(state))
         return [
             *fit_positions(state, self.grid, old),
-            *fit_channels(state, self.config["in_chans"]),
+            *fit_channels(state, self.config["in_chans"], self.rgb_places),
             *(fit_patches(state, self.patch_size) if resample_patches else []),
         ]
 

@@ -1,4 +1,4 @@
-"""`mae-bench data check | pack | bench`: look at a data set, pack it, measure its loading."""
+"""`mae-bench data check | stats | pack | bench`: look at a data set, pack it, time its loading."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,12 +15,14 @@ from mae_core.errors import UserError
 from pipelines.last_net import checking
 
 if TYPE_CHECKING:
+    from mae_core.data.bands import Bands
     from mae_core.data.bench import Bench
     from mae_core.data.check import Checked
     from mae_core.data.each import Progress as Report
     from mae_core.data.pack import Packed
+    from mae_core.data.stats import Stats
 
-app = typer.Typer(no_args_is_help=True, help="Check, pack and time a data set.")
+app = typer.Typer(no_args_is_help=True, help="Check, measure, pack and time a data set.")
 console = Console(highlight=False)
 
 LISTED = 20  # classes shown at most
@@ -40,12 +42,34 @@ Meaning = Annotated[
     ),
 ]
 
+AsStored = Annotated[
+    str | None,
+    typer.Option(
+        "--bands",
+        help="Read pixels as they are stored: 'all', or numbers from 0 or names, as 3,2,1.",
+        show_default=False,
+    ),
+]
+Clip = Annotated[
+    tuple[float, float] | None,
+    typer.Option(help="With bands: the range of their numbers.", show_default=False),
+]
+Log1p = Annotated[bool, typer.Option("--log1p", help="With bands: ln(1 + x), after clipping.")]
+Fill = Annotated[
+    float | None,
+    typer.Option(help="With bands: what NaN and nodata become.", show_default=False),
+]
+
 
 @app.command()
 def check(
     data: Data,
     workers: Workers = None,
     meaning: Meaning = None,
+    bands: AsStored = None,
+    clip: Clip = None,
+    log1p: Log1p = False,
+    fill: Fill = None,
     images: Annotated[
         Path | None, typer.Option(help="Of a COCO JSON: the images' folder.", show_default=False)
     ] = None,
@@ -55,7 +79,25 @@ def check(
 ) -> None:
     """Decode every image, or check a COCO JSON or masks; exit 2 if anything is wrong."""
     with checking(f"data check {data}"):
-        check_any(data, workers, images, masks, meaning)
+        chosen = chosen_bands(bands, clip, log1p, fill)
+        check_any(data, workers, images, masks, chosen, meaning)
+
+
+def chosen_bands(
+    bands: str | None, clip: tuple[float, float] | None, log1p: bool, fill: float | None = None
+) -> "Bands | None":
+    """What `--bands` and the options beside it mean; None without any.
+
+    Raises:
+        UserError: for others without `--bands`, or if they are wrong.
+    """
+    from mae_core.data.bands import ALL, any_bands, bands_of
+
+    if bands is None:
+        return bands_of(None, None, clip, log1p, fill)
+    words = bands.strip("[]").split(",")
+    chosen = [int(word) if word.strip().isdecimal() else word.strip() for word in words]
+    return any_bands(ALL if bands == ALL else chosen, log1p, clip=clip, fill=fill)
 
 
 def check_any(
@@ -63,6 +105,7 @@ def check_any(
     workers: int | None,
     images: Path | None,
     masks: Path | None,
+    bands: "Bands | None",
     meaning: Meaning = None,
 ) -> None:
     """Check what `data` is."""
@@ -76,7 +119,7 @@ def check_any(
     from mae_core.data.sources.base import same_names
 
     with bar("checking") as progress:
-        found = check_data(data, progress, workers, meant_by(meaning))
+        found = check_data(data, progress, workers, bands, meant_by(meaning))
     console.print(overview(data, found), class_table(found))
     if same := same_names(list(found.classes)):
         console.print(
@@ -97,12 +140,43 @@ def check_any(
 
 
 @app.command()
+def stats(
+    data: Data,
+    bands: AsStored = None,
+    clip: Clip = None,
+    log1p: Log1p = False,
+    meaning: Meaning = None,
+    out: Annotated[
+        Path | None, typer.Option(help="A picture of the histograms.", show_default=False)
+    ] = None,
+    workers: Workers = None,
+) -> None:
+    """Mean, deviation and percentiles of each band, and the line for a config."""
+    from mae_core.data.stats import draw_stats
+    from mae_core.data.stats import stats as measure
+
+    with checking(f"data stats {data}"):
+        with bar("measuring") as progress:
+            chosen, meant = chosen_bands(bands, clip, log1p), meant_by(meaning)
+            found = measure(data, chosen, progress, workers, meant)
+        report_stats(data, found)
+        if out is not None:
+            try:
+                draw_stats(out, found)
+            except (OSError, ValueError) as error:  # matplotlib does not know the suffix
+                raise UserError(f"cannot write {out}: {error}") from error
+
+
+@app.command()
 def pack(
     data: Data,
     out: Annotated[Path, typer.Argument(help="A new folder.")],
     short_side: Annotated[int, typer.Option(help="Pixels; larger images are scaled down.")] = 256,
     quality: Annotated[int, typer.Option(help="Of the JPEGs, 1 to 100.")] = 90,
     shard_mb: Annotated[int, typer.Option(help="Size of a tar file, in MB.")] = 256,
+    as_stored: Annotated[
+        bool, typer.Option("--as-stored", help="Copy images of any depth and bands unchanged.")
+    ] = False,
     workers: Workers = None,
     meaning: Meaning = None,
 ) -> None:
@@ -110,8 +184,8 @@ def pack(
     from mae_core.data.pack import pack as pack_data
 
     with bar("packing") as progress:
-        sizes = (short_side, quality, shard_mb)
-        packed = pack_data(data, out, *sizes, progress, workers, meant_by(meaning))
+        sizes, meant = (short_side, quality, shard_mb), meant_by(meaning)
+        packed = pack_data(data, out, *sizes, progress, workers, as_stored, meant)
     report_packed(packed, out)
 
 
@@ -186,11 +260,37 @@ def overview(data: str, found: "Checked") -> Table:
         for name, place in (("smallest", 0), ("median size", len(by_area) // 2), ("largest", -1)):
             height, width = by_area[place]
             table.add_row(name, f"{width}×{height}")
+    if found.filled:
+        table.add_row("filled", f"{found.filled:,} numbers that are NaN or nodata")
     table.add_row("kinds", "\n".join(f"{kind}: {count:,}" for kind, count in found.kinds.items()))
     if found.groups is not None:
         table.add_row("groups", f"{found.groups:,}")
     table.add_row("digest", found.digest)
     return table
+
+
+def report_stats(data: str, found: "Stats") -> None:
+    """A table of the bands, and what a config says of them."""
+    from mae_core.data.stats import SHARES
+
+    console.print(f"{data}: {found.images:,} images", markup=False, soft_wrap=True)
+    table = Table("band")
+    for name in ("mean", "std", "min", *(f"{share:g} %" for share in SHARES), "max"):
+        table.add_column(name, justify="right")
+    for name in ("NaN", "nodata"):
+        table.add_column(name, justify="right")
+    for name, band in zip(found.names, found.bands, strict=True):
+        numbers = [band.mean, band.std, band.least, *band.percentiles(), band.most]
+        cells = [f"{number:.5g}" for number in numbers]
+        table.add_row(Text(name), *cells, f"{band.nan:,}", f"{band.nodata:,}")
+    console.print(table)
+    how = "exact" if found.exact else "to 1/2048 of their value (floats are counted in bins)"
+    console.print(f"percentiles: {how}; std is of all numbers; NaN and nodata are left out")
+    for line in found.unreadable:
+        console.print("left out:", line, markup=False, soft_wrap=True)
+    lists = ([band.mean for band in found.bands], [band.std for band in found.bands])
+    mean, std = (", ".join(f"{number:.6g}" for number in numbers) for numbers in lists)
+    console.print(f"pixels = dict(mean=[{mean}], std=[{std}])", markup=False, soft_wrap=True)
 
 
 def class_table(found: "Checked") -> Table:

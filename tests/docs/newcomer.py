@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from mae_core.data.demo.coco import coco_file
+from tests.bands import write_fields
 from tests.docs.pages import ROOT
 from tests.downstream.conftest import square
 
@@ -63,6 +64,7 @@ def write_all(home: Path) -> Path:
     """Everything below `home`; the shipped configs, smaller, in the folder that is returned."""
     rng = np.random.default_rng(0)
     photos(rng, home / "photos")
+    write_fields(home / "sentinel")
     for folder in ("data", "images"):
         shutil.copytree(home / "photos", home / folder)
     tables(home)

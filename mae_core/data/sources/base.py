@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,7 @@ SUFFIXES = (
     ".tiff",
     ".webp",
 )
+ARRAY = ".npy"  # an image, too, where there are no others: beside them it is something else
 
 
 @dataclass(frozen=True)
@@ -76,13 +77,23 @@ class Source(Protocol):
     def name(self, index: int) -> str:
         """Where the image lies: the data's own path, a slash, and its name inside."""
 
-    def read(self, index: int) -> bytes | NDArray[np.uint8]:
+    def read(self, index: int) -> bytes | NDArray[Any]:
         """The encoded file, or pixels (H, W) or (H, W, C)."""
 
 
-def is_image(name: str) -> bool:
+def is_image(name: str, suffixes: Sequence[str] = SUFFIXES) -> bool:
     """Whether the path `name` has the suffix of an image, and no hidden part."""
-    return not is_hidden(name) and os.path.splitext(name)[1].lower() in SUFFIXES
+    return not is_hidden(name) and os.path.splitext(name)[1].lower() in suffixes
+
+
+def suffixes_among(names: Iterable[str]) -> tuple[str, ...]:
+    """The suffixes that images have among files: `SUFFIXES`, or `ARRAY` where no file has those."""
+    arrays = False
+    for name in names:
+        if is_image(name):
+            return SUFFIXES
+        arrays = arrays or is_image(name, (ARRAY,))
+    return (ARRAY,) if arrays else SUFFIXES
 
 
 def is_hidden(name: str) -> bool:
@@ -93,7 +104,7 @@ def is_hidden(name: str) -> bool:
 def no_images(path: Path, others: Mapping[str, int]) -> UserError:
     """The error of a place that should hold images, and holds `others`, see :func:`left_out`."""
     found = f"; it holds {counted(others)}" if others else ""
-    return UserError(f"{path} holds no images; known are {' '.join(SUFFIXES)}{found}")
+    return UserError(f"{path} holds no images; known are {' '.join((*SUFFIXES, ARRAY))}{found}")
 
 
 def natural(name: str) -> tuple[list[str | int], str]:
@@ -133,11 +144,11 @@ def same_names(classes: Sequence[str]) -> list[str]:
     return [name for name in classes if "/" in name and counts[os.path.basename(name)] > 1]
 
 
-def left_out(names: Iterable[str]) -> dict[str, int]:
+def left_out(names: Iterable[str], suffixes: Sequence[str] = SUFFIXES) -> dict[str, int]:
     """How many files there are of each kind that is no image's, hidden ones aside."""
     counts: Counter[str] = Counter()
     for name in names:
-        if not is_image(name) and not is_hidden(name):
+        if not is_image(name, suffixes) and not is_hidden(name):
             counts[os.path.splitext(name)[1].lower() or "without suffix"] += 1
     return dict(counts)
 

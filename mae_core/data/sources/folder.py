@@ -13,6 +13,7 @@ from mae_core.data.sources.base import (
     natural,
     no_images,
     packed,
+    suffixes_among,
     tell_left_out,
 )
 
@@ -31,8 +32,9 @@ class FolderSource:
 
     def __init__(self, root: Path) -> None:
         files = files_below(root)
-        names = sorted(filter(is_image, files), key=natural)
-        others = left_out(files)
+        suffixes = suffixes_among(files)
+        names = sorted((name for name in files if is_image(name, suffixes)), key=natural)
+        others = left_out(files, suffixes)
         if not names:
             raise no_images(root, others)
         tell_left_out(others, root)

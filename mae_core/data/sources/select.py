@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +31,7 @@ class Selection:
         """Where the image lies."""
         return self.source.name(self.indices[index])
 
-    def read(self, index: int) -> bytes | NDArray[np.uint8]:
+    def read(self, index: int) -> bytes | NDArray[Any]:
         """The encoded file, or pixels."""
         return self.source.read(self.indices[index])
 

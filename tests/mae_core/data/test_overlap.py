@@ -109,3 +109,11 @@ def test_groups_that_train_and_val_share_are_said(
     whole["train_data"] |= {"part": (0.0, 0.5)}
     tell_overlaps(whole)
     assert "groups of the val images" not in caplog.text
+
+
+def test_other_bands_in_train_and_val_are_refused(images: Path) -> None:
+    fields = config(images / "train", images / "val", bands=[0, 1, 2])
+    with pytest.raises(UserError, match=r"are read differently: give both the same bands, clip"):
+        tell_overlaps(fields)
+    fields["train_data"]["bands"] = [0, 1, 2]
+    tell_overlaps(fields)
