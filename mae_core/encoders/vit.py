@@ -86,10 +86,10 @@ class ViTEncoder(Encoder):
     ) -> None:
         super().__init__()
         self.img_size = to_pair(img_size)
-        sizes = {"img_size": min(self.img_size), "img_size, larger": max(self.img_size)}
         check_counts(
             {"patch_size": patch_size, "in_chans": in_chans, "width": width, "depth": depth}
-            | {"heads": heads, **sizes}
+            | {"heads": heads}
+            | {"img_size": min(self.img_size), "img_size, larger": max(self.img_size)}
         )
         if not isinstance(mlp_ratio, int | float) or not 0 < mlp_ratio <= 64:
             raise UserError(f"mlp_ratio={mlp_ratio!r}: expected a number above 0, at most 64")
