@@ -105,7 +105,7 @@ def side_by_side(one: Scanned, other: Scanned, pair: np.void) -> Pixels:
 
 
 def in_square(pixels: Pixels) -> Pixels:
-    """(SIDE, SIDE, 3), an image (H, W, C) as large as fits; of other than three channels the first."""
+    """(SIDE, SIDE, 3), the image (H, W, C) as large as fits, grey of other than three channels."""
     height, width = pixels.shape[:2]
     scale = SIDE / max(height, width)
     size = max(round(width * scale), 1), max(round(height * scale), 1)

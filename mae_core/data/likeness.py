@@ -9,8 +9,6 @@ All pairs are compared by few frequencies, which finds candidates; these by more
 ways in which one may be a crop of the other.
 """
 
-from collections.abc import Iterator
-
 import cv2
 import numpy as np
 import torch
@@ -24,11 +22,9 @@ SIDE = 32  # pixels of a thumbnail
 COARSE, FINE = 8, 12  # frequencies along each side
 CANDIDATE = 0.7  # product of coarse descriptions; crops by 5 % are at 0.75 and above, nearly all
 ALIKE = 0.955  # of fine ones, aligned: chosen by benchmarks/duplicates.py
-FLAT = (
-    1.0  # standard deviation of a thumbnail, in levels of 255: below is noise, which says nothing
-)
+FLAT = 1.0  # standard deviation of a thumbnail, in levels of 255: what is below is noise
 CROPS = ((0, 0), (0.025, 0), (0, 0.025), (0.025, 0.025), (0.05, 0), (0, 0.05))  # before and after
-ROWS, COLUMNS = 1024, 2048  # compared at once: what the processor's cache holds
+ROWS, COLUMNS = 512, 2048  # compared at once: what the processor's cache holds
 CHUNK = 256  # thumbnails whose crops are in memory at once
 
 PAIR = np.dtype(
@@ -106,16 +102,16 @@ def alike(one: Pixels, other: Pixels | None, progress: Progress | None = None) -
     inside = other is None
     others = one if other is None else other
     coarse = described(others, COARSE) if len(others) else torch.empty(0, COARSE**2)
-    found = np.empty(0, PAIR)
+    found: Pairs = np.empty(0, PAIR)
     for start in range(0, len(one), ROWS):
         block = one[start : start + ROWS]
         for mirrored in (False, True):
             seen = np.ascontiguousarray(block[..., ::-1]) if mirrored else block
-            for rows, columns in candidates(described(seen, COARSE), coarse, start, inside):
-                pairs = np.zeros(len(rows), PAIR)
-                pairs["one"], pairs["other"], pairs["mirrored"] = rows + start, columns, mirrored
-                pairs["similarity"] = aligned(seen, rows, others, columns)
-                found = np.concatenate([found, pairs[pairs["similarity"] >= ALIKE]])
+            rows, columns = candidates(described(seen, COARSE), coarse, start, inside)
+            pairs = np.zeros(len(rows), PAIR)
+            pairs["one"], pairs["other"], pairs["mirrored"] = rows + start, columns, mirrored
+            pairs["similarity"] = aligned(seen, rows, others, columns)
+            found = np.concatenate([found, pairs[pairs["similarity"] >= ALIKE]])
         found = nearest(found)
         if progress:
             progress(min(start + ROWS, len(one)), len(one))
@@ -124,8 +120,8 @@ def alike(one: Pixels, other: Pixels | None, progress: Progress | None = None) -
 
 def candidates(
     block: torch.Tensor, others: torch.Tensor, start: int, inside: bool
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Rows of `block` and of `others` whose product is large, some at a time.
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows (P,) of `block` and of `others` whose product is large.
 
     Args:
         block: (B, D), descriptions of the images from `start`.
@@ -134,22 +130,22 @@ def candidates(
         inside: leave out those of `others` that are not before the image itself.
     """
     last = start + len(block) if inside else len(others)
-    products = torch.empty(
-        len(block) * COLUMNS
-    )  # fresh memory for each would take most of the time
+    # Fresh memory for each step would take most of the time.
+    products = torch.empty(len(block) * COLUMNS)
     is_near = torch.empty(len(block) * COLUMNS, dtype=torch.bool)
+    found = [np.empty((2, 0), dtype=np.int64)]
     for first in range(0, last, COLUMNS):
         part = others[first : min(first + COLUMNS, last)]
         size = len(block) * len(part)
         torch.mm(block, part.T, out=products[:size].view(len(block), len(part)))
         torch.ge(products[:size], CANDIDATE, out=is_near[:size])
         rows, columns = np.divmod(np.flatnonzero(is_near[:size].numpy()), len(part))
-        columns += first
-        if inside:
-            before = columns < rows + start
-            rows, columns = rows[before], columns[before]
-        if len(rows):
-            yield rows, columns
+        found.append(np.stack([rows, columns + first]))
+    rows, columns = np.concatenate(found, axis=1)
+    if inside:
+        before = columns < rows + start
+        rows, columns = rows[before], columns[before]
+    return rows, columns
 
 
 def aligned(

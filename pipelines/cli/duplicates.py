@@ -1,10 +1,9 @@
-"""`mae-bench data check TRAIN --against VAL`: which images two data sets share, or one has twice."""
+"""`mae-bench data check TRAIN --against VAL`: images that two data sets share, or one repeats."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 from rich.table import Table
 from rich.text import Text
 
@@ -56,7 +55,8 @@ def check_duplicates(data: str, against: Sequence[str], out: Path, workers: int 
 
 def overview(data: str, found: Sequence["Shared"]) -> Table:
     """How many images each set shares."""
-    table = Table("compared with", title=data, title_justify="left")
+    table = Table(title=data, title_justify="left")
+    table.add_column("compared with", overflow="fold")
     for column in ("images", "unreadable", "flat", "exact duplicates", "near ones"):
         table.add_column(column, justify="right")
     for shared in found:
