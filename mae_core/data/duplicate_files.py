@@ -60,10 +60,11 @@ def write_names(path: Path, one: Scanned, keep: NDArray[np.bool_], place: str) -
     write_bytes(path, os.fsencode("\n".join(lines) + "\n"))
 
 
-def draw(path: Path, one: Scanned, found: Sequence[Shared]) -> None:
-    """Draw pairs side by side, by set, or take an earlier picture away if there are none.
+def draw(path: Path, one: Scanned, found: Sequence[Shared]) -> bool:
+    """Draw pairs that are not exact side by side; whether there are any.
 
-    Of each set those that are not exact, from the most to the least alike; of many, some evenly.
+    By set, from the most to the least alike; of many, some evenly. Without any, an earlier picture
+    is taken away.
 
     Args:
         path: .png.
@@ -73,7 +74,7 @@ def draw(path: Path, one: Scanned, found: Sequence[Shared]) -> None:
     path.unlink(missing_ok=True)
     shown = [(shared, chosen(shared.pairs)) for shared in found if not shared.pairs["exact"].all()]
     if not shown:
-        return
+        return False
     heights = [-(-len(pairs) // COLUMNS) for _, pairs in shown]
     figure = new_figure(2.2 * COLUMNS, 1.3 * sum(heights) + 0.4 * len(shown))
     parts = figure.subfigures(len(shown), squeeze=False, height_ratios=heights)
@@ -86,6 +87,7 @@ def draw(path: Path, one: Scanned, found: Sequence[Shared]) -> None:
             axis.imshow(side_by_side(one, shared.other, pair), interpolation="nearest")
             axis.set_title(f"{kind(pair)} {pair['similarity']:.3f}", fontsize=8)
     save_figure(figure, path, dpi=100)
+    return True
 
 
 def chosen(pairs: Pairs) -> Pairs:

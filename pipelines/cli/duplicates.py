@@ -41,12 +41,12 @@ def check_duplicates(data: str, against: Sequence[str], out: Path, workers: int 
     keep = kept(one, found)
     write_table(out / TABLE, one, found)
     write_names(out / NAMES, one, keep, place_of(data))
-    draw(out / PICTURE, one, found)
+    drawn = f", {PICTURE} shows some" if draw(out / PICTURE, one, found) else ""
     console.print(overview(data, found))
     show_pairs(one, found)
     console.print(
-        f"{out}: {TABLE} has all of them, {PICTURE} shows some, and {NAMES} names the "
-        f"{keep.sum():,} of {len(keep):,} images without duplicates, for names_in",
+        f"{out}: {TABLE} has the pairs{drawn}; {NAMES} names the {keep.sum():,} of {len(keep):,} "
+        "images that are no duplicates, for names_in",
         markup=False,
         soft_wrap=True,
     )
