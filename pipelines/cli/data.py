@@ -76,11 +76,29 @@ def check(
     masks: Annotated[
         Path | None, typer.Option(help="A folder with a PNG of class ids for each image.")
     ] = None,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(help="Find the images that this other data has too; may be repeated."),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option(help="With --against: a folder for the pairs and a list without them.")
+    ] = Path("duplicates"),
 ) -> None:
     """Decode every image, or check a COCO JSON or masks; exit 2 if anything is wrong."""
     with checking(f"data check {data}"):
         chosen = chosen_bands(bands, clip, log1p, fill)
-        check_any(data, workers, images, masks, chosen, meaning)
+        if not against:
+            check_any(data, workers, images, masks, chosen, meaning)
+            return
+        if data.endswith(".json") or images or masks:
+            raise UserError("--against compares images: name their folder, without annotations")
+        if chosen or meaning:
+            raise UserError(
+                "--against compares images as RGB, whole sets: leave out --bands and -o"
+            )
+        from pipelines.cli.duplicates import check_duplicates
+
+        check_duplicates(data, against, out, workers)
 
 
 def chosen_bands(

@@ -1,3 +1,4 @@
+import csv
 import json
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from mae_core.data.sources import data_digest, open_source
 from pipelines.cli.main import USER_MISTAKE, main
 from tests.bands import field, write_fields
 from tests.downstream.conftest import scenes  # noqa: F401  a fixture
+from tests.mae_core.data.test_likeness import smooth
 from tests.tiny import write_images
 
 Call = tuple[int, str, str]
@@ -192,3 +194,77 @@ def test_pack_as_stored_keeps_bands(tmp_path: Path, call) -> None:
     assert call("pack", data, tmp_path / "packed", "--as-stored", "--workers", 0)[0] == 0
     code, out, _ = call("check", tmp_path / "packed", "--bands", "all", "--workers", 0)
     assert code == 0 and "TIFF uint16, 12 bands: 18" in out
+
+
+@pytest.fixture
+def copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Train with its third image twice, and val with the first as it is and the second mirrored."""
+    monkeypatch.chdir(tmp_path)
+    images = [Image.fromarray(image) for image in smooth(5)]
+    for split in ("train", "val", "other"):
+        (tmp_path / split).mkdir()
+    for name, image in zip(("a", "#b", "[c]"), images, strict=False):
+        image.save(tmp_path / "train" / f"{name}.png")
+    images[2].save(tmp_path / "train" / "d.bmp")
+    images[0].save(tmp_path / "val" / "x.bmp")
+    images[1].transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(tmp_path / "val" / "y.jpg")
+    images[3].save(tmp_path / "other" / "z.png")
+    return tmp_path
+
+
+def test_images_that_another_set_has_exit_with_2_and_are_listed(copies: Path, call) -> None:
+    code, out, err = call("check", "train", "--against", "val", "--workers", 0)
+    assert code == USER_MISTAKE and "2 of 2 images of val are in train too" in err
+    assert 'names_in="duplicates/names.txt"' in err
+    assert f"exact 1.000: {copies}/train/a.png  {copies}/val/x.bmp" in out
+    assert f"{copies}/train/#b.png  {copies}/val/y.jpg" in out and "mirrored" in out
+    assert f"exact 1.000: {copies}/train/d.bmp  {copies}/train/[c].png" in out
+    lines = list(csv.DictReader((copies / "duplicates" / "pairs.csv").open()))
+    assert [line["kind"] for line in lines] == ["mirrored", "exact", "exact"]
+    assert [line["in"] for line in lines] == ["val", "val", "train"]
+    assert Image.open(copies / "duplicates" / "pairs.png").width > 500
+    kept = open_source("train", names_in="duplicates/names.txt")
+    assert [kept.name(index) for index in range(len(kept))] == [f"{copies}/train/[c].png"]
+
+
+def test_the_list_has_every_name_that_a_list_can_have(copies: Path, call) -> None:
+    Image.fromarray(smooth(6)[5]).save(copies / "train" / "two\nlines.png")
+    code, out, _ = call("check", "train", "--against", "other", "--workers", 0, "--out", "here")
+    assert code == 0, "what is twice in one set is a note"
+    assert "itself" in out and "4 of 5 images" in out and not (copies / "duplicates").exists()
+    kept = open_source("train", names_in="here/names.txt")
+    names = [Path(kept.name(index)).name for index in range(len(kept))]
+    assert names == ["#b.png", "[c].png", "a.png"]
+    assert not (copies / "here" / "pairs.png").exists(), "equal pixels are no picture"
+
+
+def test_a_set_against_itself_is_looked_at_once(copies: Path, call) -> None:
+    code, out, _ = call("check", "train", "--against", f"{copies}/train", "--workers", 0)
+    assert code == 0 and out.count("│ itself") == 1 and out.count("d.bmp") == 1
+
+
+def test_unreadable_images_are_told_beside_duplicates(copies: Path, call) -> None:
+    (copies / "val" / "x.bmp").write_bytes(b"no image")
+    (copies / "train" / "a.png").write_bytes(b"no image")
+    code, out, err = call("check", "train", "--against", "val", "--workers", 0)
+    assert code == USER_MISTAKE
+    assert "val/x.bmp cannot be read" in out and "train/a.png cannot be read" in out
+    assert "1 of 2 images of val cannot be read and were not compared" in err
+    assert "1 of 2 images of val are in train too" in err
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--against", "no"), "no data at"),
+        (("--against", "val", "--masks", "val"), "--against compares images"),
+        (("--against", "val", "--bands", "all"), "leave out --bands"),
+        (("--against", "val", "-o", "split=val"), "leave out --bands and -o"),
+        (("--against", "val", "--out", "train/a.png"), "train/a.png cannot be written"),
+    ],
+)
+def test_mistakes_with_against_are_one_message(
+    copies: Path, call, more: tuple[str, ...], message: str
+) -> None:
+    code, _, err = call("check", "train", *more)
+    assert code == USER_MISTAKE and message in err and "Traceback" not in err
