@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mae_core.errors import UserError
-from pipelines.cli.data import LISTED, bar, console
+from pipelines.cli.data_shown import LISTED, bar, console
 from pipelines.last_net import check_writable
 
 if TYPE_CHECKING:
