@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mae_core.errors import UserError
+from pipelines.cli.convert import app as convert_app
 from pipelines.last_net import checking
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from mae_core.data.each import Progress as Report
     from mae_core.data.pack import Packed
 
-app = typer.Typer(no_args_is_help=True, help="Check, pack and time a data set.")
+app = typer.Typer(no_args_is_help=True, help="Check, convert, pack and time a data set.")
+app.add_typer(convert_app)
 console = Console(highlight=False)
 
 LISTED = 20  # classes shown at most
