@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from downstream.dense.coco import Coco
 from downstream.dense.convert.found import Annotated, Found
-from downstream.dense.convert.pictures import Pictures, in_same_folders
+from downstream.dense.convert.pictures import Pictures
 from downstream.dense.entries import Entry
 from downstream.dense.values import plain, told
 from mae_core.notices import counted
@@ -58,10 +58,10 @@ def found_by_name(by_image: Mapping[str, Annotated]) -> Iterator[str]:
     odd = [
         f"{plain(annotated.file)} of {told(name)}"
         for name, annotated in by_image.items()
-        if not any(in_same_folders(name, call) for call in (annotated.path, annotated.stem) if call)
+        if not any(ends_in(name, call) for call in (annotated.path, annotated.stem) if call)
     ]
     if odd:
-        yield f"{len(odd):,} image(s) were found by name alone, in other folders: such as {odd[0]}"
+        yield f"{len(odd):,} image(s) were found by name alone: such as {odd[0]}"
     other = [
         f"{plain(annotated.file)}, which says {told(annotated.path)}"
         for name, annotated in by_image.items()
@@ -69,6 +69,11 @@ def found_by_name(by_image: Mapping[str, Annotated]) -> Iterator[str]:
     ]
     if other:
         yield f"{len(other):,} image(s) were found by the annotations' file: such as {other[0]}"
+
+
+def ends_in(name: str, call: str) -> bool:
+    """Whether an image's folders are, or end in, those of what it is called."""
+    return f"/{os.path.dirname(name)}".endswith(f"/{os.path.dirname(call)}".rstrip("/"))
 
 
 def on_classes(content: Coco) -> Iterator[str]:
