@@ -15,6 +15,7 @@ from mae_core.data.demo.coco import coco_file
 from tests.bands import write_fields
 from tests.docs.pages import ROOT
 from tests.downstream.conftest import square
+from tests.downstream.dense.convert.sources import write_voc, write_yolo
 
 CLASSES = ("cat", "dog")
 TRAIN, VAL = 16, 6  # images a class
@@ -119,7 +120,7 @@ def photos(rng: np.random.Generator, folder: Path) -> None:
 
 
 def scenes(rng: np.random.Generator, folder: Path) -> None:
-    """Images, COCO annotations and masks of two classes, small squares and large ones."""
+    """Images, annotations and masks of two classes, small squares and large ones."""
     drawn = {f"{i:02}.png": square(rng, i % 2) for i in range(20)}
     for kind in ("images", "masks"):
         (folder / kind).mkdir(parents=True)
@@ -128,6 +129,10 @@ def scenes(rng: np.random.Generator, folder: Path) -> None:
         Image.fromarray((scene.semantic() > 0).astype(np.uint8)).save(folder / "masks" / name)
     content = coco_file(drawn, ("small", "large"), "images")
     (folder / "annotations.json").write_text(json.dumps(content))
+    for entry in content["annotations"]:
+        del entry["segmentation"]
+    write_voc(content, folder / "xml")
+    write_yolo(content, folder / "labels")
 
 
 def boxes(home: Path) -> None:

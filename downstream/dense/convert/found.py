@@ -1,8 +1,8 @@
 """What the reader of a format gives: objects as their files have them, and what cannot be read.
 
-No library reads these formats well enough: labelformat and globox leave out polygons or LabelMe,
-supervision turns polygons into masks and keeps 32 bits of a number; none says what it left out,
-counts VOC's pixels and turns images as we do, and all stop at the first fault.
+No library was found that reads them well enough: of VOC and CVAT, labelformat and globox read boxes
+alone, and XML with its entities; supervision draws polygons as masks, keeps 32 bits of a number,
+has no CVAT and brings 100 MB for video. All stop at the first fault, none lists what it changed.
 """
 
 import os
@@ -18,6 +18,8 @@ from mae_core.data.decode import Size, read_regular
 from mae_core.data.roots import files_below
 from mae_core.data.sources.base import is_hidden, natural
 from mae_core.errors import UserError
+
+LONGEST = 255  # letters of a class's name
 
 
 class Broken(Exception):
@@ -168,8 +170,10 @@ def number(value: Any, what: str) -> float:
 
 def label_of(value: Any, where: str) -> str:
     """The name of a class. Raises Broken for anything that is none."""
-    if not is_name(value):
-        raise Broken(f"has {told(value)} as class of {where}: expected a name")
+    if not is_name(value) or len(value) > LONGEST:
+        raise Broken(
+            f"has {told(value)} as class of {where}: expected a name of at most {LONGEST} letters"
+        )
     return str(value)
 
 

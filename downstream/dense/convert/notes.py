@@ -40,9 +40,12 @@ def notes_on(
         )
     kept = +found.kept
     if crowds := kept.pop("difficult", 0):
-        yield f"{crowds:,} difficult object(s) are crowds: neither learnt nor counted as missed"
+        yield (
+            f"{crowds:,} object(s) are marked as difficult: they are crowds now, which are neither "
+            "learnt nor counted as missed"
+        )
     if kept:
-        yield f"taken as any other object: {counted(kept)}"
+        yield f"taken as any other object, though marked: {counted(kept)}"
     masks = sum("segmentation" in entry for entry in content.annotations)
     boxes = len(content.annotations) - masks
     if masks and boxes:

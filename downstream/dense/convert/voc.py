@@ -20,7 +20,7 @@ from downstream.dense.convert.found import (
 from downstream.dense.convert.xml import parse_xml, text_in
 
 SIDES = ("xmin", "ymin", "xmax", "ymax")
-NO_BOXES = ("part", "polygon", "robndbox", "segmentation")  # of an object, beside its box
+NO_BOXES = ("part", "polygon", "robndbox")  # of an object, beside its box
 MARKS = ("truncated", "occluded")
 
 

@@ -1,5 +1,6 @@
 import copy
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,17 @@ def test_images_without_annotations_are_kept_and_said(
     assert any("1 image(s) have no annotations" in note for note in done.notes)
 
 
+def test_marks_that_coco_lacks_are_said(run: Convert, tmp_path: Path) -> None:
+    run(SOUND, "voc")
+    path = tmp_path / "source" / "a.xml"
+    marks = "<difficult>1</difficult><truncated>1</truncated>"
+    path.write_text(path.read_text().replace("<difficult>0</difficult>", marks))
+    done = converted("voc", tmp_path / "source", tmp_path / "images", tmp_path / "out.json")
+    assert [entry["iscrowd"] for entry in done.content.annotations] == [1, 0]
+    assert any("1 object(s) are marked as difficult" in note for note in done.notes)
+    assert "taken as any other object, though marked: 1 truncated" in done.notes
+
+
 @pytest.mark.parametrize("kind", ["cvat", "coco"])
 def test_images_that_a_list_lacks_are_not_taken_and_said(run: Convert, kind: str) -> None:
     done = run({**SOUND, "images": SOUND["images"][::2]}, kind)
@@ -181,9 +193,8 @@ def test_names_that_two_folders_have_need_folders_in_the_annotations(
 ) -> None:
     for name in ("x", "y"):
         (images / name).mkdir()
-        (images / "b.jpg").rename(images / name / "b.jpg") if name == "x" else Image.open(
-            images / "x" / "b.jpg"
-        ).save(images / "y" / "b.jpg")
+        shutil.copy(images / "b.jpg", images / name)
+    (images / "b.jpg").unlink()
     with pytest.raises(
         UserError, match=r"b.xml may be of several images, \['x/b.jpg', 'y/b.jpg'\]"
     ):

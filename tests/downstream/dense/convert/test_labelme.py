@@ -86,6 +86,7 @@ SQUARE = [[0, 0], [5, 5]]
         ([shape("rectangle", [[0, 5], [5, 0], [9, 5], [5, 9]])], "as corners of shape 1"),
         ([shape("rectangle", SQUARE, None)], "has None as class of shape 1: expected a name"),
         ([shape("rectangle", SQUARE, "a\nb")], "as class of shape 1"),
+        ([shape("rectangle", SQUARE, "9" * 5000)], "expected a name of at most 255 letters"),
     ],
 )
 def test_a_broken_shape_is_named_with_the_reason(
