@@ -1,23 +1,21 @@
 """`mae-bench data check | pack | bench`: look at a data set, pack it, measure its loading."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from mae_core.errors import UserError
+from pipelines.cli.progress import bar
 from pipelines.last_net import checking
 
 if TYPE_CHECKING:
     from mae_core.data.bench import Bench
     from mae_core.data.check import Checked
-    from mae_core.data.each import Progress as Report
     from mae_core.data.pack import Packed
 
 app = typer.Typer(no_args_is_help=True, help="Check, pack and time a data set.")
@@ -141,20 +139,6 @@ def bench(
     console.print(
         f"[bold]{found.bound}[/] bounds the loading{bounded}: {ADVICE[found.bound]}", soft_wrap=True
     )
-
-
-@contextmanager
-def bar(what: str) -> "Iterator[Report]":
-    """A progress bar on stderr, as the function that moves it."""
-    columns = (
-        TextColumn(what),
-        BarColumn(bar_width=28),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(what, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 def overview(data: str, found: "Checked") -> Table:

@@ -4,15 +4,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from mae_core.errors import UserError
-from pipelines.cli.data import LISTED, bar, console
+from pipelines.cli.progress import bar
 from pipelines.last_net import check_writable
 
 if TYPE_CHECKING:
     from mae_core.data.duplicates import Scanned, Shared
+
+console = Console(highlight=False)
+LISTED = 20  # pairs of a set shown at most
 
 
 def check_duplicates(data: str, against: Sequence[str], out: Path, workers: int | None) -> None:
@@ -30,12 +34,12 @@ def check_duplicates(data: str, against: Sequence[str], out: Path, workers: int 
     check_writable(out)
     scanned: dict[str, Scanned] = {}
     for name, source in sources:
-        with bar(f"reading {name}") as progress:
+        with bar("reading") as progress:
             scanned[name] = scan(source, progress, workers)
     one = scanned[data]
     found: list[Shared] = []
     for name, other in scanned.items():
-        with bar(f"comparing with {name}") as progress:
+        with bar("comparing") as progress:
             pairs = duplicates(one, None if other is one else other, progress)
         found.append(Shared(name, other, pairs, other is one))
     keep = kept(one, found)
