@@ -4,19 +4,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from mae_core.errors import UserError
-from pipelines.cli.progress import bar
+from pipelines.cli.data_shown import LISTED, bar, console
 from pipelines.last_net import check_writable
 
 if TYPE_CHECKING:
     from mae_core.data.duplicates import Scanned, Shared
-
-console = Console(highlight=False)
-LISTED = 20  # pairs of a set shown at most
 
 
 def check_duplicates(data: str, against: Sequence[str], out: Path, workers: int | None) -> None:

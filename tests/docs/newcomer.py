@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from mae_core.data.demo.coco import coco_file
+from tests.bands import write_fields
 from tests.docs.pages import ROOT
 from tests.downstream.conftest import square
 
@@ -63,8 +64,10 @@ def write_all(home: Path) -> Path:
     """Everything below `home`; the shipped configs, smaller, in the folder that is returned."""
     rng = np.random.default_rng(0)
     photos(rng, home / "photos")
+    write_fields(home / "sentinel")
     for folder in ("data", "images"):
         shutil.copytree(home / "photos", home / folder)
+    tables(home)
     (home / "shards" / "train").mkdir(parents=True)
     with tarfile.open(home / "shards" / "train" / "0.tar", "w") as shard:
         shard.add(home / "photos" / "train", ".")
@@ -83,6 +86,18 @@ def write_all(home: Path) -> Path:
     }.items():
         shutil.copy(configs / f"{shipped}.py", home / own)
     return configs
+
+
+def tables(home: Path) -> None:
+    """`labels.csv` with the photos' paths, and `patients.csv` with other names of columns."""
+    rows = []
+    for path in sorted((home / "photos").rglob("*.jpg")):
+        split, label, name = path.relative_to(home / "photos").parts
+        rows.append((f"{split}/{label}/{name}", label, split, f"patient{len(rows) // 3}"))
+    for name, head, below in (("labels", "path,label", "photos/"), ("patients", "img,label", "")):
+        last = "group" if name == "labels" else "patient"
+        lines = [f"{head},split,{last}", *(below + ",".join(row) for row in rows)]
+        (home / f"{name}.csv").write_text("\n".join(lines))
 
 
 def picture(rng: np.random.Generator, label: int) -> np.ndarray:

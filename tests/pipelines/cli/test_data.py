@@ -9,6 +9,7 @@ from PIL import Image
 
 from mae_core.data.sources import data_digest, open_source
 from pipelines.cli.main import USER_MISTAKE, main
+from tests.bands import field, write_fields
 from tests.downstream.conftest import scenes  # noqa: F401  a fixture
 from tests.mae_core.data.test_likeness import smooth
 from tests.tiny import write_images
@@ -139,6 +140,62 @@ def test_check_looks_at_masks(scenes: Path, call) -> None:  # noqa: F811
     assert code == USER_MISTAKE and "1 fault(s)" in err and "00.png is 9×9 pixels" in out
 
 
+def test_check_and_pack_take_a_table_with_names_of_its_own(
+    data: Path, tmp_path: Path, call
+) -> None:
+    rows = [f"class-{i}/{n}.png,{'ab'[i]},p{n % 3}" for i in range(2) for n in range(6)]
+    table = tmp_path / "labels.csv"
+    table.write_text("\n".join(["img;dx;patient", *(row.replace(",", ";") for row in rows)]))
+    named = ("-o", "columns.path=img", "-o", "columns.label=dx", "-o", f"root={data}")
+    code, out, _ = call("check", table, *named, "-o", "columns.group=patient", "--workers", 0)
+    assert code == 0 and "2 classes" in out
+    assert ["groups", "3"] in [line.replace("│", " ").split()[:2] for line in out.splitlines()]
+    code, _, _ = call("pack", table, tmp_path / "packed", *named, "--workers", 0)
+    assert code == 0 and open_source(str(tmp_path / "packed")).classes == ["a", "b"]
+    code, _, err = call("check", table, "--workers", 0)
+    assert code == USER_MISTAKE and "'img', 'dx', 'patient'" in err
+    code, _, err = call("check", table, "-o", "colums.path=img")
+    assert code == USER_MISTAKE and "columns" in err
+
+
+def test_stats_prints_a_line_for_a_config_and_draws(tmp_path: Path, call) -> None:
+    data = write_fields(tmp_path / "fields") / "train"
+    picture = tmp_path / "stats.png"
+    code, out, _ = call("stats", data, "--bands", "3,0", "--out", picture, "--workers", 0)
+    assert code == 0 and "percentiles: exact" in out and picture.is_file()
+    (line,) = [line for line in out.splitlines() if line.startswith("pixels = dict(mean=[")]
+    images = [field(1000 * label + i, label=label) for label in range(3) for i in range(6)]
+    mean = np.stack(images)[..., [3, 0]].mean(axis=(0, 1, 2))
+    assert f"mean=[{mean[0]:.6g}, {mean[1]:.6g}]" in line and line.count("std=[") == 1
+    code, out, _ = call("stats", data, "--bands", "0", "--log1p", "--clip", 0, 900, "--workers", 0)
+    assert code == 0 and "1/2048" in out
+
+
+def test_bands_at_fault_are_one_message(tmp_path: Path, call) -> None:
+    data = write_fields(tmp_path / "fields") / "train"
+    for words, message in (
+        (("stats", data, "--bands", "12"), "0.tif has no band 12: it has 12, from 0 to 11"),
+        (("stats", data, "--bands", "B4"), "0.tif has no band called 'B4'"),
+        (
+            ("stats", data, "--bands", "all", "--clip", 5, 1),
+            "clip=(5.0, 1.0): expected (low, high)",
+        ),
+        (("stats", data, "--bands", "all", "--out", tmp_path / "x.what"), "cannot write"),
+        (("check", data, "--fill", 0), "fill is for pixels as they are stored: set bands"),
+    ):
+        code, _, err = call(*words, "--workers", 0)
+        assert code == USER_MISTAKE and message in err
+    code, out, err = call("check", data, "--workers", 0)
+    assert code == USER_MISTAKE and "bands='all' reads pixels as they are stored" in out
+
+
+def test_pack_as_stored_keeps_bands(tmp_path: Path, call) -> None:
+    data = write_fields(tmp_path / "fields") / "train"
+    assert call("pack", data, tmp_path / "packed", "--as-stored", "--workers", 0)[0] == 0
+    code, out, _ = call("check", tmp_path / "packed", "--bands", "all", "--workers", 0)
+    assert code == 0 and "TIFF uint16, 12 bands: 18" in out
+
+
 @pytest.fixture
 def copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Train with its third image twice, and val with the first as it is and the second mirrored."""
@@ -201,6 +258,8 @@ def test_unreadable_images_are_told_beside_duplicates(copies: Path, call) -> Non
     [
         (("--against", "no"), "no data at"),
         (("--against", "val", "--masks", "val"), "--against compares images"),
+        (("--against", "val", "--bands", "all"), "leave out --bands"),
+        (("--against", "val", "-o", "split=val"), "leave out --bands and -o"),
         (("--against", "val", "--out", "train/a.png"), "train/a.png cannot be written"),
     ],
 )
