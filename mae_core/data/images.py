@@ -97,6 +97,11 @@ class ImageDataset(Dataset[Any]):
         self.source: Source = open_source(data, *chosen, split, columns, root, group)
         self.classes, self.labels = self.source.classes, self.source.labels
         self.transform = Transform(transform, self.in_chans, as_stored=self.bands is not None)
+        if self.bands and self.bands.fill is not None:
+            say(
+                f"{data}: pixels that are NaN, infinite or nodata become {fill}; mae-bench data "
+                "check counts them, with --bands and --fill"
+            )
         self.repeats = repeats
         self.skip_unreadable = skip_unreadable
         self.kept: dict[int, Opened] | None = {} if in_memory else None

@@ -3,6 +3,7 @@
 import io
 import logging
 import math
+import struct
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
@@ -33,6 +34,7 @@ def read_tiff(data: bytes, name: str) -> Raster:
         UserError: if a package that it takes is not installed.
     """
     tifffile = library(name)
+    check_pages(data, name)
     try:
         with tifffile.TiffFile(io.BytesIO(data)) as file:
             series = only_image(file, name)
@@ -73,6 +75,25 @@ def missing(name: str, package: str) -> UserError:
     )
 
 
+def check_pages(data: bytes, name: str) -> None:
+    """Raise Unreadable unless the list of pages ends: tifffile would follow a circle for ever."""
+    order = "<" if data.startswith(b"II") else ">"
+    big = data[2:4] in (b"+\0", b"\0+")
+    first, count, entry, pointer = (8, "Q", 20, "Q") if big else (4, "H", 12, "I")
+    seen: set[int] = set()
+    try:
+        (place,) = struct.unpack_from(order + pointer, data, first)
+        while place and place not in seen:
+            seen.add(place)
+            (entries,) = struct.unpack_from(order + count, data, place)
+            after = place + struct.calcsize(order + count) + entries * entry
+            (place,) = struct.unpack_from(order + pointer, data, after)
+    except struct.error as error:
+        raise Unreadable.of(name, "cut off, or damaged in its list of pages") from error
+    if place:
+        raise Unreadable.of(name, "its list of pages goes in a circle")
+
+
 def only_image(file: "TiffFile", name: str) -> "TiffPageSeries":
     """The only image in full size."""
     found = [
@@ -96,12 +117,15 @@ def shape_of(series: "TiffPageSeries") -> tuple[int, int, int]:
 def check_whole(series: "TiffPageSeries", size: int, name: str) -> None:
     """Raise Unreadable if parts are in other files, behind the end, or larger than is read."""
     check_size((1, 1, math.prod(series.keyframe.chunks)), name)
+    parts = math.prod(series.keyframe.chunked)
     for page in series.pages:
         if page is None:
             raise Unreadable(
                 f"{name} is one of several files of one image, which are not read together: write "
                 "the image to one file"
             )
+        if len(page.dataoffsets) < parts:
+            raise Unreadable.of(name, f"{len(page.dataoffsets)} parts of {parts} are there")
         for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False):
             if offset + count > size:
                 end = offset + count

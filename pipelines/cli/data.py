@@ -1,4 +1,4 @@
-"""`mae-bench data check | stats | pack | bench`: look at a data set, pack it, time its loading."""
+"""`mae-bench data`: check a data set, convert, measure, pack it, time its loading."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mae_core.errors import UserError
+from pipelines.cli.convert import app as convert_app
 from pipelines.cli.data_shown import (
     LISTED,
     bar,
@@ -24,7 +25,8 @@ from pipelines.last_net import checking
 if TYPE_CHECKING:
     from mae_core.data.bands import Bands
 
-app = typer.Typer(no_args_is_help=True, help="Check, measure, pack and time a data set.")
+app = typer.Typer(no_args_is_help=True, help="Check, convert, measure, pack and time a data set.")
+app.add_typer(convert_app)
 Data = Annotated[
     str,
     typer.Argument(help="A folder, .tar, .parquet, .npz, .csv, hf:<name> or demo/..., as configs."),

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 console = Console(highlight=False)
 
 LISTED = 20  # lines of a kind that are shown at most
+WIDE = 110  # columns of the table of bands
 
 
 @contextmanager
@@ -64,18 +66,17 @@ def report_stats(data: str, found: "Stats") -> None:
     from mae_core.data.stats import SHARES
 
     console.print(f"{data}: {found.images:,} images", markup=False, soft_wrap=True)
-    table = Table("band")
-    for name in ("mean", "std", "min", *(f"{share:g} %" for share in SHARES), "max"):
-        table.add_column(name, justify="right")
-    for name in ("NaN", "nodata"):
-        table.add_column(name, justify="right")
+    table = Table("band", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    shares = [f"{share:g}%" for share in SHARES]
+    for name in ("mean", "std", "min", *shares, "max", "NaN", "nodata"):
+        table.add_column(name, justify="right", no_wrap=True)
     for name, band in zip(found.names, found.bands, strict=True):
         numbers = [band.mean, band.std, band.least, *band.percentiles(), band.most]
         cells = [f"{number:.5g}" for number in numbers]
         table.add_row(Text(name), *cells, f"{band.nan:,}", f"{band.nodata:,}")
-    console.print(table)
-    how = "exact" if found.exact else "to 1/2048 of their value (floats are counted in bins)"
-    console.print(f"percentiles: {how}; std is of all numbers; NaN and nodata are left out")
+    console.print(table, width=max(console.width, WIDE))  # numbers are not to be cut
+    how = "are exact" if found.exact else "are to 1/2048 of their value (floats are in bins)"
+    console.print(f"percentiles {how}; NaN and nodata are left out", soft_wrap=True)
     for line in found.unreadable:
         console.print("left out:", line, markup=False, soft_wrap=True)
     lists = ([band.mean for band in found.bands], [band.std for band in found.bands])

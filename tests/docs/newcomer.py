@@ -75,6 +75,7 @@ def write_all(home: Path) -> Path:
         Image.fromarray(picture(rng, 0)).save(home / name)
     scenes(rng, home / "data" / "mine")
     boxes(home)
+    yolo(rng, home / "yolo")
     configs = home / "installed" / "configs"
     shutil.copytree(ROOT / "configs", configs)
     for name, text in SHRUNK.items():
@@ -154,3 +155,15 @@ def boxes(home: Path) -> None:
         "categories": [{"id": 1, "name": "animal"}],
     }
     (home / "boxes.json").write_text(json.dumps(content))
+
+
+def yolo(rng: np.random.Generator, home: Path) -> None:
+    """Boxes of two classes in YOLO's text files, beside a list of the classes."""
+    for split in ("train", "val"):
+        (home / "labels" / split).mkdir(parents=True)
+        (home / "images" / split).mkdir(parents=True)
+        for number in range(3):
+            Image.fromarray(picture(rng, 0)).save(home / "images" / split / f"{number}.jpg")
+            lines = "0 0.5 0.5 0.25 0.5\n1 0.25 0.25 0.25 0.25\n"
+            (home / "labels" / split / f"{number}.txt").write_text(lines)
+        (home / "labels" / split / "classes.txt").write_text("\n".join(CLASSES))

@@ -128,6 +128,28 @@ def test_any_damage_is_an_image_or_a_message(place: int, byte: int, compression:
         assert str(error).startswith("x ")
 
 
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_an_image_of_which_parts_are_missing_is_not_filled_up(compression: str | None) -> None:
+    data = bytearray(tiff(IMAGE[..., 0], compression=compression, rowsperstrip=4))
+    with tifffile.TiffFile(io.BytesIO(bytes(data))) as file:
+        place = file.pages[0].tags["ImageLength"].valueoffset
+    data[place : place + 2] = (16 * 40).to_bytes(2, "little")
+    with pytest.raises(Unreadable, match="4 parts of 160 are there"):
+        read_raster(bytes(data), "x")
+
+
+@pytest.mark.parametrize("options", [{}, {"bigtiff": True, "byteorder": ">"}])
+def test_pages_in_a_circle_are_refused_at_once(options: dict[str, Any]) -> None:
+    data = bytearray(pages(PLANES[:3], metadata=None, **options))
+    with tifffile.TiffFile(io.BytesIO(bytes(data))) as file:
+        last, size = file.pages[2], file.tiff.offsetsize
+        after = last.offset + file.tiff.tagnosize + len(last.tags) * file.tiff.tagsize
+        order = "little" if file.byteorder == "<" else "big"
+        data[after : after + size] = file.pages[0].offset.to_bytes(size, order)
+    with pytest.raises(Unreadable, match="its list of pages goes in a circle"):
+        read_raster(bytes(data), "x")
+
+
 def test_images_of_different_sizes_are_no_bands() -> None:
     out = io.BytesIO()
     with tifffile.TiffWriter(out) as writer:

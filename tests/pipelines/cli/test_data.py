@@ -162,7 +162,7 @@ def test_stats_prints_a_line_for_a_config_and_draws(tmp_path: Path, call) -> Non
     data = write_fields(tmp_path / "fields") / "train"
     picture = tmp_path / "stats.png"
     code, out, _ = call("stats", data, "--bands", "3,0", "--out", picture, "--workers", 0)
-    assert code == 0 and "percentiles: exact" in out and picture.is_file()
+    assert code == 0 and "percentiles are exact" in out and picture.is_file()
     (line,) = [line for line in out.splitlines() if line.startswith("pixels = dict(mean=[")]
     images = [field(1000 * label + i, label=label) for label in range(3) for i in range(6)]
     mean = np.stack(images)[..., [3, 0]].mean(axis=(0, 1, 2))
