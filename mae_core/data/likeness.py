@@ -9,9 +9,13 @@ All pairs are compared by few frequencies, which finds candidates; these by more
 ways in which one may be a crop of the other.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import cv2
 import numpy as np
 import torch
+from joblib import Parallel, cpu_count, delayed
 from numpy.typing import NDArray
 from scipy.fft import dct
 
@@ -102,20 +106,43 @@ def alike(one: Pixels, other: Pixels | None, progress: Progress | None = None) -
     inside = other is None
     others = one if other is None else other
     coarse = described(others, COARSE) if len(others) else torch.empty(0, COARSE**2)
-    found: Pairs = np.empty(0, PAIR)
-    for start in range(0, len(one), ROWS):
-        block = one[start : start + ROWS]
-        for mirrored in (False, True):
-            seen = np.ascontiguousarray(block[..., ::-1]) if mirrored else block
-            rows, columns = candidates(described(seen, COARSE), coarse, start, inside)
-            pairs = np.zeros(len(rows), PAIR)
-            pairs["one"], pairs["other"], pairs["mirrored"] = rows + start, columns, mirrored
-            pairs["similarity"] = aligned(seen, rows, others, columns)
-            found = np.concatenate([found, pairs[pairs["similarity"] >= ALIKE]])
-        found = nearest(found)
-        if progress:
-            progress(min(start + ROWS, len(one)), len(one))
-    return found
+    starts = range(0, len(one), ROWS)
+    found: list[Pairs] = [np.empty(0, PAIR)]
+    with one_thread_each():
+        tasks = (delayed(alike_in_block)(one, others, coarse, start, inside) for start in starts)
+        parallel = Parallel(cpu_count(), prefer="threads", return_as="generator")
+        for start, pairs in zip(starts, parallel(tasks), strict=True):
+            found.append(pairs)
+            if progress:
+                progress(min(start + ROWS, len(one)), len(one))
+    return nearest(np.concatenate(found))
+
+
+@contextmanager
+def one_thread_each() -> Iterator[None]:
+    """Let threads that begin in the block compute alone: so that many of them do not wait."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def alike_in_block(
+    one: Pixels, others: Pixels, coarse: torch.Tensor, start: int, inside: bool
+) -> Pairs:
+    """As :func:`alike`, for `ROWS` images of `one` from `start`; `coarse` describes `others`."""
+    block = one[start : start + ROWS]
+    found: list[Pairs] = []
+    for mirrored in (False, True):
+        seen = np.ascontiguousarray(block[..., ::-1]) if mirrored else block
+        rows, columns = candidates(described(seen, COARSE), coarse, start, inside)
+        pairs = np.zeros(len(rows), PAIR)
+        pairs["one"], pairs["other"], pairs["mirrored"] = rows + start, columns, mirrored
+        pairs["similarity"] = aligned(seen, rows, others, columns)
+        found.append(pairs[pairs["similarity"] >= ALIKE])
+    return nearest(np.concatenate(found))
 
 
 def candidates(

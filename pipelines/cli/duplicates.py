@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mae_core.errors import UserError
+from mae_core.notices import printable
 from pipelines.cli.data_shown import LISTED, bar, console
 from pipelines.last_net import check_writable
 
@@ -30,12 +31,12 @@ def check_duplicates(data: str, against: Sequence[str], out: Path, workers: int 
     check_writable(out)
     scanned: dict[str, Scanned] = {}
     for name, source in sources:
-        with bar(f"reading {name}") as progress:
+        with bar("reading") as progress:
             scanned[name] = scan(source, progress, workers)
     one = scanned[data]
     found: list[Shared] = []
     for name, other in scanned.items():
-        with bar(f"comparing with {name}") as progress:
+        with bar("comparing") as progress:
             pairs = duplicates(one, None if other is one else other, progress)
         found.append(Shared(name, other, pairs, other is one))
     keep = kept(one, found)
@@ -50,12 +51,13 @@ def check_duplicates(data: str, against: Sequence[str], out: Path, workers: int 
         markup=False,
         soft_wrap=True,
     )
-    tell_faults(data, scanned, found, out / NAMES)
+    advice = f'train with names_in="{out / NAMES}", or ' if keep.any() else ""
+    tell_faults(data, scanned, found, f"{advice}choose others")
 
 
 def overview(data: str, found: Sequence["Shared"]) -> Table:
     """How many images each set shares."""
-    table = Table(title=data, title_justify="left")
+    table = Table(title=Text(data), title_justify="left")
     table.add_column("compared with", overflow="fold")
     for column in ("images", "unreadable", "flat", "exact duplicates", "near ones"):
         table.add_column(column, justify="right")
@@ -76,13 +78,13 @@ def show_pairs(one: "Scanned", found: Sequence["Shared"]) -> None:
         for pair in shared.pairs[:LISTED]:
             names = one.source.name(pair["one"]), shared.other.source.name(pair["other"])
             line = f"{kind(pair)} {pair['similarity']:.3f}: {names[0]}  {names[1]}"
-            console.print(line, markup=False, soft_wrap=True)
+            console.print(printable(line), markup=False, soft_wrap=True)
         if len(shared.pairs) > LISTED:
             console.print(f"and {len(shared.pairs) - LISTED:,} more")
 
 
 def tell_faults(
-    data: str, scanned: "dict[str, Scanned]", found: Sequence["Shared"], names: Path
+    data: str, scanned: "dict[str, Scanned]", found: Sequence["Shared"], advice: str
 ) -> None:
     """Raise UserError if other sets share images, or some cannot be read."""
     faults = []
@@ -95,11 +97,11 @@ def tell_faults(
                 "were not compared: repair or delete them"
             )
     for shared in found:
-        count = sum(shared.counts())
-        if count and not shared.within:
+        exact, near = shared.counts()
+        if exact + near and not shared.within:
             faults.append(
-                f"{count:,} of {len(shared.other.readable):,} images of {shared.name} are in "
-                f'{data} too: train with names_in="{names}", or choose others'
+                f"{exact + near:,} of {len(shared.other.readable):,} images of {shared.name} are "
+                f"in {data} too, {exact:,} exactly and {near:,} nearly (look at some): {advice}"
             )
     if faults:
         raise UserError("\n".join(faults))

@@ -214,7 +214,10 @@ def copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_images_that_another_set_has_exit_with_2_and_are_listed(copies: Path, call) -> None:
     code, out, err = call("check", "train", "--against", "val", "--workers", 0)
-    assert code == USER_MISTAKE and "2 of 2 images of val are in train too" in err
+    assert (
+        code == USER_MISTAKE
+        and "2 of 2 images of val are in train too, 1 exactly and 1 nearly" in err
+    )
     assert 'names_in="duplicates/names.txt"' in err
     assert f"exact 1.000: {copies}/train/a.png  {copies}/val/x.bmp" in out
     assert f"{copies}/train/#b.png  {copies}/val/y.jpg" in out and "mirrored" in out
@@ -241,6 +244,12 @@ def test_the_list_has_every_name_that_a_list_can_have(copies: Path, call) -> Non
 def test_a_set_against_itself_is_looked_at_once(copies: Path, call) -> None:
     code, out, _ = call("check", "train", "--against", f"{copies}/train", "--workers", 0)
     assert code == 0 and out.count("│ itself") == 1 and out.count("d.bmp") == 1
+
+
+def test_a_list_without_names_is_not_advised(copies: Path, call) -> None:
+    _, _, err = call("check", "val", "--against", "train", "--workers", 0)
+    assert "2 of 4 images of train are in val too" in err and "names_in" not in err
+    assert "choose others" in err
 
 
 def test_unreadable_images_are_told_beside_duplicates(copies: Path, call) -> None:
