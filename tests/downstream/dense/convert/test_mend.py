@@ -98,7 +98,7 @@ def test_crowds_and_what_is_ignored_stay_so() -> None:
     assert found["iscrowd"] == 1 and found["ignore"] == 1
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(points=st.lists(POINTS, min_size=3, max_size=12))
 def test_clipping_keeps_the_area_that_shapely_finds(points: list[tuple[float, float]]) -> None:
     """Of simple polygons: their points are sorted by angle about the middle."""

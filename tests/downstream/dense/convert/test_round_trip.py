@@ -84,7 +84,7 @@ def ordered(content: Json) -> Json:
 
 
 @pytest.mark.parametrize("kind", WRITERS)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_nothing_is_lost_on_the_way(
     kind: str, images: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

@@ -61,7 +61,7 @@ def is_taken(kind: str, source: Path, images: Path, out: Path) -> bool:
 
 
 @pytest.mark.parametrize("kind", ["voc", "yolo", "labelme", "cvat"])
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 2**32), odd=st.lists(st.sampled_from(ODD), min_size=1, max_size=3))
 def test_numbers_and_signs_in_wrong_places(
     kind: str, home: Path, seed: int, odd: list[str]
@@ -83,7 +83,7 @@ def test_numbers_and_signs_in_wrong_places(
 
 
 @pytest.mark.parametrize("kind", ["voc", "yolo", "labelme", "cvat"])
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 2**32))
 def test_damaged_bytes(kind: str, home: Path, seed: int) -> None:
     rng = random.Random(seed)
@@ -102,7 +102,7 @@ def test_damaged_bytes(kind: str, home: Path, seed: int) -> None:
         path.write_bytes(sound)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(text=broken_files())
 def test_broken_coco_files(home: Path, text: str) -> None:
     (home / "coco").mkdir(exist_ok=True)
