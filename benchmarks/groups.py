@@ -17,7 +17,7 @@ from scipy import stats
 from downstream.outcomes import Grouped
 from downstream.statistics import compare, over_trainings, share
 
-ACCURACY, EACH, TRAININGS, SPREAD = 0.7, 10, 3, 0.03
+ACCURACY, EACH, UNEQUAL, TRAININGS, SPREAD = 0.7, 10, 9, 3, 0.03
 COUNTS = (5, 10, 20, 40, 100)
 RESAMPLES = 500
 
@@ -49,7 +49,7 @@ def coverages(
     """How often an interval held the truth, by what it is of.
 
     Args:
-        groups: how many, of 10 images, or with `sizes='unequal'` of 10 on average, 1 to some 60.
+        groups: how many, of 10 images, or with `sizes='unequal'` of 9 on average, 1 to some 60.
         correlation: of two images of a group being right, above 0.
         rounds: simulations.
         seed: of these.
@@ -60,7 +60,7 @@ def coverages(
     for _ in range(rounds):
         each = np.full(groups, EACH)
         if sizes == "unequal":
-            each = 1 + rng.geometric(1 / (EACH - 1), groups) - 1
+            each = rng.geometric(1 / UNEQUAL, groups)
         of, draw = np.repeat(np.arange(groups), each), partial(right, rng, correlation, each)
         first, second = Grouped(draw(0.0)[0], of), Grouped(draw(0.0)[0], of)
         note(held, "share", share(first))
