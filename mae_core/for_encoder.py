@@ -90,8 +90,8 @@ def with_stated(
         take_architecture(used, name, about, size, reporter)
     tell_channels(used, name, about, reporter)
     if own:
-        grey = channels_of(config) == 1 and not bands_are_read(config)
-        if about.get("encoder", {}).get("in_chans") == 3 and grey:
+        colours = about.get("encoder", {}).get("in_chans") == 3
+        if colours and channels_of(config) == 1 and not bands_are_read(config):
             take_colours(used, name, reporter)
         take_pixels(used, name, about.get("pixels"), reporter)
         if about.get("preprocessing"):
