@@ -67,7 +67,11 @@ NO_CASES = {  # to the cases of a test, in the part of a config that names its d
     "train_data": "is what it was trained on",
     "transform": "is how the model sees a case",
 }
-NO_PUBLISHED = {**LOADER, "seed": NO_SEED}  # to what a published figure stands beside
+NO_PUBLISHED = {
+    **LOADER,
+    "seed": NO_SEED,
+    "metrics": NO_PROTOCOL["metrics"],
+}  # to what a published figure stands beside
 
 
 class Read(NamedTuple):

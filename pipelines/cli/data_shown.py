@@ -89,7 +89,7 @@ def class_table(found: "Checked") -> Table:
     table = Table("class", title=f"{len(found.classes)} classes", title_justify="left")
     table.add_column("images", justify="right")
     for name, count in list(found.classes.items())[:LISTED]:
-        table.add_row(name, f"{count:,}")
+        table.add_row(Text(name), f"{count:,}")
     if len(found.classes) > LISTED:
         rest = list(found.classes.values())[LISTED:]
         table.add_row(f"{len(rest)} more", f"{min(rest):,} to {max(rest):,} each")

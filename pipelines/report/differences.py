@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from downstream.outcomes import Episodes, Grouped, Outcomes, Repeated
+from downstream.outcomes import Episodes, Grouped, Outcomes, Repeated, Resampled
 from downstream.statistics import Comparison, compare, compare_apart, holm
 from mae_core.stage import Metric
 from pipelines.report.collect import Benchmark, Row
@@ -143,6 +143,8 @@ def same_kind(one: Outcomes, other: Outcomes) -> bool:
     if isinstance(one, Episodes | Repeated):
         return type(one) is type(other) and one.same_draw(other)  # type: ignore[arg-type]
     if isinstance(one, Grouped) and isinstance(other, Grouped) and not one.same_groups(other):
+        return False
+    if isinstance(one, Resampled) and isinstance(other, Resampled) and one.groups != other.groups:
         return False
     return type(one) is type(other) and one.shape == other.shape
 
