@@ -6,7 +6,10 @@ import math
 import struct
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
-from xml.etree import ElementTree
+from xml.etree.ElementTree import Element, ParseError
+
+from defusedxml.common import DefusedXmlException
+from defusedxml.ElementTree import fromstring
 
 from mae_core.data.decode import Unreadable, brief, upright
 from mae_core.data.raster import Raster, check_size
@@ -185,9 +188,10 @@ def gdal_names(text: str) -> tuple[str, ...]:
     return tuple(names) if all(names) else ()
 
 
-def parsed(text: str) -> ElementTree.Element:
-    """The XML, empty if it is none."""
+def parsed(text: str) -> Element:
+    """The XML, empty if it is none, or has a document type: entities are not read."""
     try:
-        return ElementTree.fromstring(text.strip("\0 "))
-    except ElementTree.ParseError:
-        return ElementTree.Element("none")
+        found: Element = fromstring(text.strip("\0 "), forbid_dtd=True)
+    except (ParseError, DefusedXmlException):
+        return Element("none")
+    return found
