@@ -68,7 +68,7 @@ def of_images(rest: Values, drawn: Episodes) -> float:
         rest: (E, ways, queries), less their mean.
         drawn: the episodes.
     """
-    count, ways, queries = rest.shape
+    queries = rest.shape[2]
     classes, shots = drawn.classes.ravel(), drawn.images.shape[2] - queries
     supports, asked = drawn.images[..., :shots].ravel(), drawn.images[..., shots:].ravel()
     images = int(drawn.images.max()) + 1
@@ -77,8 +77,7 @@ def of_images(rest: Values, drawn: Episodes) -> float:
     size = np.maximum(np.bincount(class_of[np.unique(drawn.images)]), 1)  # images of each class
 
     own = (rest - class_means(rest.mean(axis=2), drawn.classes)[..., None]) / rest.size
-    whole = np.repeat(rest.mean(axis=(1, 2))[:, None], ways, axis=1)
-    whole = (whole - class_means(whole, drawn.classes)).ravel() / count
+    whole = of_episodes(rest, drawn.classes)
     as_query = np.bincount(asked, own.ravel(), images)
     as_support = np.bincount(supports, whole.repeat(shots), images)
 
@@ -108,14 +107,20 @@ def of_supports(rest: Values, drawn: Episodes, groups: NDArray[np.int64]) -> flo
         groups: the number of each image's group.
     """
     count, ways, queries = rest.shape
-    whole = np.repeat(rest.mean(axis=(1, 2))[:, None], ways, axis=1)
-    whole = (whole - class_means(whole, drawn.classes)) / count
+    whole = of_episodes(rest, drawn.classes)
     of_shots = groups[drawn.images[..., :-queries]]
     # Each group of a class's shots once, however many of them are of it.
     places = np.arange(count * ways).repeat(of_shots.shape[2])
     place, group = np.unique(np.stack([places, of_shots.ravel()]), axis=1)
-    own = whole.ravel()[place]
+    own = whole[place]
     return float((np.bincount(group, own) ** 2).sum() - (own**2).sum())
+
+
+def of_episodes(rest: Values, classes: NDArray[np.int64]) -> Values:
+    """(E * ways,): each episode's mean, less that of its class, over the number of episodes."""
+    count, ways, _ = rest.shape
+    whole = np.repeat(rest.mean(axis=(1, 2))[:, None], ways, axis=1)
+    return (whole - class_means(whole, classes)).ravel() / count
 
 
 def class_means(values: Values, classes: NDArray[np.int64]) -> Values:

@@ -4,11 +4,11 @@ Rows of a benchmark that were tested on the same cases can be compared in pairs,
 smaller differences than two intervals side by side.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,8 @@ if TYPE_CHECKING:  # reports read outcomes without torch
     from torch import Tensor
 
     from mae_core.data.sources.base import Groups
+
+T = TypeVar("T")
 
 FILE = "outcomes.npz"
 RESAMPLED = "resampled:"  # before the name of a metric that is no mean of cases
@@ -149,9 +151,11 @@ def save_outcomes(
             if value.groups is not None:
                 arrays[f"{DRAWN_GROUPS}{name}"] = np.array(value.groups)
         elif isinstance(value, Episodes):
-            arrays[f"{EPISODES}{number_of(value, draws)}:{name}"] = value.correct
+            place = number_among(draws, value, Episodes.same_draw)
+            arrays[f"{EPISODES}{place}:{name}"] = value.correct
         elif isinstance(value, Grouped):
-            arrays[f"{GROUPED}{number_of_groups(value, together)}:{name}"] = value.values
+            place = number_among(together, value, Grouped.same_groups)
+            arrays[f"{GROUPED}{place}:{name}"] = value.values
         else:
             arrays[name] = value.cpu().numpy()
     for number, grouped in enumerate(together):
@@ -167,22 +171,13 @@ def save_outcomes(
     return {"outcomes": str(path)}
 
 
-def number_of(episodes: Episodes, draws: list[Episodes]) -> int:
-    """The place of the draw in `draws`, where it is added if no metric had it: heads share one."""
-    for number, known in enumerate(draws):
-        if known.same_draw(episodes):
+def number_among(stored: list[T], one: T, same: Callable[[T, T], bool]) -> int:
+    """The place in `stored` of what is the same as `one`, which is added if there is none."""
+    for number, known in enumerate(stored):
+        if same(known, one):
             return number
-    draws.append(episodes)
-    return len(draws) - 1
-
-
-def number_of_groups(grouped: Grouped, together: list[Grouped]) -> int:
-    """The place in `together` of outcomes with the same groups, where new ones are added."""
-    for number, known in enumerate(together):
-        if known.same_groups(grouped):
-            return number
-    together.append(grouped)
-    return len(together) - 1
+    stored.append(one)
+    return len(stored) - 1
 
 
 def small(numbers: NDArray[np.int64]) -> NDArray[np.generic]:

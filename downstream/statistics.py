@@ -133,14 +133,12 @@ def over_resamples(resampled: Resampled) -> Metric:
     Of several trainings it is their mean, and the interval covers other trainings too. There is
     none without resamples, as of one group of cases, or where more than 5 % of them have no value.
     """
+    if not _enough(resampled.values):
+        return Metric(float(resampled.values[..., 0].mean()))
     if resampled.values.ndim == 2:
-        if not _enough(resampled.values[:, 1:].mean(axis=0)):
-            return Metric(float(resampled.values[:, 0].mean()))
         found = _of_resampled_trainings(resampled.values)
         return Metric(found.difference, found.high - found.difference)
     value, drawn = float(resampled.values[0]), resampled.values[1:]
-    if not _enough(drawn):
-        return Metric(value)
     low, high = np.nanquantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Metric(value, float(max(high - value, value - low, 0.0)))
 
@@ -180,8 +178,8 @@ def compare(first: Outcomes, second: Outcomes, seed: int = 0) -> Comparison:
         raise ValueError(f"outcomes of {first.shape} and {second.shape} cases cannot be paired")
     if isinstance(first, Resampled) and isinstance(second, Resampled):
         apart = first.values - second.values
-        if not _enough(np.atleast_2d(apart)[:, 1:].mean(axis=0)):
-            return Comparison(float(np.atleast_2d(apart)[:, 0].mean()), -1.0, 1.0, 1.0)
+        if not _enough(apart):
+            return Comparison(float(apart[..., 0].mean()), -1.0, 1.0, 1.0)
         return _of_resampled_trainings(apart) if apart.ndim == 2 else _of_resamples(apart)
     if isinstance(first, Episodes) and isinstance(second, Episodes):
         return _of_episodes(first, second)
@@ -275,9 +273,10 @@ def _of_resamples(difference: Values) -> Comparison:
     return Comparison(value, float(low), float(high), p)
 
 
-def _enough(drawn: Values) -> bool:
-    """Whether nearly all resamples have a value; those that lack a class may have none."""
-    return bool(drawn.size and np.isfinite(drawn).mean() >= LEVEL)
+def _enough(values: Values) -> bool:
+    """Whether nearly all resamples of :class:`Resampled` have a value, in all trainings."""
+    known = np.isfinite(np.atleast_2d(values)[:, 1:]).all(axis=0)
+    return bool(known.size and known.mean() >= LEVEL)
 
 
 def _layout_of_pair(first: Episodes, second: Episodes) -> Layout:

@@ -24,8 +24,7 @@ from mae_core.continued import (
     with_rate,
     with_start,
 )
-from mae_core.data.bands import KEYS
-from mae_core.data.images import ImageDataset, of_table
+from mae_core.data.images import ImageDataset, reading
 from mae_core.data.normalize import Normalize
 from mae_core.drop_path import draw_paths
 from mae_core.encoders import create_encoder
@@ -254,8 +253,7 @@ def export(
 def preview_images(config: Config, count: int = 8) -> torch.Tensor:
     """(count, C, H, W): the preview's images, or train's without any; spread over classes."""
     train, own = config.train_dataloader.dataset, config.preview
-    read = {key: train[key] for key in KEYS if key in train}
-    data = {} if own.get("data") else {"data": train.data, **of_table(train), **read}
+    data = {} if own.get("data") else {"data": train.data, **reading(train)}
     dataset = ImageDataset(**{**own, **data})
     step = max(len(dataset) // count, 1)
     return torch.stack([dataset[i * step]["inputs"] for i in range(min(count, len(dataset)))])

@@ -19,8 +19,7 @@ from downstream.classification.load import load_classifier
 from downstream.outcomes import Grouped, in_groups, save_outcomes
 from downstream.parts import PartReporter
 from downstream.statistics import mean, share
-from mae_core.data.bands import KEYS
-from mae_core.data.images import ImageDataset, of_table
+from mae_core.data.images import ImageDataset, reading
 from mae_core.data.shared_memory import workers_for
 from mae_core.data.sources import NO_LABEL
 from mae_core.data.sources.base import labels_by_name
@@ -35,11 +34,10 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
 
     Args:
         config: `sets`, a list of dicts of `name` and `data`; with `transform` what is other for
-            this set than in the config's own; with `bands` and what belongs to them, and with what
-            :func:`of_table` knows of a table, as in a data set; with `subset=True` only the classes
-            that the set has compete, as is usual for ImageNet-A and -R; with `corrupted=True` its
-            images lie under <corruption>/<severity>/<class>/, and all copies of an image are one
-            case.
+            this set than in the config's own; with the keys of :func:`reading`, as in a data set;
+            with `subset=True` only the classes that the set has compete, as is usual for
+            ImageNet-A and -R; with `corrupted=True` its images lie under
+            <corruption>/<severity>/<class>/, and all copies of an image are one case.
         encoder: a classifier, see :func:`load_classifier`.
         work_dir: for the cases' outcomes.
         reporter: gets progress.
@@ -88,9 +86,7 @@ def open_set(entry: dict[str, Any], config: Config) -> ImageDataset:
     """The images of an entry of `config.sets`; each corruption has folders of the same classes."""
     channels = config.encoder.get("in_chans", 3)
     transform = {**config.transform, **entry.get("transform", {})}
-    stored = {key: entry[key] for key in KEYS if key in entry}
-    meant = {**stored, **of_table(entry)}
-    images = ImageDataset(entry["data"], transform, in_chans=channels, **meant)
+    images = ImageDataset(entry["data"], transform, in_chans=channels, **reading(entry))
     if entry.get("corrupted"):
         names = [name.rpartition("/")[2] for name in images.classes]
         names.append("")  # of NO_LABEL, which as -1 is the last

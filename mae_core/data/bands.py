@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mae_core import pixels
 from mae_core.data.decode import Size, Unreadable
 from mae_core.data.raster import Raster
 from mae_core.data.stored import read_raster
@@ -221,10 +222,7 @@ def is_list(value: Any) -> bool:
 
 def are_numbers(values: Any, count: int) -> bool:
     """Whether it is a list of so many finite numbers."""
-    if not is_list(values) or len(values) != count:
-        return False
-    plain = (isinstance(v, int | float) and not isinstance(v, bool) for v in values)
-    return all(plain) and bool(np.isfinite(np.array(values, dtype=np.float64)).all())
+    return pixels.are_numbers(values) and len(values) == count
 
 
 def place_of(band: int | str, raster: Raster, name: str) -> int:

@@ -1,8 +1,7 @@
 """How fast a data set can be loaded, stage by stage, and which stage bounds training."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -12,7 +11,7 @@ from mmengine.device import get_device
 from torch.utils.data import DataLoader
 
 from mae_core.data.decode import Unreadable, open_image
-from mae_core.data.each import read_stored
+from mae_core.data.each import read_stored, single_threaded
 from mae_core.data.images import ImageDataset, collate_views
 from mae_core.data.normalize import Normalize
 from mae_core.data.shared_memory import enough_shared_memory, workers_for
@@ -156,14 +155,3 @@ class Stopwatch:
         value = function(*arguments)
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begun
         return value
-
-
-@contextmanager
-def single_threaded() -> Iterator[None]:
-    """What a loader's worker has."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

@@ -1,6 +1,7 @@
 """One function over every image of a source, by several processes."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -75,3 +76,14 @@ def read_stored(source: Source, index: int) -> bytes | NDArray[Any]:
 def one_thread(_: int) -> None:
     """Begins a loader's worker: there are as many of them as cores, or they serve an encoder."""
     torch.set_num_threads(1)
+
+
+@contextmanager
+def single_threaded() -> Iterator[None]:
+    """In the block this process, as a loader's, and threads that begin compute with one thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

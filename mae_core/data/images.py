@@ -10,7 +10,7 @@ from mmengine.registry import FUNCTIONS
 from numpy.typing import NDArray
 from torch.utils.data import Dataset, default_collate
 
-from mae_core.data.bands import BandImage, bands_of, channels_of
+from mae_core.data.bands import KEYS, BandImage, bands_of, channels_of
 from mae_core.data.decode import BITS, Decoded, Opened, Unreadable, open_image
 from mae_core.data.depth import depth_of
 from mae_core.data.each import read_stored
@@ -169,9 +169,9 @@ class ImageDataset(Dataset[Any]):
         return open_image(stored, self.in_chans, name, self.bits)
 
 
-def of_table(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of the arguments of :class:`ImageDataset` that say what a table or a name means."""
-    return {key: data[key] for key in ("split", "columns", "root", "group") if key in data}
+def reading(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the arguments of :class:`ImageDataset` that say how images are read."""
+    return {key: data[key] for key in ("split", "columns", "root", "group", *KEYS) if key in data}
 
 
 def drawn_by(seed: int, data: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,9 +9,6 @@ All pairs are compared by few frequencies, which finds candidates; these by more
 ways in which one may be a crop of the other.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import cv2
 import numpy as np
 import torch
@@ -20,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.fft import dct
 
 from mae_core.data.decode import Pixels
-from mae_core.data.each import Progress
+from mae_core.data.each import Progress, single_threaded
 
 SIDE = 32  # pixels of a thumbnail
 COARSE, FINE = 8, 12  # frequencies along each side
@@ -108,7 +105,7 @@ def alike(one: Pixels, other: Pixels | None, progress: Progress | None = None) -
     coarse = described(others, COARSE) if len(others) else torch.empty(0, COARSE**2)
     starts = range(0, len(one), ROWS)
     found: list[Pairs] = [np.empty(0, PAIR)]
-    with one_thread_each():
+    with single_threaded():
         tasks = (delayed(alike_in_block)(one, others, coarse, start, inside) for start in starts)
         parallel = Parallel(cpu_count(), prefer="threads", return_as="generator")
         for start, pairs in zip(starts, parallel(tasks), strict=True):
@@ -116,17 +113,6 @@ def alike(one: Pixels, other: Pixels | None, progress: Progress | None = None) -
             if progress:
                 progress(min(start + ROWS, len(one)), len(one))
     return nearest(np.concatenate(found))
-
-
-@contextmanager
-def one_thread_each() -> Iterator[None]:
-    """Let threads that begin in the block compute alone: so that many of them do not wait."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def alike_in_block(

@@ -3,6 +3,9 @@
 import os
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mae_core.data.decode import read_regular
 from mae_core.data.roots import files_below
 from mae_core.data.sources.base import (
@@ -18,7 +21,30 @@ from mae_core.data.sources.base import (
 )
 
 
-class FolderSource:
+class FilesBelow:
+    """A source of image files below a folder.
+
+    Attributes:
+        root: the folder.
+        names: (N,) paths below it, see :func:`packed`.
+    """
+
+    root: Path
+    names: NDArray[np.bytes_]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def name(self, index: int) -> str:
+        """The file's path."""
+        return f"{self.root}/{os.fsdecode(self.names[index])}"
+
+    def read(self, index: int) -> bytes:
+        """The file's content."""
+        return read_regular(self.name(index))
+
+
+class FolderSource(FilesBelow):
     """The image files below a folder, in natural order of their paths.
 
     The class of an image is the folder that it lies in, see :func:`labels_by_folder`. Images at the
@@ -41,14 +67,3 @@ class FolderSource:
         self.root = root
         self.names = packed(names)
         self.classes, self.labels = labels_by_folder(names)
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def name(self, index: int) -> str:
-        """The file's path."""
-        return f"{self.root}/{os.fsdecode(self.names[index])}"
-
-    def read(self, index: int) -> bytes:
-        """The file's content."""
-        return read_regular(self.name(index))

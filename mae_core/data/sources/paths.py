@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mae_core.data.decode import read_regular
 from mae_core.data.sources.base import Groups, Source, labels_by_name, packed
 from mae_core.data.sources.columns import Columns, read_columns, told
+from mae_core.data.sources.folder import FilesBelow
 from mae_core.data.sources.groups import groups_by_name
 from mae_core.errors import UserError
 from mae_core.notices import counted, say
@@ -19,7 +19,7 @@ from mae_core.notices import counted, say
 SHOWN = 3  # names in a message
 
 
-class PathSource:
+class PathSource(FilesBelow):
     """The image files that the rows of a table name, in the order of the rows.
 
     A path is relative to `root`, or absolute and below it: a table that somebody else made reads
@@ -47,17 +47,6 @@ class PathSource:
         check_classes(self.classes, table)
         self.splits = found.get("split", [])
         self.groups: Groups | None = groups_by_name(found["group"]) if "group" in found else None
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def name(self, index: int) -> str:
-        """The file's path."""
-        return f"{self.root}/{os.fsdecode(self.names[index])}"
-
-    def read(self, index: int) -> bytes:
-        """The file's content."""
-        return read_regular(self.name(index))
 
 
 @dataclass(frozen=True)
