@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from downstream.dense.naming import EXPORT
-from mae_core.data.decode import PillowImage, Unreadable, open_stored
+from mae_core.data.decode import PillowImage, Unreadable, open_stored, upright
 from mae_core.errors import UserError
 
 Values = NDArray[np.unsignedinteger]
@@ -17,6 +17,7 @@ COLOURED = ("RGB", "RGBA", "RGBX")
 LOSSY = ("JPEG", "MPO", "WEBP", "JPEG2000")  # formats
 LARGEST = 65535  # number that a pixel may hold
 OPAQUE = 255
+KINDS = "PNG, TIFF, BMP or GIF of whole numbers of at most 32 bits, or colours of 8 bits a channel"
 
 
 def read_mask(path: Path | str, coloured: bool = False) -> Values:
@@ -31,7 +32,10 @@ def read_mask(path: Path | str, coloured: bool = False) -> Values:
     Raises:
         UserError: if it cannot be read, or holds anything else.
     """
-    opened = open_stored(path)
+    try:
+        opened = open_stored(path)
+    except Unreadable as error:
+        raise UserError(f"{error}; masks are {KINDS}") from error
     refuse_inexact(opened)
     return shown_colours(opened) if coloured else stored_numbers(opened)
 
@@ -58,7 +62,7 @@ def refuse_inexact(opened: PillowImage) -> None:
 def stored_numbers(opened: PillowImage) -> Values:
     """(H, W) uint8 or uint16. Raises UserError for colours, fractions and larger numbers."""
     name, mode = opened.name, opened.image.mode
-    if mode in COLOURED:
+    if mode in COLOURED and not opened.is_deep:
         raise UserError(
             f"{name} is in colours ({mode}): name that of each class by pixel_values, such as "
             "['#000000','#ff0000']; `mae-bench data check IMAGES --masks MASKS` shows which it has"
@@ -71,7 +75,7 @@ def stored_numbers(opened: PillowImage) -> Values:
             )
         return deep.astype(np.uint16)
     if mode not in NUMBERED or opened.is_deep:
-        raise UserError(f"{name} is {described(opened)}: a mask holds one whole number a pixel")
+        raise UserError(f"{name} holds {described(opened)}: a mask holds a whole number a pixel")
     pixels = opened.stored()
     return opaque(pixels, name)[..., 0] if pixels.ndim == 3 else pixels.astype(np.uint8)
 
@@ -80,20 +84,24 @@ def shown_colours(opened: PillowImage) -> Values:
     """(H, W) uint32, 0xRRGGBB. Raises UserError for what is no colours of 8 bits a channel."""
     if opened.image.mode not in SHOWN or opened.is_deep:
         raise UserError(
-            f"{opened.name} is {described(opened)}: colours of masks have 8 bits a channel, "
-            "numbers of more than 8 bits are named as numbers in pixel_values"
+            f"{opened.name} holds {described(opened)}: pixel_values names colours, of 8 bits a "
+            "channel"
         )
     opened.check_size()
-    opened.image = opened.image.convert("RGBA")
-    red, green, blue = np.moveaxis(opaque(opened.stored(), opened.name), -1, 0).astype(np.uint32)
+    pixels = upright(np.asarray(opened.image.convert("RGBA")), opened.orientation)
+    red, green, blue = np.moveaxis(opaque(pixels, opened.name), -1, 0).astype(np.uint32)
     colours: Values = red << 16 | green << 8 | blue
     return colours
 
 
 def described(opened: PillowImage) -> str:
     """What a file's pixels are, for a message."""
-    deep = " of 16 bits" if opened.is_deep and not opened.image.mode.startswith("F") else ""
-    return f"of the mode {opened.image.mode}{deep}"
+    mode = opened.image.mode
+    if mode.startswith("I"):
+        return "numbers of more than 8 bits"
+    if mode == "F":
+        return "fractions"
+    return f"{mode} pixels of 16 bits a channel" if opened.is_deep else f"{mode} pixels"
 
 
 def opaque(pixels: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:

@@ -39,7 +39,8 @@ def check_mask_folder(
     Args:
         images: folder or pattern, as in configs.
         masks: folder or pattern.
-        values: `pixel_values` of a config; without them all values may be classes.
+        values: `pixel_values` of a config; without them all values may be classes, and are colours
+            if most masks are in colours.
         ignored: as a config's.
 
     Raises:
@@ -48,8 +49,9 @@ def check_mask_folder(
     pairs = find_pairs(images, masks)
     modes = of_each(mode_of, [mask for _, mask in pairs])
     given = None if values is None else read_label_map(values, ignored or [])
-    coloured = given.coloured if given else any(mode in COLOURED for mode in modes)
-    scans = of_each(partial(scan, coloured=coloured, known=given and given.known), pairs)
+    most = sum(mode in COLOURED for mode in modes) * 2 > len(modes)
+    coloured = given.coloured if given else most
+    scans = of_each(partial(scan, coloured=coloured, known=given.known if given else None), pairs)
     counts = Counter[int]()
     for found in scans:
         counts.update(found.counts)
@@ -85,9 +87,8 @@ def faults_of(labels: LabelMap, values: Sequence[int], masks: Path) -> list[str]
     """What no segmentor could learn."""
     found = [value for value in values if value in labels.labels]
     if len(found) > IGNORED:
-        return [
-            f"the masks in {masks} hold {len(found):,} values, at most {IGNORED} are classes; {BLENDED}"
-        ]
+        many = f"the masks in {masks} hold {len(found):,} values"
+        return [f"{many}, of which at most {IGNORED} can be classes; {BLENDED}"]
     if len(found) == 1 and len(values) == 1:
         only = told_all(found, labels.coloured)
         return [f"all masks in {masks} hold {only} alone: there is nothing to tell apart"]

@@ -24,6 +24,7 @@ app = typer.Typer(no_args_is_help=True, help="Check, pack and time a data set.")
 console = Console(highlight=False)
 
 LISTED = 20  # classes shown at most
+VALUES = 256  # of masks
 Data = Annotated[
     str,
     typer.Argument(help="A folder, .tar, .parquet, .npz, hf:<name> or demo/..., as in configs."),
@@ -41,21 +42,40 @@ def check(
         Path | None, typer.Option(help="Of a COCO JSON: the images' folder.", show_default=False)
     ] = None,
     masks: Annotated[
-        Path | None, typer.Option(help="A folder with a PNG of class ids for each image.")
+        Path | None,
+        typer.Option(
+            help="Semantic masks: a folder, or a pattern, masks/{name}_mask.png.",
+            show_default=False,
+        ),
+    ] = None,
+    pixel_values: Annotated[
+        str | None,
+        typer.Option(help="Of masks: that of each class, as in configs.", show_default=False),
+    ] = None,
+    ignored: Annotated[
+        str | None,
+        typer.Option(help="Of masks: values without a class.", show_default=False),
     ] = None,
 ) -> None:
     """Decode every image, or check a COCO JSON or masks; exit 2 if anything is wrong."""
     with checking(f"data check {data}"):
-        check_any(data, workers, images, masks)
+        check_any(data, workers, images, masks, pixel_values, ignored)
 
 
-def check_any(data: str, workers: int | None, images: Path | None, masks: Path | None) -> None:
+def check_any(
+    data: str,
+    workers: int | None,
+    images: Path | None,
+    masks: Path | None,
+    pixel_values: str | None,
+    ignored: str | None,
+) -> None:
     """Check what `data` is."""
     if data.endswith(".json"):
         check_coco(Path(data).expanduser(), images)
         return
     if masks is not None:
-        check_mask_images(Path(data).expanduser(), masks)
+        check_mask_images(Path(data).expanduser(), masks, pixel_values, ignored)
         return
     from mae_core.data.check import check as check_data
     from mae_core.data.sources.base import same_names
@@ -193,17 +213,30 @@ def check_coco(path: Path, images: Path | None) -> None:
     tell_faults([*found.faults, *found.flat], path)
 
 
-def check_mask_images(images: Path, masks: Path) -> None:
+def check_mask_images(
+    images: Path, masks: Path, pixel_values: str | None, ignored: str | None
+) -> None:
     """Show what masks hold. Raises UserError if anything in them is wrong."""
-    from downstream.dense.masks import check_mask_folder
+    from downstream.dense.label_map import told_value
+    from downstream.dense.mask_folder import check_mask_folder
+    from mae_core.config import literal
 
+    settings = [None if text is None else literal(text) for text in (pixel_values, ignored)]
     with console.status("checking"):
-        found = check_mask_folder(images, masks)
-    console.print(f"{found.images:,} images in {images}, masks in {masks}", soft_wrap=True)
-    table = Table("value")
+        found = check_mask_folder(images, masks, *settings)
+    classes = f"{len(found.labels.values)} classes" + " by colour" * found.labels.coloured
+    where = f"{found.images:,} images in {images}, masks in {masks}: {classes}"
+    console.print(where, soft_wrap=True, markup=False)
+    table = Table("value", "class")
     table.add_column("share of the pixels", justify="right")
-    for value, share in found.pixels.items():
-        table.add_row(str(value), f"{share:.2%}")
+    frequent = sorted(found.pixels, key=lambda value: -found.pixels[value])[:VALUES]
+    for value in sorted(frequent):
+        label = found.labels.labels.get(value, "none")
+        table.add_row(
+            told_value(value, found.labels.coloured), str(label), f"{found.pixels[value]:.2%}"
+        )
+    if len(found.pixels) > VALUES:
+        table.add_row(f"{len(found.pixels) - VALUES:,} more", "", "")
     console.print(table)
     for note in found.notes:
         console.print(note, style="yellow", markup=False, soft_wrap=True)
