@@ -75,6 +75,7 @@ def set_in(key: str, value: Any, entries: str = "annotations") -> Change:
         (set_in("height", "48", "images"), "no height and width: found '48' and 48"),
         (set_in("file_name", "/dev/zero", "images"), "'/dev/zero' may lie outside of"),
         (set_in("file_name", "../val/00.png", "images"), "'../val/00.png' may lie outside of"),
+        (set_in("file_name", "link/../00.png", "images"), "00.png' may lie outside of"),
         (set_in("file_name", "01.png", "images"), "the file_name '01.png' occurs 2 times"),
         (set_in("file_name", None, "images"), "its file_name is None"),
         (lambda content: content["images"].append(3), "the image at place 8 is 3"),
