@@ -36,6 +36,16 @@ def test_masks_keep_their_size_and_values_become_labels(pairs: list[tuple[Path, 
         assert np.array_equal(labels(item), LABELS.lookup()[np.asarray(Image.open(mask))])
 
 
+def test_masks_in_colours_are_the_same_labels(pairs: list[tuple[Path, Path]]) -> None:
+    numbers = PairedImages(pairs, evaluation_pipeline(LABELS, (96, 96)))
+    expected = [labels(numbers[i]) for i in range(len(pairs))]
+    for _, mask in pairs:
+        Image.open(mask).convert("RGB").save(mask)
+    by_colour = LabelMap((0x010101, 0x020202), frozenset([0]), coloured=True)
+    images = PairedImages(pairs, evaluation_pipeline(by_colour, (96, 96)))
+    assert all(np.array_equal(labels(images[i]), expected[i]) for i in range(len(pairs)))
+
+
 @pytest.mark.parametrize("jitter", [None, (0.5, 2.0)])
 def test_training_sees_crops(pairs: list[tuple[Path, Path]], jitter: Any) -> None:
     steps = training_pipeline(LABELS, (48, 48), jitter, crop=24, flip=0.5, photometric=True)
