@@ -63,7 +63,8 @@ def check_mask_folder(
                 f"{path} has no pixel with a class: all are {told_all(found.counts, coloured)}, "
                 "which is ignored unless pixel_values names it"
             )
-    faults += faults_of(labels, list(counts), masks)
+    if not any(found.unknown for found in scans):  # of which some may be classes
+        faults += faults_of(labels, list(counts), masks)
     total = counts.total()
     pixels = {value: counts[value] / total for value in sorted(counts)}
     notes = notes_on(list(pixels), labels, given is not None)
