@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from downstream.clusters import grouped_variance, groups_in
 from downstream.outcomes import Episodes
 
 Values = NDArray[np.float64]
@@ -30,7 +31,8 @@ class Layout:
 def layout_of(values: Values, drawn: Episodes) -> Layout:
     """The mean of the queries of episodes, for other episodes of other images.
 
-    Where the classes are a sample, too, they are the clusters, which hold their images.
+    Where the classes are a sample, too, they are the clusters, which hold their images. Where the
+    images come in groups, those of the queries are clusters as well, and so are those of the shots.
 
     Args:
         values: (E, ways, queries), each -1 to 1: right or wrong, or the difference of two encoders.
@@ -47,6 +49,11 @@ def layout_of(values: Values, drawn: Episodes) -> Layout:
         classes = len(np.unique(drawn.classes))
         variance = max(variance, float((totals**2).sum()) * classes / (classes - 1))
         freedom = min(freedom, classes - 1)
+    if drawn.groups is not None:
+        of_query = drawn.groups[drawn.images[..., -values.shape[2] :]].ravel()
+        variance = max(variance, grouped_variance(values.ravel(), of_query))
+        variance += max(of_supports(rest, drawn, drawn.groups), 0.0)
+        freedom = min(freedom, groups_in(of_query) - 1)
     return Layout(float(values.mean()), variance**0.5, freedom)
 
 
@@ -90,6 +97,25 @@ def of_images(rest: Values, drawn: Episodes) -> float:
     both_supports += (common - shots) * np.bincount(classes, whole**2)
     found = both_queries * bessel + both_roles / left + both_supports / (left**2 * bessel)
     return float(found.sum())
+
+
+def of_supports(rest: Values, drawn: Episodes, groups: NDArray[np.int64]) -> float:
+    """Sum of the covariances of pairs of episodes with shots of the same group, as of images.
+
+    Args:
+        rest: (E, ways, queries), less their mean.
+        drawn: the episodes.
+        groups: the number of each image's group.
+    """
+    count, ways, queries = rest.shape
+    whole = np.repeat(rest.mean(axis=(1, 2))[:, None], ways, axis=1)
+    whole = (whole - class_means(whole, drawn.classes)) / count
+    of_shots = groups[drawn.images[..., :-queries]]
+    # Each group of a class's shots once, however many of them are of it.
+    places = np.arange(count * ways).repeat(of_shots.shape[2])
+    place, group = np.unique(np.stack([places, of_shots.ravel()]), axis=1)
+    own = whole.ravel()[place]
+    return float((np.bincount(group, own) ** 2).sum() - (own**2).sum())
 
 
 def class_means(values: Values, classes: NDArray[np.int64]) -> Values:

@@ -18,10 +18,37 @@ from mae_core.files import replacing
 if TYPE_CHECKING:  # reports read outcomes without torch
     from torch import Tensor
 
+    from mae_core.data.sources.base import Groups
+
 FILE = "outcomes.npz"
 RESAMPLED = "resampled:"  # before the name of a metric that is no mean of cases
 DRAWN = "drawn:"  # before the number of a draw of episodes, and what is stored of it
+DRAWN_GROUPS = "drawn_groups:"  # before that name, and how many groups were drawn from
+GROUPS = "groups:"  # before the number of a set of groups
+GROUPED = "grouped:"  # before that number and the name of a metric of cases in groups
 EPISODES = "episodes:"  # before the number of its draw and the name of a metric over episodes
+
+
+@dataclass(frozen=True)
+class Grouped:
+    """Outcomes of cases that come in groups, such as images of patients.
+
+    Attributes:
+        values: as without groups: (N,) bool or float, of S trainings (S, N).
+        groups: (N,) int, the number of each case's group.
+    """
+
+    values: NDArray[Any]
+    groups: NDArray[np.int64]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the values."""
+        return self.values.shape
+
+    def same_groups(self, other: "Grouped") -> bool:
+        """Whether both have the same cases together."""
+        return np.array_equal(self.groups, other.groups)
 
 
 @dataclass(frozen=True)
@@ -31,9 +58,11 @@ class Resampled:
     Attributes:
         values: (1 + B,) float, on all cases and on each of B resamples of them, the same for all
             encoders tested on as many cases; of S trainings (S, 1 + B).
+        groups: how many groups the cases come in, if whole groups were drawn; else None.
     """
 
     values: NDArray[np.float64]
+    groups: int | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -50,12 +79,15 @@ class Episodes:
         images: (E, ways, shots + queries) int, the numbers of the images, the shots first.
         classes: (E, ways) int, the numbers of the classes.
         new_classes: whether the classes are a sample of others, as where they were held out.
+        groups: (N,) int, the number of the group of each image that `images` may name; None where
+            groups are not known.
     """
 
     correct: NDArray[np.bool_]
     images: NDArray[np.int64]
     classes: NDArray[np.int64]
     new_classes: bool = False
+    groups: NDArray[np.int64] | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -64,6 +96,10 @@ class Episodes:
 
     def same_draw(self, other: "Episodes") -> bool:
         """Whether both have the same images in the same episodes."""
+        if (self.groups is None) != (other.groups is None):
+            return False
+        if self.groups is not None and not np.array_equal(self.groups, other.groups):  # type: ignore[arg-type]
+            return False
         return np.array_equal(self.images, other.images) and self.new_classes == other.new_classes
 
 
@@ -84,11 +120,16 @@ class Repeated:
         return len(self.runs) == len(other.runs) and all(a.same_draw(b) for a, b in pairs)
 
 
-Outcomes = NDArray[np.generic] | Resampled | Episodes | Repeated
+Outcomes = NDArray[np.generic] | Grouped | Resampled | Episodes | Repeated
+
+
+def in_groups(values: "Tensor", groups: "Groups | None") -> "Tensor | Grouped":
+    """Outcomes of images, with the groups that these are in; as they are without any."""
+    return values if groups is None else Grouped(values.cpu().numpy(), groups.of)
 
 
 def save_outcomes(
-    work_dir: Path, outcomes: "Mapping[str, Tensor | Resampled | Episodes]"
+    work_dir: Path, outcomes: "Mapping[str, Tensor | Grouped | Resampled | Episodes]"
 ) -> dict[str, str]:
     """Write the cases' outcomes beside a stage's result; the entry for its `artifacts`.
 
@@ -96,22 +137,31 @@ def save_outcomes(
         work_dir: of the stage.
         outcomes: by metric, such as `knn/top1`: bool or float, of shape (N,) for N cases,
             or (S, N) for S trainings tested on the same cases, where the metric is their mean; the
-            metric resampled; or episodes.
+            same in groups; the metric resampled; or episodes.
     """
     path = work_dir / FILE
     arrays: dict[str, Any] = {}
     draws: list[Episodes] = []
+    together: list[Grouped] = []
     for name, value in outcomes.items():
         if isinstance(value, Resampled):
             arrays[f"{RESAMPLED}{name}"] = value.values
+            if value.groups is not None:
+                arrays[f"{DRAWN_GROUPS}{name}"] = np.array(value.groups)
         elif isinstance(value, Episodes):
             arrays[f"{EPISODES}{number_of(value, draws)}:{name}"] = value.correct
+        elif isinstance(value, Grouped):
+            arrays[f"{GROUPED}{number_of_groups(value, together)}:{name}"] = value.values
         else:
             arrays[name] = value.cpu().numpy()
+    for number, grouped in enumerate(together):
+        arrays[f"{GROUPS}{number}"] = small(grouped.groups)
     for number, draw in enumerate(draws):
         arrays[f"{DRAWN}{number}:images"] = small(draw.images)
         arrays[f"{DRAWN}{number}:classes"] = small(draw.classes)
         arrays[f"{DRAWN}{number}:new_classes"] = np.array(draw.new_classes)
+        if draw.groups is not None:
+            arrays[f"{DRAWN}{number}:groups"] = small(draw.groups)
     with replacing(path) as part, part.open("wb") as content:
         np.savez_compressed(content, **arrays)
     return {"outcomes": str(path)}
@@ -126,6 +176,15 @@ def number_of(episodes: Episodes, draws: list[Episodes]) -> int:
     return len(draws) - 1
 
 
+def number_of_groups(grouped: Grouped, together: list[Grouped]) -> int:
+    """The place in `together` of outcomes with the same groups, where new ones are added."""
+    for number, known in enumerate(together):
+        if known.same_groups(grouped):
+            return number
+    together.append(grouped)
+    return len(together) - 1
+
+
 def small(numbers: NDArray[np.int64]) -> NDArray[np.generic]:
     """Numbers from 0 on, in the smallest type that holds them."""
     return numbers.astype(np.min_scalar_type(int(numbers.max())))
@@ -137,15 +196,24 @@ def load_outcomes(path: Path | BytesIO) -> dict[str, Outcomes]:
     with np.load(path, allow_pickle=False) as stored:
         for name in stored.files:
             if name.startswith(RESAMPLED):
-                found[name.removeprefix(RESAMPLED)] = Resampled(stored[name])
+                metric = name.removeprefix(RESAMPLED)
+                place = f"{DRAWN_GROUPS}{metric}"
+                groups = int(stored[place]) if place in stored.files else None
+                found[metric] = Resampled(stored[name], groups)
             elif name.startswith(EPISODES):
                 number, _, metric = name.removeprefix(EPISODES).partition(":")
+                place = f"{DRAWN}{number}:groups"
                 found[metric] = Episodes(
                     stored[name],
                     stored[f"{DRAWN}{number}:images"].astype(np.int64),
                     stored[f"{DRAWN}{number}:classes"].astype(np.int64),
                     bool(stored[f"{DRAWN}{number}:new_classes"]),
+                    stored[place].astype(np.int64) if place in stored.files else None,
                 )
-            elif not name.startswith(DRAWN):
+            elif name.startswith(GROUPED):
+                number, _, metric = name.removeprefix(GROUPED).partition(":")
+                of = stored[f"{GROUPS}{number}"].astype(np.int64)
+                found[metric] = Grouped(stored[name], of)
+            elif not name.startswith((DRAWN, DRAWN_GROUPS, GROUPS)):
                 found[name] = stored[name]
     return found

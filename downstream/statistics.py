@@ -12,8 +12,9 @@ import numpy as np
 import scipy  # which imports its parts when they are first used
 from numpy.typing import ArrayLike, NDArray
 
+from downstream.clusters import grouped_variance, groups_in
 from downstream.crossed import Layout, layout_of
-from downstream.outcomes import Episodes, Outcomes, Repeated, Resampled
+from downstream.outcomes import Episodes, Grouped, Outcomes, Repeated, Resampled
 from mae_core.stage import Metric
 
 if TYPE_CHECKING:
@@ -50,31 +51,61 @@ class Comparison:
         return "better" if self.difference > 0 else "worse"
 
 
-def share(correct: "Tensor | NDArray[np.bool_]") -> Metric:
-    """Share of True in `correct` (N,); the width is the larger arm of Wilson's score interval."""
+def share(correct: "Tensor | NDArray[np.bool_] | Grouped") -> Metric:
+    """Share of True in `correct` (N,); the width is the larger arm of Wilson's score interval.
+
+    Of cases in groups see :func:`share_of_groups`.
+    """
+    if isinstance(correct, Grouped):
+        return share_of_groups(correct)
     n, k = len(correct), int(correct.sum())
-    z = normal_quantile(1 - LEVEL)
+    return _wilson(n, k, normal_quantile(1 - LEVEL))
+
+
+def share_of_groups(correct: Grouped) -> Metric:
+    """Share of True among cases in groups; its interval covers other groups.
+
+    It is Wilson's for as many cases as would be as sure if each were a group of its own (the
+    effective number, Korn and Graubard 1998, by the variance of :mod:`downstream.clusters`), with
+    Student's t of the groups less one. Where all cases are alike each group counts as one case.
+    One group has no interval.
+    """
+    n, k, groups = len(correct.values), int(correct.values.sum()), groups_in(correct.groups)
+    if groups < 2:
+        return Metric(k / n)
+    variance = grouped_variance(correct.values.astype(np.float64), correct.groups)
+    effective = min(k / n * (1 - k / n) / variance, n) if variance else groups
+    return _wilson(effective, k / n * effective, t_quantile(1 - LEVEL, groups - 1))
+
+
+def _wilson(n: float, k: float, z: float) -> Metric:
+    """The score interval of `k` in `n`, with the quantile `z`."""
     middle = (k + z**2 / 2) / (n + z**2)
     arm = z / (n + z**2) * (k * (n - k) / n + z**2 / 4) ** 0.5
     return Metric(k / n, arm + abs(middle - k / n))
 
 
-def mean(values: ArrayLike) -> Metric:
-    """Mean of (N,) values and the half width of its 95 % t interval."""
+def mean(values: ArrayLike | Grouped) -> Metric:
+    """Mean of (N,) values and the half width of its 95 % t interval, in groups for other groups."""
+    if isinstance(values, Grouped):
+        return over_trainings(values.values[None], values.groups)
     cases = np.asarray(values, np.float64)
     n = len(cases)
     arm = t_quantile(1 - LEVEL, n - 1) * float(cases.var(ddof=1) / n) ** 0.5
     return Metric(float(cases.mean()), arm)
 
 
-def over_trainings(values: ArrayLike) -> Metric:
+def over_trainings(values: ArrayLike, groups: NDArray[np.int64] | None = None) -> Metric:
     """Mean of (S, N) outcomes of S trainings, each tested on the same N cases.
 
     The 95 % interval covers both other trainings and other cases, by the two variances of a two-way
-    random layout, each with its own quantile (Graybill and Wang 1980).
+    random layout, each with its own quantile (Graybill and Wang 1980). Where cases come in groups,
+    `groups` (N,), it covers other groups of cases; one group has no interval.
     """
     outcomes = np.asarray(values, np.float64)
-    return Metric(float(outcomes.mean()), _Layout.of(outcomes).arm(1 - LEVEL))
+    if groups is not None and groups_in(groups) < 2:
+        return Metric(float(outcomes.mean()))
+    return Metric(float(outcomes.mean()), _Layout.of(outcomes, groups).arm(1 - LEVEL))
 
 
 def t_quantile(p: float, freedom: int) -> float:
@@ -99,12 +130,17 @@ def resamples(cases: int, seed: int) -> NDArray[np.int64]:
 def over_resamples(resampled: Resampled) -> Metric:
     """A metric that is no mean of cases; the width is the larger arm of its percentile interval.
 
-    Of several trainings it is their mean, and the interval covers other trainings too.
+    Of several trainings it is their mean, and the interval covers other trainings too. There is
+    none without resamples, as of one group of cases, or where more than 5 % of them have no value.
     """
     if resampled.values.ndim == 2:
+        if not _enough(resampled.values[:, 1:].mean(axis=0)):
+            return Metric(float(resampled.values[:, 0].mean()))
         found = _of_resampled_trainings(resampled.values)
         return Metric(found.difference, found.high - found.difference)
     value, drawn = float(resampled.values[0]), resampled.values[1:]
+    if not _enough(drawn):
+        return Metric(value)
     low, high = np.nanquantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Metric(value, float(max(high - value, value - low, 0.0)))
 
@@ -132,7 +168,9 @@ def compare(first: Outcomes, second: Outcomes, seed: int = 0) -> Comparison:
             (N,): paired bootstrap. (S, N): the interval of :func:`over_trainings`. Resampled:
             percentiles of the difference on the same resamples; of several trainings the variance
             of those and of the resampled mean. Episodes: the interval of :func:`over_episodes` of
-            the difference. Repeated: that of :func:`over_repeated`.
+            the difference. Repeated: that of :func:`over_repeated`. Grouped (N,): Student's t of
+            the mean difference, by the variance of :mod:`downstream.clusters`; (S, N): as above,
+            for other groups.
         seed: of the bootstrap.
 
     Raises:
@@ -142,12 +180,16 @@ def compare(first: Outcomes, second: Outcomes, seed: int = 0) -> Comparison:
         raise ValueError(f"outcomes of {first.shape} and {second.shape} cases cannot be paired")
     if isinstance(first, Resampled) and isinstance(second, Resampled):
         apart = first.values - second.values
+        if not _enough(np.atleast_2d(apart)[:, 1:].mean(axis=0)):
+            return Comparison(float(np.atleast_2d(apart)[:, 0].mean()), -1.0, 1.0, 1.0)
         return _of_resampled_trainings(apart) if apart.ndim == 2 else _of_resamples(apart)
     if isinstance(first, Episodes) and isinstance(second, Episodes):
         return _of_episodes(first, second)
     if isinstance(first, Repeated) and isinstance(second, Repeated):
         pairs = zip(first.runs, second.runs, strict=True)
         return _of_repeated([_layout_of_pair(*pair) for pair in pairs])
+    if isinstance(first, Grouped) and isinstance(second, Grouped):
+        return _of_grouped(first, second)
     if not (isinstance(first, np.ndarray) and isinstance(second, np.ndarray)):
         raise ValueError("outcomes of two kinds cannot be paired")
     difference = first.astype(np.float64) - second.astype(np.float64)
@@ -186,6 +228,19 @@ def holm(values: Sequence[float]) -> list[float]:
     return adjusted
 
 
+def _of_grouped(first: Grouped, second: Grouped) -> Comparison:
+    if not first.same_groups(second):
+        raise ValueError("cases in other groups cannot be paired")
+    difference = first.values.astype(np.float64) - second.values.astype(np.float64)
+    groups = groups_in(first.groups)
+    if groups < 2:
+        return Comparison(float(difference.mean()), -1.0, 1.0, 1.0)
+    if difference.ndim == 2:
+        return _of_trainings(difference, first.groups)
+    error = grouped_variance(difference, first.groups) ** 0.5
+    return _by_t(Layout(float(difference.mean()), error, groups - 1))
+
+
 def _mcnemar(difference: Values) -> Comparison:
     value, n = float(difference.mean()), len(difference)
     won, differ = int((difference > 0).sum()), int((difference != 0).sum())
@@ -220,6 +275,11 @@ def _of_resamples(difference: Values) -> Comparison:
     return Comparison(value, float(low), float(high), p)
 
 
+def _enough(drawn: Values) -> bool:
+    """Whether nearly all resamples have a value; those that lack a class may have none."""
+    return bool(drawn.size and np.isfinite(drawn).mean() >= LEVEL)
+
+
 def _layout_of_pair(first: Episodes, second: Episodes) -> Layout:
     if not first.same_draw(second):
         raise ValueError("other episodes cannot be paired")
@@ -239,7 +299,10 @@ def _of_repeated(layouts: Sequence[Layout]) -> Comparison:
 
 
 def _of_episodes(first: Episodes, second: Episodes) -> Comparison:
-    layout = _layout_of_pair(first, second)
+    return _by_t(_layout_of_pair(first, second))
+
+
+def _by_t(layout: Layout) -> Comparison:
     arm = t_quantile(1 - LEVEL, layout.freedom) * layout.error
     p = 1.0
     if layout.error:
@@ -248,8 +311,8 @@ def _of_episodes(first: Episodes, second: Episodes) -> Comparison:
     return Comparison(layout.value, layout.value - arm, layout.value + arm, p)
 
 
-def _of_trainings(difference: Values) -> Comparison:
-    return _of_layout(float(difference.mean()), _Layout.of(difference))
+def _of_trainings(difference: Values, groups: NDArray[np.int64] | None = None) -> Comparison:
+    return _of_layout(float(difference.mean()), _Layout.of(difference, groups))
 
 
 def _of_resampled_trainings(difference: Values) -> Comparison:
@@ -277,24 +340,38 @@ def _of_layout(value: float, layout: "_Layout") -> Comparison:
 
 @dataclass(frozen=True)
 class _Layout:
-    """Variances of the mean of (S, N) values: of the trainings and of the cases."""
+    """Variances of the mean of (S, N) values: of the trainings and of the cases or `groups`."""
 
     count: int
     trainings: float
     cases: float
+    groups: int | None = None
 
     @classmethod
-    def of(cls, values: Values) -> "_Layout":
+    def of(cls, values: Values, groups: NDArray[np.int64] | None = None) -> "_Layout":
         count, n = values.shape
-        cases = float(values.mean(axis=0).var(ddof=1)) / n
+        together = None if groups is None else groups_in(groups)
+
+        def variance(one: Values) -> float:
+            """Of the mean of (N,) values."""
+            if groups is None:
+                return float(one.var(ddof=1)) / n
+            return grouped_variance(one, groups)
+
+        cases = variance(values.mean(axis=0))
         if count == 1:
-            return cls(count, 0.0, cases)
+            return cls(count, 0.0, cases, together)
         own = values.mean(axis=1, keepdims=True)
         rest = values - values.mean(axis=0) - own + values.mean()
-        noise = float((rest**2).sum()) / ((count - 1) * (n - 1)) / (count * n)
-        return cls(count, max(float(own.var(ddof=1)) / count - noise, 0.0), cases)
+        if groups is None:
+            noise = float((rest**2).sum()) / ((count - 1) * (n - 1)) / (count * n)
+        else:
+            noise = sum(map(variance, rest)) / ((count - 1) * count)
+        return cls(count, max(float(own.var(ddof=1)) / count - noise, 0.0), cases, together)
 
     def arm(self, p: float) -> float:
         """Half width of the interval of level 1 - p."""
         t, z = t_quantile(p, max(self.count - 1, 1)), normal_quantile(p)
+        if self.groups is not None:
+            z = t_quantile(p, self.groups - 1)
         return (t**2 * self.trainings + z**2 * self.cases) ** 0.5

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from mmengine.config import Config
 
+from mae_core.data.bands import channels_of
 from mae_core.data.transform import output_size
 from mae_core.encoders import Encoder, create_encoder
 from mae_core.errors import UserError
@@ -144,7 +145,8 @@ def image_sets(node: Any, path: str = "") -> Iterator[tuple[str, Mapping[str, An
             if key == "sets" and isinstance(common, Mapping):
                 for number, entry in enumerate(value):
                     own = entry.get("transform", {})
-                    yield f"sets.{number}", {"transform": {**common, **own}}
+                    bands = {"bands": entry["bands"]} if "bands" in entry else {}
+                    yield f"sets.{number}", {"transform": {**common, **own}, **bands}
                 continue
             yield from image_sets(value, f"{path}.{key}" if path else str(key))
     elif isinstance(node, list | tuple):
@@ -154,10 +156,13 @@ def image_sets(node: Any, path: str = "") -> Iterator[tuple[str, Mapping[str, An
 
 def image_faults(key: str, images: Mapping[str, Any], encoder: Mapping[str, Any]) -> Iterator[str]:
     """Faults of a set of images under `key` beside an encoder's sizes."""
-    channels, wanted = images.get("in_chans", 3), encoder["in_chans"]
+    channels, wanted = channels_of(images), encoder["in_chans"]
     where = f"{key}." if key else ""
     if "data" in images and channels != wanted:
-        yield f"{where}in_chans={channels}, encoder.in_chans={wanted}: give both the same"
+        said = "in_chans"
+        if images.get("bands") is not None and "in_chans" not in images:
+            said = f"bands={images['bands']!r}, in_chans"
+        yield f"{where}{said}={channels}, encoder.in_chans={wanted}: give both the same"
     size, taken = output_size(images["transform"]), tuple(encoder["img_size"])
     if size != taken:
         yield (

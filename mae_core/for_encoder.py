@@ -88,13 +88,32 @@ def with_stated(
     size = (about.get("preprocessing") or {}).get("input_size") if own else None
     if "encoder" in about:
         take_architecture(used, name, about, size, reporter)
+    tell_channels(used, name, about, reporter)
     if own:
-        if about.get("encoder", {}).get("in_chans") == 3 and channels_of(config) == 1:
+        colours = about.get("encoder", {}).get("in_chans") == 3
+        if colours and channels_of(config) == 1 and not bands_are_read(config):
             take_colours(used, name, reporter)
         take_pixels(used, name, about.get("pixels"), reporter)
         if about.get("preprocessing"):
             take_preprocessing(used, name, about["preprocessing"], reporter)
     return config if used.to_dict() == config.to_dict() else used
+
+
+def tell_channels(
+    config: "Config", name: str, about: Mapping[str, Any], reporter: Reporter | None
+) -> None:
+    """Say how weights for RGB are fitted to images of more bands."""
+    channels = config.encoder.get("in_chans", 3)
+    if about.get("encoder", {}).get("in_chans") != 3 or channels <= 3 or not has_file(name):
+        return
+    bands = config.encoder.get("rgb_bands")
+    how = "repeated over them; encoder.rgb_bands would say which are red, green and blue"
+    if bands is not None:
+        placed = ", ".join(f"{colour}={place}" for colour, place in bands.items())
+        how = f"placed at {placed}, and their mean at the others"
+    tell(
+        reporter, f"{name} was trained on RGB, images have {channels} bands: its kernels are {how}"
+    )
 
 
 def take_architecture(
@@ -188,6 +207,13 @@ def take_pixels(config: "Config", name: str, own: Pixels | None, reporter: Repor
     given: Pixels = {key: list(config.pixels[key]) for key in ("mean", "std")}
     if own is None or same(own, given):
         return
+    if bands_are_read(config):
+        tell(
+            reporter,
+            f"{name} was trained with {told(own)}: bands that are read as they are stored are "
+            f"normalised with the config's {told(given)}",
+        )
+        return
     if len(own["mean"]) != len(given["mean"]):
         tell(
             reporter,
@@ -237,6 +263,12 @@ def take_preprocessing(
             f"images have {size[0]}×{size[1]} pixels, in tests {own['interpolation']} with "
             f"crop_pct={own['crop_pct']:.4g}, as those that {name} was trained on; {KEEP}",
         )
+
+
+def bands_are_read(config: "Config") -> bool:
+    """Whether images are read as they are stored: then `pixels` are in the units of the data."""
+    sets = image_sets(config.to_dict())
+    return any(fields.get("bands") is not None for _, fields in sets)
 
 
 def image_nodes(config: "Config") -> Iterator[tuple[str, Any]]:

@@ -1,6 +1,8 @@
 """The pretraining stage: an encoder on unlabelled images, by a method that the config names."""
 
 import logging
+import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +24,8 @@ from mae_core.continued import (
     with_rate,
     with_start,
 )
-from mae_core.data.images import ImageDataset
+from mae_core.data.bands import KEYS
+from mae_core.data.images import ImageDataset, of_table
 from mae_core.data.normalize import Normalize
 from mae_core.drop_path import draw_paths
 from mae_core.encoders import create_encoder
@@ -41,7 +44,7 @@ from mae_core.methods.base import total
 from mae_core.methods.cost import flops_an_image
 from mae_core.names import has_file
 from mae_core.plots import drawn
-from mae_core.stage import Metric, Reporter, StageResult
+from mae_core.stage import Metric, Reporter, SilentReporter, StageResult
 
 PETA = 1e15
 log = logging.getLogger(__name__)
@@ -128,8 +131,7 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     if has_file(encoder):
         load_start(method, encoder, reporter)
     model = Pretrainer(method, Normalize(**config.pixels))
-    on_gpu = torch.cuda.is_available() and not is_sharded(config)
-    if config.compile or (config.compile is None and on_gpu):
+    if is_compiled(config, reporter):
         model.method.compile()
     images = ImageDataset(**config.train_dataloader.dataset)
     resolve_batch_size(config, model, images, work_dir, reporter)
@@ -168,6 +170,24 @@ def cost(runner: Runner, config: Config) -> dict[str, Metric]:
     return {**found, "pretrain/petaflop": Metric(an_image * images / PETA)}
 
 
+def is_compiled(config: Config, reporter: Reporter) -> bool:
+    """Whether the method is compiled, see :func:`run`.
+
+    Raises:
+        UserError: if it is to be, and there is no C compiler.
+    """
+    on_gpu = torch.cuda.is_available() and not is_sharded(config)
+    if config.compile is False or not (config.compile or on_gpu):
+        return False
+    if os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang"):  # as triton looks
+        return True
+    todo = "install gcc or clang, or name one in the variable CC"
+    if config.compile:
+        raise UserError(f"compile=True needs a C compiler, and there is none: {todo}")
+    reporter.note(f"the training is not compiled, which is slower: no C compiler; {todo}")
+    return False
+
+
 def mean_loss(runner: Runner, updates: int) -> float:
     """The training loss, averaged over the last `updates`.
 
@@ -193,6 +213,7 @@ def check(config: Config, encoder: str) -> None:
     config = with_start(config, encoder)
     check_sizes(config.encoder, encoder)
     check_batch(config)
+    is_compiled(config, SilentReporter())
     with torch.device("meta"):
         method = build_method(config)
     if config.get("input_sizes") is not None:
@@ -231,8 +252,10 @@ def export(
 
 
 def preview_images(config: Config, count: int = 8) -> torch.Tensor:
-    """(count, C, H, W) uint8: the preview's images, or train's without any; spread over classes."""
-    data = config.preview.get("data") or config.train_dataloader.dataset.data
-    dataset = ImageDataset(**{**config.preview, "data": data})
+    """(count, C, H, W): the preview's images, or train's without any; spread over classes."""
+    train, own = config.train_dataloader.dataset, config.preview
+    read = {key: train[key] for key in KEYS if key in train}
+    data = {} if own.get("data") else {"data": train.data, **of_table(train), **read}
+    dataset = ImageDataset(**{**own, **data})
     step = max(len(dataset) // count, 1)
     return torch.stack([dataset[i * step]["inputs"] for i in range(min(count, len(dataset)))])

@@ -15,7 +15,11 @@ LEFT_OUT: dict[str, dict[str, Any]] = {
         "start": None,  # or an encoder to go on from, see mae_core.continued
         "continued": {"warmup_updates": 0, "encoder_lr_mult": 1.0},
         "input_sizes": None,  # or smaller images first, see mae_core.input_sizes
-    }
+    },
+    "supervise": {"metrics": []},  # beside top-1, see downstream.classification.metrics
+    "finetune": {"metrics": []},
+    "linear-probe": {"metrics": [], "decides": "top1"},  # what chooses settings and layers
+    "knn": {"metrics": [], "decides": "top1"},
 }
 
 

@@ -7,10 +7,10 @@ from contextlib import suppress
 from functools import lru_cache
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mae_core.data.roots import path_digest
-from mae_core.data.sources import data_digest
+from mae_core.data.sources import data_digest, table_files
 from mae_core.errors import UserError
 from mae_core.files import digest
 from mae_core.names import has_file
@@ -22,7 +22,10 @@ from pipelines.stages import stages
 if TYPE_CHECKING:
     from mmengine.config import Config
 
+    from mae_core.data.roots import Listing
+
 DATA_KEYS = ("data", "data_root", "names_in")
+ROOT = "root"  # key beside `data`: where a table's images lie, whose content counts
 REFERENCE = "reference"  # key of an encoder to compare with
 BATCH = "batch"  # in what a stage reads: images that a device looks at together
 NO_SEED = "is drawn anew with the same protocol"
@@ -51,6 +54,7 @@ NO_PROTOCOL = {  # to no protocol: what may differ between results that are comp
     "encoder": "is what is compared",
     "reference": "is an encoder beside it",
     "seed": NO_SEED,
+    "metrics": "say what is measured beside top-1",
     "default_hooks": "say what is kept of a training, and when",
     "env_cfg": "says how processes start",
     "default_scope": "says where names are looked up",
@@ -63,7 +67,30 @@ NO_CASES = {  # to the cases of a test, in the part of a config that names its d
     "train_data": "is what it was trained on",
     "transform": "is how the model sees a case",
 }
-NO_PUBLISHED = {**LOADER, "seed": NO_SEED}  # to what a published figure stands beside
+NO_PUBLISHED = {
+    **LOADER,
+    "seed": NO_SEED,
+    "metrics": NO_PROTOCOL["metrics"],
+}  # to what a published figure stands beside
+
+
+class Read(NamedTuple):
+    """A path in a config.
+
+    Attributes:
+        place, key, value: where it stands, such as 'train_data.data', its last part, and the path.
+        columns, root: of a table of images, see :func:`mae_core.data.sources.open_source`.
+    """
+
+    place: str
+    key: str
+    value: str
+    columns: Mapping[str, str] | None = None
+    root: str | None = None
+
+    def digest(self) -> str:
+        """Of the data there."""
+        return data_digest(self.value, self.columns, self.root)
 
 
 def fingerprint(config: "Config", encoder: str) -> str:
@@ -82,7 +109,7 @@ def fingerprint(config: "Config", encoder: str) -> str:
 def fingerprint_of(config: "Config", digests: Mapping[str, str]) -> str:
     """As :func:`fingerprint`, from what :func:`inputs` has found."""
     content = {
-        "config": _by_content(result_config(config.to_dict()), digests),
+        "config": without_roots(_by_content(result_config(config.to_dict()), digests)),
         "machine": machine_of(config),
         "encoder": digests["encoder"],
         "code": digests["code"],
@@ -102,8 +129,8 @@ def inputs(config: "Config", encoder: str) -> dict[str, str]:
         UserError: as :func:`fingerprint`.
     """
     found = {"code": code_of(config), "encoder": content_of(encoder)}
-    for place, key, value in read_by(result_config(config.to_dict())):
-        found[place] = content_of(value) if key == REFERENCE else data_digest(value)
+    for read in read_by(result_config(config.to_dict())):
+        found[read.place] = content_of(read.value) if read.key == REFERENCE else read.digest()
     if fixed_update(config.to_dict()) and trains_on_batches(config, encoder):
         images, devices = config.train_dataloader.batch_size, config.get("devices", 1)
         found[BATCH] = f"{images} images on each of {devices} device(s)"
@@ -130,18 +157,27 @@ def paths_read(config: "Config", encoder: str) -> dict[str, str]:
     """The files and folders behind :func:`inputs`, by the same names; none for 'code'."""
     data: dict[str, str] = {}
     files = {"encoder": encoder}
-    for place, key, value in read_by(result_config(config.to_dict())):
-        (files if key == REFERENCE else data)[place] = value
+    for read in read_by(result_config(config.to_dict())):
+        (files if read.key == REFERENCE else data)[read.place] = read.value
     # Relative paths of data may be below another folder than the current one.
     files = {k: str(Path(path).absolute()) for k, path in files.items() if has_file(path)}
     return {**files, **data}
 
 
+def listings_read(config: "Config") -> list["Listing"]:
+    """The files that tables among :func:`paths_read` name."""
+    found = []
+    for read in read_by(result_config(config.to_dict())):
+        if read.key == "data":
+            found.append(table_files(read.value, read.columns, read.root))
+    return [files for files in found if files is not None]
+
+
 def settings(config: "Config") -> str:
     """Hash of a config alone, wherever its data lies and whatever that holds."""
     content = result_config(config.to_dict())
-    places = [place for place, _, _ in read_by(content)]
-    return short_hash([_without_data(content), places, machine_of(config)])
+    places = [read.place for read in read_by(content)]
+    return short_hash([_without_data(without_roots(content)), places, machine_of(config)])
 
 
 def short_hash(content: Any) -> str:
@@ -191,7 +227,15 @@ def result_config(config: Mapping[str, Any]) -> dict[str, Any]:
 def protocol_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """A config's content without what does not matter to a protocol, nor to a result."""
     kept = {key: value for key, value in result_config(config).items() if key not in NO_PROTOCOL}
-    return dict(without(kept, LOADER))
+    return dict(without_roots(without(kept, LOADER)))
+
+
+def without_roots(node: Any) -> Any:
+    """A part of a config without the folders of tables' images, at any depth."""
+    if isinstance(node, dict):
+        known = {k: v for k, v in node.items() if k != ROOT or "data" not in node}
+        return {key: without_roots(value) for key, value in known.items()}
+    return [without_roots(v) for v in node] if isinstance(node, list | tuple) else node
 
 
 def without(node: Any, keys: Container[str]) -> Any:
@@ -238,12 +282,13 @@ def content_of(encoder: str) -> str:
 
 def data_digests(config: "Config") -> dict[str, str]:
     """Digest of all data that the config names."""
-    return {data: data_digest(data) for data in data_roots(config)}
+    reads = [read for read in read_by(config.to_dict()) if read.key in DATA_KEYS]
+    return {read.value: read.digest() for read in sorted(reads, key=lambda read: read.value)}
 
 
 def data_roots(config: "Config") -> list[str]:
     """The data that the config names, and the lists of what to take from it, sorted."""
-    return sorted({value for _, key, value in read_by(config.to_dict()) if key in DATA_KEYS})
+    return sorted({r.value for r in read_by(config.to_dict()) if r.key in DATA_KEYS})
 
 
 def code_of(config: "Config") -> str:
@@ -289,13 +334,14 @@ def read_code(configs: Iterable["Config"]) -> None:
         code_of(config)
 
 
-def read_by(node: Any, above: str = "") -> Iterator[tuple[str, str, str]]:
-    """Place, key and value of all paths in a part of a config."""
+def read_by(node: Any, above: str = "") -> Iterator[Read]:
+    """All paths in a part of a config."""
     pairs = enumerate(node) if isinstance(node, list | tuple) else node.items()
     for key, value in pairs:
         place = f"{above}{key}"
         if isinstance(value, str) and key in (*DATA_KEYS, REFERENCE):
-            yield place, str(key), value
+            beside = (node.get("columns"), node.get(ROOT)) if key == "data" else ()
+            yield Read(place, str(key), value, *beside)
         elif isinstance(value, dict | list | tuple):
             yield from read_by(value, f"{place}.")
 

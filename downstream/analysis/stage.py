@@ -25,6 +25,7 @@ from mae_core.data.shared_memory import workers_for
 from mae_core.data.sources import NO_LABEL
 from mae_core.encoders import Encoder
 from mae_core.errors import UserError
+from mae_core.figures import colours, eight_bits
 from mae_core.for_encoder import with_encoder
 from mae_core.plots import drawn
 from mae_core.stage import Metric, Reporter, StageResult
@@ -96,7 +97,8 @@ def pictures(
         seen: by each encoder.
         seed: of the neighbourhoods.
     """
-    images = [dataset[i]["inputs"].permute(1, 2, 0).numpy() for i in shown(dataset.labels)]
+    pixels = torch.stack([dataset[i]["inputs"] for i in shown(dataset.labels)])
+    images = [colours(image).numpy() for image in eight_bits({"seen": pixels})["seen"]]
     chosen = legible(dataset.labels)
 
     def patches(path: Path) -> None:

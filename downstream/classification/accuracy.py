@@ -13,8 +13,9 @@ class Top1(BaseMetric):
     """Share of correct images."""
 
     def process(self, data_batch: Any, data_samples: Sequence[torch.Tensor]) -> None:
-        """Collect one bool an image."""
-        self.results.extend(bool(correct) for correct in data_samples)
+        """Collect one bool an image, from its logits (C,) and the batch's `label`."""
+        answers = torch.stack(list(data_samples)).argmax(dim=1).cpu()
+        self.results.extend((answers == data_batch["label"].cpu()).tolist())
 
     def compute_metrics(self, results: list[bool]) -> dict[str, float]:
         """Share of correct images."""

@@ -18,6 +18,20 @@ FEW_LABELS = tuple(
 )
 
 
+def further(title: str) -> tuple[MetricInfo, ...]:
+    """What a config may ask for beside top-1, see `downstream/classification/metrics.py`."""
+    kappa = MetricInfo("quadratic_kappa", f"{title}, quadratic kappa", unit="-1 to 1", digits=3)
+    error = MetricInfo("ece", f"{title}, calibration error", higher_is_better=False, headline=False)
+    return (
+        MetricInfo("balanced_accuracy", f"{title}, balanced accuracy"),
+        MetricInfo("macro_f1", f"{title}, macro F1"),
+        MetricInfo("auroc", f"{title}, AUROC"),
+        MetricInfo("average_precision", f"{title}, average precision"),
+        kappa,
+        error,
+    )
+
+
 def amount(name: str) -> str:
     """'1pct' -> '1 % of them', '2img' -> '2 image(s) a class'; other names stay."""
     found = (re.fullmatch(pattern, name) for pattern in SETS)
@@ -32,7 +46,10 @@ CARDS = (
         takes="nothing",
         makes="encoder",
         several_devices=True,
-        metrics=(MetricInfo("top1", "Training from scratch, top-1", headline=False),),
+        metrics=(
+            MetricInfo("top1", "Training from scratch, top-1", headline=False),
+            *further("Training from scratch"),
+        ),
     ),
     Stage(
         name="finetune",
@@ -44,7 +61,7 @@ CARDS = (
         from_scratch=True,
         random_from_scratch=True,
         several_devices=True,
-        metrics=(MetricInfo("top1", "Fine-tuning, top-1"),),
+        metrics=(MetricInfo("top1", "Fine-tuning, top-1"), *further("Fine-tuning")),
     ),
     Stage(
         name="partial-finetune",
@@ -76,7 +93,7 @@ CARDS = (
         help="Train a linear classifier on the frozen encoder.",
         module="downstream.classification.linear_probe",
         whole_batch=True,  # it normalises over the batch
-        metrics=(MetricInfo("top1", "Linear probe, top-1"),),
+        metrics=(MetricInfo("top1", "Linear probe, top-1"), *further("Linear probe")),
     ),
     Stage(
         name="knn",
@@ -84,6 +101,7 @@ CARDS = (
         module="downstream.classification.knn",
         metrics=(
             MetricInfo("top1", "kNN, top-1"),
+            *further("kNN"),
             MetricInfo(r"top1_k(\d+)", r"kNN, top-1, k = \1", headline=False),
         ),
     ),

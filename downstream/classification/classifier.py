@@ -74,8 +74,7 @@ class Classifier(BaseModel):
         Args:
             inputs: images.
             label: (N,) int64, or for the loss also (N, classes) float, shares of the classes.
-            mode: 'loss' gives a dict of the loss; 'predict' (N,) bool, correct or not; 'tensor'
-                logits (N, classes).
+            mode: 'loss' gives a dict of the loss; 'predict' and 'tensor' logits (N, classes).
             seed: (N,) int64, of the images' stochastic depth in training.
         """
         draw_paths(self.encoder, seed)
@@ -83,7 +82,7 @@ class Classifier(BaseModel):
         if mode == "loss":
             smoothing = 0.0 if label.is_floating_point() else self.label_smoothing
             return {"loss": F.cross_entropy(logits, label, label_smoothing=smoothing)}
-        return logits.argmax(dim=1) == label if mode == "predict" else logits
+        return logits
 
     def freeze(self, blocks: float) -> None:
         """Train only the last `blocks` blocks, the norm and the head (paper, 4.3 and Fig. 9).

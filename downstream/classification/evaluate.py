@@ -16,17 +16,18 @@ from downstream.classification.imagenet import (
     corruption_grid,
 )
 from downstream.classification.load import load_classifier
-from downstream.outcomes import save_outcomes
+from downstream.outcomes import Grouped, in_groups, save_outcomes
 from downstream.parts import PartReporter
 from downstream.statistics import mean, share
-from mae_core.data.images import ImageDataset
+from mae_core.data.bands import KEYS
+from mae_core.data.images import ImageDataset, of_table
 from mae_core.data.shared_memory import workers_for
 from mae_core.data.sources import NO_LABEL
 from mae_core.data.sources.base import labels_by_name
 from mae_core.errors import UserError
 from mae_core.for_encoder import with_encoder
 from mae_core.names import has_file
-from mae_core.stage import Reporter, StageResult
+from mae_core.stage import Metric, Reporter, StageResult
 
 
 def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> StageResult:
@@ -34,9 +35,11 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
 
     Args:
         config: `sets`, a list of dicts of `name` and `data`; with `transform` what is other for
-            this set than in the config's own; with `subset=True` only the classes that the set has
-            compete, as is usual for ImageNet-A and -R; with `corrupted=True` its images lie under
-            <corruption>/<severity>/<class>/, and all copies of an image are one case.
+            this set than in the config's own; with `bands` and what belongs to them, and with what
+            :func:`of_table` knows of a table, as in a data set; with `subset=True` only the classes
+            that the set has compete, as is usual for ImageNet-A and -R; with `corrupted=True` its
+            images lie under <corruption>/<severity>/<class>/, and all copies of an image are one
+            case.
         encoder: a classifier, see :func:`load_classifier`.
         work_dir: for the cases' outcomes.
         reporter: gets progress.
@@ -47,19 +50,21 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     config = with_encoder(config, encoder, reporter)
     model, classes = load_classifier(encoder, config.encoder, config.pixels)
     model.to(get_device()).eval()
-    outcomes: dict[str, torch.Tensor] = {}
+    outcomes: dict[str, torch.Tensor | Grouped] = {}
+    metrics: dict[str, Metric] = {}
     for number, entry in enumerate(config.sets):
         images = open_set(entry, config)
         columns = set_columns(images, classes, entry)
         part = PartReporter(reporter, entry["name"], number, len(config.sets))
         correct = classify(model, images, columns, config, part)
-        if entry.get("corrupted"):
-            outcomes |= of_sources(images, correct, entry["name"])
+        if entry.get("corrupted"):  # a case is no yes or no
+            found = of_sources(images, correct, entry["name"])
+            metrics |= {name: mean(cases) for name, cases in found.items()}
+            outcomes |= found
         else:
-            outcomes[f"evaluate/{entry['name']}"] = correct
-    metrics = {}
-    for name, cases in outcomes.items():  # of corrupted images a case is no yes or no
-        metrics[name] = share(cases) if cases.dtype == torch.bool else mean(cases)
+            name = f"evaluate/{entry['name']}"
+            outcomes[name] = in_groups(correct, images.source.groups)
+            metrics[name] = share(outcomes[name])
     return StageResult(metrics, artifacts=save_outcomes(work_dir, outcomes))
 
 
@@ -83,7 +88,9 @@ def open_set(entry: dict[str, Any], config: Config) -> ImageDataset:
     """The images of an entry of `config.sets`; each corruption has folders of the same classes."""
     channels = config.encoder.get("in_chans", 3)
     transform = {**config.transform, **entry.get("transform", {})}
-    images = ImageDataset(entry["data"], transform, in_chans=channels)
+    stored = {key: entry[key] for key in KEYS if key in entry}
+    meant = {**stored, **of_table(entry)}
+    images = ImageDataset(entry["data"], transform, in_chans=channels, **meant)
     if entry.get("corrupted"):
         names = [name.rpartition("/")[2] for name in images.classes]
         names.append("")  # of NO_LABEL, which as -1 is the last
@@ -129,7 +136,9 @@ def grid_of(images: ImageDataset) -> CorruptionGrid:
     return corruption_grid(images.source.name(i) for i in range(len(images)))
 
 
-def of_sources(images: ImageDataset, correct: torch.Tensor, name: str) -> dict[str, torch.Tensor]:
+def of_sources(
+    images: ImageDataset, correct: torch.Tensor, name: str
+) -> dict[str, torch.Tensor | Grouped]:
     """Outcomes of corrupted images by metric, (N,) float, one case for each source image.
 
     All copies of an image are one case: `evaluate/<name>` is the share of them that are right,
@@ -142,4 +151,6 @@ def of_sources(images: ImageDataset, correct: torch.Tensor, name: str) -> dict[s
     found = {f"evaluate/{name}": right.mean(axis=0)}
     found["evaluate/mCE"] = corruption_errors({key: 1 - row for key, row in rows.items()})
     found |= {f"evaluate/c_{key}": rows[key] for key in sorted(rows)}
-    return {key: torch.from_numpy(value) for key, value in found.items()}
+    groups = images.source.groups
+    groups = None if groups is None else groups.only(places[0, 0])  # all copies have the same
+    return {key: in_groups(torch.from_numpy(value), groups) for key, value in found.items()}

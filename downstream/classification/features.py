@@ -31,7 +31,8 @@ from mae_core.data.images import ImageDataset, drawn_by
 from mae_core.data.normalize import Normalize
 from mae_core.data.roots import path_digest
 from mae_core.data.shared_memory import workers_for
-from mae_core.data.sources import data_digest
+from mae_core.data.sources import data_digest, table_files
+from mae_core.data.sources.base import Groups
 from mae_core.data.state import data_state
 from mae_core.encoders import Encoder
 from mae_core.encoders.registry import encoder_class
@@ -56,17 +57,19 @@ class Features:
         y: (N,) int64, labels.
         classes: names of the labels.
         columns: of `x`, of each layer; with `layer='best'` of all, else of one.
+        groups: of the images, or None.
     """
 
     x: torch.Tensor
     y: torch.Tensor
     classes: tuple[str, ...]
     columns: tuple[Columns, ...] = ()
+    groups: Groups | None = None
 
     def of_layer(self, number: int) -> "Features":
         """Those of one layer alone."""
         first, end = self.columns[number]
-        return Features(self.x[:, first:end], self.y, self.classes)
+        return Features(self.x[:, first:end], self.y, self.classes, groups=self.groups)
 
 
 def train_and_val_features(
@@ -113,7 +116,8 @@ def features_of(
                 same = file in feature_files(config, encoder, work_dir)
                 if same and inputs_state(config, encoder) == before:
                     write_features(file, *stored)
-        found.append(Features(*stored, tuple(dataset.classes), columns))
+        groups = dataset.source.groups
+        found.append(Features(*stored, tuple(dataset.classes), columns, groups))
     return found
 
 
@@ -179,7 +183,7 @@ def feature_key(config: Config, encoder: str, data: dict[str, Any]) -> str:
     source = digest(encoder) if has_file(encoder) else f"{encoder}-{config.seed}"
     content = [
         source,
-        [data_digest(data[key]) for key in ("data", "names_in") if data.get(key)],
+        digests_of(data),
         data,
         config.encoder,
         config.pixels,
@@ -193,6 +197,12 @@ def feature_key(config: Config, encoder: str, data: dict[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
+def digests_of(data: dict[str, Any]) -> list[str]:
+    """Of the images of a data set, and of the list that chooses among them."""
+    found = [data_digest(data["data"], data.get("columns"), data.get("root"))]
+    return found + ([data_digest(data["names_in"])] if data.get("names_in") else [])
+
+
 @lru_cache
 def family_code(arch: str) -> str:
     """Hash of the code of an encoder's family, which may lie outside of ours."""
@@ -202,9 +212,11 @@ def family_code(arch: str) -> str:
 def inputs_state(config: Config, encoder: str) -> str:
     """Changes with every write to the encoder's file and the images, see :func:`data_state`."""
     paths = [str(Path(encoder).absolute())] if has_file(encoder) else []
+    tables = []
     for data in (config.train_data, config.val_data):
         paths += [data[key] for key in ("data", "names_in") if data.get(key)]
-    return data_state(paths)
+        tables.append(table_files(data["data"], data.get("columns"), data.get("root")))
+    return data_state(paths, filter(None, tables))
 
 
 @torch.inference_mode()

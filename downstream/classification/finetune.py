@@ -10,10 +10,10 @@ from mmengine.runner import Runner, set_random_seed
 from downstream.classification import accuracy  # noqa: F401  registers
 from downstream.classification.classifier import Classifier
 from downstream.classification.labels import check_labels
+from downstream.classification.metrics import Scored, check_metrics, measured
 from downstream.classification.mixing import MixingNormalize
 from downstream.outcomes import save_outcomes
 from downstream.scratch import RANDOM, recipe_for, recipes, weights_of
-from downstream.statistics import share
 from mae_core.checkpoints import build_encoder, check_sizes, save_state
 from mae_core.data.images import ImageDataset, drawn_by
 from mae_core.data.normalize import Normalize
@@ -25,18 +25,18 @@ from mae_core.for_encoder import own_preprocessing, with_encoder
 from mae_core.layouts import StateDict
 from mae_core.stage import Reporter, StageResult
 
-METRICS = {"finetune": "fine-tune/top1", "supervise": "supervise/top1"}
+TASKS = {"finetune": "fine-tune", "supervise": "supervise"}  # that metrics begin with
 
 
 def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> StageResult:
-    """Train on the train images; the metric is top-1 on all val images at the end.
+    """Train on the train images; top-1 and `config.metrics` on all val images at the end.
 
     For 'random' and 'supervised' with the config's section `scratch`.
     """
     config, encoder = recipe_for(config, encoder), weights_of(encoder)
     config = with_encoder(config, encoder, reporter)
     images = open_images(config)
-    model, correct = fit(config, encoder, *images, work_dir, reporter)
+    model, found = fit(config, encoder, *images, work_dir, reporter)
     if not is_main_process():
         return StageResult()
     checkpoint = work_dir / "classifier.safetensors"
@@ -44,10 +44,10 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     about["pixels"] = {key: list(values) for key, values in config.pixels.items()}
     about |= own_preprocessing(config, encoder)
     save_state(checkpoint, honest_state(model), **model.encoder.metadata(), **about)
-    metric = METRICS[config.stage]
-    outcomes = save_outcomes(work_dir, {metric: correct})
-    labels = len(images[0])
-    return StageResult({metric: share(correct)}, str(checkpoint), outcomes, labels=labels)
+    groups = images[1].source.groups
+    metrics, outcomes = measured(TASKS[config.stage], found, config, groups)
+    kept = save_outcomes(work_dir, outcomes)
+    return StageResult(metrics, str(checkpoint), kept, labels=len(images[0]))
 
 
 def honest_state(model: Classifier) -> StateDict:
@@ -65,6 +65,7 @@ def honest_state(model: Classifier) -> StateDict:
 def check(config: Config, encoder: str) -> None:
     """Raise UserError if the images' classes, the batch or the encoder's sizes cannot do."""
     source = weights_of(encoder)
+    check_metrics(config)
     for recipe in recipes(config, encoder):
         recipe = with_encoder(recipe, source)
         check_sizes(recipe.encoder, source)
@@ -93,7 +94,7 @@ def fit(
     work_dir: Path,
     reporter: Reporter,
     blocks: float | None = None,
-) -> tuple[Classifier, torch.Tensor]:
+) -> tuple[Classifier, Scored]:
     """Train a classifier, resumed where it stopped in `work_dir`.
 
     Args:
@@ -106,7 +107,7 @@ def fit(
             embedding without it.
 
     Returns:
-        The model, and which val images it classifies correctly, (N,) bool.
+        The model, and its logits of the val images.
     """
     set_random_seed(config.seed)
     model = build_classifier(config, encoder, len(train_data.classes))
@@ -128,8 +129,8 @@ def fit_part(
     work_dir: Path,
     blocks: float | None = None,
 ) -> torch.Tensor:
-    """As :func:`fit`, of a stage of several trainings: what :func:`cached_outcome` keeps."""
-    return fit(config, encoder, *images, work_dir, reporter, blocks)[1]
+    """(N,) bool: which val images are right after :func:`fit`, for :func:`cached_outcome`."""
+    return fit(config, encoder, *images, work_dir, reporter, blocks)[1].correct
 
 
 def build_classifier(config: Config, encoder: str, classes: int) -> Classifier:
@@ -152,9 +153,17 @@ def build_classifier(config: Config, encoder: str, classes: int) -> Classifier:
 
 
 @torch.inference_mode()
-def predict(runner: Runner) -> torch.Tensor:
-    """(N,) bool: which val images the trained model classifies correctly; in every process."""
+def predict(runner: Runner) -> Scored:
+    """The trained model's logits of the val images, in their order; in every process."""
     runner.model.eval()
-    own = torch.cat([runner.model.val_step(batch) for batch in runner.val_dataloader])
-    in_turn = torch.stack(all_gather(own), dim=1).flatten()  # as mmengine's sampler deals them
+    logits, labels = [], []
+    for batch in runner.val_dataloader:
+        logits.append(runner.model.val_step(batch).float())
+        labels.append(batch["label"].to(logits[-1].device))
+    return Scored(whole(runner, torch.cat(logits)), whole(runner, torch.cat(labels)))
+
+
+def whole(runner: Runner, own: torch.Tensor) -> torch.Tensor:
+    """Of all val images, on the CPU, what each process has of its own (n, ...)."""
+    in_turn = torch.stack(all_gather(own), dim=1).flatten(0, 1)  # as mmengine's sampler deals them
     return in_turn[: len(runner.val_dataloader.dataset)].cpu()

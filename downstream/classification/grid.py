@@ -12,6 +12,7 @@ from itertools import groupby, product
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.model import BaseModel
@@ -23,13 +24,12 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from downstream.classification.features import Features, train_and_val_features
-from downstream.classification.layers import Columns, has_best, split_off
+from downstream.classification.layers import Columns, has_best, held_out, split_off
+from downstream.classification.metrics import Scored, decider, deciding, in_words, measured
 from downstream.outcomes import save_outcomes
 from downstream.parts import PartReporter
-from downstream.statistics import share
 from mae_core.checkpoints import save_weights
 from mae_core.data.images import ImageDataset
-from mae_core.data.sources.select import stratified
 from mae_core.encoders.vit import last_blocks
 from mae_core.engine.optim import unwrapped
 from mae_core.engine.train import build_runner, train
@@ -161,36 +161,36 @@ class FeatureDataset(Dataset[dict[str, torch.Tensor]]):
 
 
 def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> StageResult:
-    """Choose a setting, train it on all train features; metric `linear-probe/top1` on val.
+    """Choose a setting, train it on all train features; `linear-probe/top1` and more on val.
 
     `config.held_out` is the share of the train images that chooses among :func:`settings_of` the
-    config, with `layer='best'` the layer, too. The grid's accuracies are the artifact `grid`.
+    config, with `layer='best'` the layer, too. What each reaches there is the artifact `grid`.
     """
     train_features, val = train_and_val_features(config, encoder, work_dir, reporter)
     settings = settings_of(config, len(train_features.columns))
-    chooses = split_off(train_features.y, train_features.classes, config)
+    chooses = split_off(train_features.y, train_features.classes, config, train_features.groups)
     x, y = train_features.x, train_features.y
     learns = Features(x[~chooses], y[~chooses], val.classes, train_features.columns)
     part = PartReporter(reporter, "grid", 0, 2)
     grid = fit(config, settings, learns, work_dir, part)
-    found = (predict(grid, x[chooses]) == y[chooses, None]).float().mean(dim=0)
-    best = int(found.argmax())
+    found = reached(grid, x[chooses], y[chooses], config)
+    best = int(np.argmax(found))
     reporter.note(
         f"{described(settings[best])} won with "
-        f"{float(found[best]):.1%} on the held-out {config.held_out:.0%} of train"
+        f"{in_words(found[best], config)} on the held-out {config.held_out:.0%} of train"
     )
     part = PartReporter(reporter, "winner", 1, 2)
     probe = fit(config, settings[best : best + 1], train_features, work_dir, part)
-    correct = predict(probe, val.x)[:, 0] == val.y
+    on_val = scored(probe, 0, val.x, val.y)
+    metrics, outcomes = measured("linear-probe", on_val, config, val.groups)
     checkpoint, table = work_dir / "probe.safetensors", work_dir / "grid.json"
     save_weights(checkpoint, probe, classes=val.classes, setting=settings[best]._asdict())
     rows = [
-        {**setting._asdict(), "held_out_top1": float(value)}
+        {**setting._asdict(), f"held_out_{decider(config)}": value}
         for setting, value in zip(settings, found, strict=True)
     ]
     write_json(table, {"won": rows[best], "settings": rows}, indent=2)
-    artifacts = {"grid": str(table), **save_outcomes(work_dir, {"linear-probe/top1": correct})}
-    metrics = {"linear-probe/top1": share(correct)}
+    artifacts = {"grid": str(table), **save_outcomes(work_dir, outcomes)}
     return StageResult(metrics, str(checkpoint), artifacts, labels=len(y))
 
 
@@ -226,7 +226,7 @@ def described(setting: Setting) -> str:
 
 def check_split(config: Config, images: ImageDataset) -> None:
     """Raise UserError if the held-out part would have no image of a class."""
-    stratified(images.labels, images.classes, config.held_out, config.seed)
+    held_out(images.labels, images.classes, images.source.groups, config)
 
 
 def fit(
@@ -249,8 +249,14 @@ def fit(
     return probe.cpu().eval()
 
 
+def reached(grid: GridProbe, x: torch.Tensor, y: torch.Tensor, config: Config) -> list[float]:
+    """What each setting is chosen by, on held-out features x (N, D) of labels y (N,)."""
+    return [deciding(scored(grid, n, x, y), config) for n in range(len(grid.heads))]
+
+
 @torch.inference_mode()
-def predict(probe: GridProbe, x: torch.Tensor) -> torch.Tensor:
-    """(N, settings) int64 labels."""
-    unused = torch.zeros(0)
-    return torch.cat([probe(part, unused).argmax(dim=2) for part in x.split(4096)])
+def scored(probe: GridProbe, number: int, x: torch.Tensor, y: torch.Tensor) -> Scored:
+    """Logits of one setting for features x (N, D) of labels y (N,)."""
+    first, end = probe.columns[number]
+    logits = [probe.heads[number](probe.norm(part)[:, first:end]) for part in x.split(4096)]
+    return Scored(torch.cat(logits), y)

@@ -1,6 +1,6 @@
 """k nearest neighbours on frozen features; they also choose the layer of these."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,16 @@ from downstream.classification.features import (
     train_and_val_features,
 )
 from downstream.classification.layers import has_best, split_off
+from downstream.classification.metrics import (
+    Scored,
+    check_metrics,
+    decider,
+    deciding,
+    in_words,
+    measured,
+)
 from downstream.classification.scaling import standardized
-from downstream.outcomes import save_outcomes
+from downstream.outcomes import in_groups, save_outcomes
 from downstream.statistics import share
 from mae_core.data.images import ImageDataset
 from mae_core.errors import UserError
@@ -29,7 +37,8 @@ Nearest = tuple[torch.Tensor, torch.Tensor]  # cosines and indices, (B, k), the 
 def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> StageResult:
     """Classify val images by their nearest train images.
 
-    Metrics: `knn/top1` with `config.k` neighbours, and `knn/top1_k<n>` for each in `config.more_k`.
+    Metrics: `knn/top1` and `config.metrics` with `config.k` neighbours, whose votes are the scores,
+    and `knn/top1_k<n>` for each in `config.more_k`.
     With `config.standardize` each dimension has mean 0 and deviation 1 on the train images. With
     `layer='best'` the artifact `layers` says what each layer reaches, see :func:`best_layer`.
     """
@@ -42,10 +51,12 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     x, queries = train.x, val.x
     if config.get("standardize"):
         x, queries = standardized(x, queries)
-    labels = knn_predict(x, train.y, queries, ks, config.temperature)
-    names = ["knn/top1", *(f"knn/top1_k{k}" for k in config.more_k)]
-    outcomes = {name: row == val.y for name, row in zip(names, labels, strict=True)}
-    metrics = {name: share(correct) for name, correct in outcomes.items()}
+    votes = knn_votes(x, train.y, queries, ks, config.temperature)
+    found = Scored(next(votes), val.y, are_votes=True)
+    metrics, outcomes = measured("knn", found, config, val.groups)
+    for k, others in zip(config.more_k, votes, strict=True):
+        correct = in_groups(Scored(others, val.y).correct, val.groups)
+        outcomes[f"knn/top1_k{k}"], metrics[f"knn/top1_k{k}"] = correct, share(correct)
     kept = save_outcomes(work_dir, outcomes)
     return StageResult(metrics, artifacts={**layers, **kept}, labels=len(train.y))
 
@@ -54,6 +65,7 @@ def check(config: Config, encoder: str) -> None:
     """Raise UserError as for all frozen features, or for more neighbours than train images."""
     train, _ = check_features(config, encoder)
     check_k(max([config.k, *config.more_k]), train)
+    check_metrics(config)
 
 
 def best_layer(
@@ -69,7 +81,7 @@ def best_layer(
     Args:
         train: features of all layers.
         config: `held_out`, the share of each class that is classified by the others; `seed` of its
-            choice; `standardize`, on the others.
+            choice; `standardize`, on the others; `decides`, see :func:`deciding`.
         k, temperature: of :func:`knn_predict`; where there are not k others, all of them.
         work_dir: gets `layers.json`.
         reporter: is told.
@@ -77,21 +89,22 @@ def best_layer(
     Returns:
         The first of the best layers, and the artifact `layers`: what each of them reaches.
     """
-    chooses = split_off(train.y, train.classes, config)
+    chooses = split_off(train.y, train.classes, config, train.groups)
     y, k = train.y[~chooses], min(k, int((~chooses).sum()))
     rows: list[dict[str, Any]] = []
+    key = f"held_out_{decider(config)}"
     for number in range(len(train.columns)):
         x = train.of_layer(number).x
         bank, asked = x[~chooses], x[chooses]
         if config.get("standardize"):
             bank, asked = standardized(bank, asked)
-        labels = knn_predict(bank, y, asked, [k], temperature)[0]
-        correct = (labels == train.y[chooses]).float().mean()
-        rows.append({"layer": number, "held_out_top1": float(correct)})
-    best = max(rows, key=lambda row: float(row["held_out_top1"]))  # the first of equals
+        votes = next(knn_votes(bank, y, asked, [k], temperature))
+        found = Scored(votes, train.y[chooses], are_votes=True)
+        rows.append({"layer": number, key: deciding(found, config)})
+    best = max(rows, key=lambda row: float(row[key]))  # the first of equals
     reporter.note(
         f"layer {best['layer']} of 0 to {len(rows) - 1} was chosen, by which kNN has "
-        f"{best['held_out_top1']:.1%} on the held-out {config.held_out:.0%} of train"
+        f"{in_words(best[key], config)} on the held-out {config.held_out:.0%} of train"
     )
     table = work_dir / "layers.json"
     write_json(table, {"won": best, "layers": rows}, indent=2)
@@ -113,6 +126,20 @@ def knn_predict(
     block: int = 1024,
     bank_block: int = 1 << 16,
 ) -> torch.Tensor:
+    """(len(ks), M) int64 labels: those of :func:`knn_votes` with most votes."""
+    votes = knn_votes(x, y, queries, ks, temperature, block, bank_block)
+    return torch.stack([of_k.argmax(dim=1) for of_k in votes])
+
+
+def knn_votes(
+    x: torch.Tensor,
+    y: torch.Tensor,
+    queries: torch.Tensor,
+    ks: Sequence[int],
+    temperature: float,
+    block: int = 1024,
+    bank_block: int = 1 << 16,
+) -> Iterator[torch.Tensor]:
     """Weighted vote of the k nearest by cosine (Wu et al. 2018, 3.4), exact for any number.
 
     Args:
@@ -124,8 +151,8 @@ def knn_predict(
         block: queries compared at once.
         bank_block: rows of `x` compared at once; the device holds no more of them.
 
-    Returns:
-        (len(ks), M) int64 labels.
+    Yields:
+        For each k (M, C) float, the votes for each class.
 
     Raises:
         UserError: if a k is larger than N.
@@ -141,7 +168,8 @@ def knn_predict(
     cosine, index = (torch.cat(parts) for parts in zip(*best, strict=True))
     weight = ((cosine - 1) / temperature).exp()  # the largest is 1, whatever the temperature
     near = y.to(device)[index]
-    return torch.stack([vote(near[:, :k], weight[:, :k], classes) for k in ks]).cpu()
+    for k in ks:
+        yield vote(near[:, :k], weight[:, :k], classes).cpu()
 
 
 def nothing(count: int, device: str) -> Nearest:
@@ -159,6 +187,6 @@ def nearest(best: Nearest, cosine: torch.Tensor, start: int, k: int) -> Nearest:
 
 
 def vote(labels: torch.Tensor, weights: torch.Tensor, classes: int) -> torch.Tensor:
-    """(B,) the label with the largest sum of weights, both (B, k)."""
+    """(B, classes) the sum of the weights of each class; both (B, k)."""
     votes = torch.zeros(len(labels), classes, device=labels.device)
-    return votes.scatter_add_(1, labels, weights).argmax(dim=1)
+    return votes.scatter_add_(1, labels, weights)

@@ -7,11 +7,15 @@ not take part.
 from collections.abc import Sequence
 from itertools import accumulate
 
+import numpy as np
 import torch
 from mmengine.config import Config
+from numpy.typing import NDArray
 
 from mae_core.data.images import ImageDataset
-from mae_core.data.sources.select import stratified
+from mae_core.data.sources.base import NO_LABEL, Groups
+from mae_core.data.sources.groups import whole_groups
+from mae_core.data.sources.select import bounds, stratified
 from mae_core.encoders import Encoder
 from mae_core.errors import UserError
 
@@ -81,20 +85,46 @@ def check_choice(config: Config, train: ImageDataset) -> None:
             f"layer='best' needs held_out, the share of the train images that chooses, above 0 and "
             f"below 1, such as held_out=0.1; found held_out={part!r}"
         )
-    chooses = stratified(train.labels, train.classes, part, config.seed)
+    chooses = held_out(train.labels, train.classes, train.source.groups, config)
     if len(chooses) == len(train):
         raise UserError(f"held_out={part} leaves no train image to learn: make it smaller")
 
 
-def split_off(labels: torch.Tensor, classes: Sequence[str], config: Config) -> torch.Tensor:
-    """(N,) bool: the train images that choose, a seeded share `config.held_out` of each class.
+def held_out(
+    labels: NDArray[np.int64], classes: Sequence[str], groups: Groups | None, config: Config
+) -> NDArray[np.int64]:
+    """The train images that choose, a seeded share `config.held_out` of each class.
+
+    Where groups are known they are whole groups, and so about that share.
 
     Args:
-        labels: (N,) int64, of the train images.
+        labels: (N,), of the train images.
         classes: names by label, for messages.
+        groups: of the train images, or None.
         config: `held_out` and `seed`.
+
+    Raises:
+        UserError: if there would be none of a class, or of groups none that learn one.
     """
-    chosen = stratified(labels.numpy(), classes, config.held_out, config.seed)
+    if groups is None:
+        return stratified(labels, classes, config.held_out, config.seed)
+    chosen = whole_groups(groups, labels, bounds((0.0, config.held_out)), config.seed)
+    known = np.unique(labels[labels != NO_LABEL])
+    for who, those in (("chooses", labels[chosen]), ("learns", np.delete(labels, chosen))):
+        missing = np.setdiff1d(known, those)
+        if len(missing):
+            raise UserError(
+                f"held_out={config.held_out}: no group of {classes[int(missing[0])]} {who}, as "
+                "groups stay whole: choose another share or seed"
+            )
+    return chosen
+
+
+def split_off(
+    labels: torch.Tensor, classes: Sequence[str], config: Config, groups: Groups | None = None
+) -> torch.Tensor:
+    """(N,) bool: which train images choose, see :func:`held_out`."""
+    chosen = held_out(labels.numpy(), classes, groups, config)
     chooses = torch.zeros(len(labels), dtype=torch.bool)
     chooses[torch.from_numpy(chosen)] = True
     return chooses

@@ -18,8 +18,8 @@ from downstream.classification import accuracy, grid  # noqa: F401  accuracy reg
 from downstream.classification.features import check_features, check_pool
 from downstream.classification.finetune import open_images, predict
 from downstream.classification.layers import has_best
+from downstream.classification.metrics import check_metrics, measured
 from downstream.outcomes import save_outcomes
-from downstream.statistics import share
 from mae_core.checkpoints import build_encoder, check_sizes, save_state
 from mae_core.data.normalize import Normalize
 from mae_core.encoders import Encoder
@@ -74,11 +74,11 @@ class FrozenProbe(BaseModel):
         logits = self.head(self.norm(features))
         if mode == "loss":
             return {"loss": F.cross_entropy(logits, label)}
-        return logits.argmax(dim=1) == label if mode == "predict" else logits
+        return logits
 
 
 def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> StageResult:
-    """Train the probe on train images; metric `linear-probe/top1` on val images."""
+    """Train the probe on train images; `linear-probe/top1` and `config.metrics` on val images."""
     if not on_images(config):
         return grid.run(config, encoder, work_dir, reporter)
     config = with_encoder(config, encoder, reporter)
@@ -90,21 +90,22 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     datasets = {"train_dataloader": train_data, "val_dataloader": val_data}
     runner = build_runner(config, probe, work_dir, reporter, datasets)
     train(runner)
-    correct = predict(runner)
+    found = predict(runner)
     if not is_main_process():
         return StageResult()
     checkpoint = work_dir / "probe.safetensors"
     state = {k: v for k, v in probe.state_dict().items() if k.startswith(("norm.", "head."))}
     save_state(checkpoint, state, classes=train_data.classes)
-    outcomes = save_outcomes(work_dir, {"linear-probe/top1": correct})
-    metrics = {"linear-probe/top1": share(correct)}
-    return StageResult(metrics, str(checkpoint), outcomes, labels=len(train_data))
+    metrics, outcomes = measured("linear-probe", found, config, val_data.source.groups)
+    kept = save_outcomes(work_dir, outcomes)
+    return StageResult(metrics, str(checkpoint), kept, labels=len(train_data))
 
 
 def check(config: Config, encoder: str) -> None:
     """Raise UserError if the images' classes, the batch or the encoder's sizes cannot do."""
     config = with_encoder(config, encoder)
     check_batch(config, takes_auto=False)
+    check_metrics(config)
     if on_images(config):
         check_sizes(config.encoder, encoder)
         check_pool(config)

@@ -17,7 +17,7 @@ from downstream.classification.layers import check_choice
 from downstream.classification.logistic import fit_logistic
 from downstream.classification.scaling import standardized
 from downstream.curves import Point, draw_curves
-from downstream.outcomes import save_outcomes
+from downstream.outcomes import Grouped, in_groups, save_outcomes
 from downstream.parts import PartReporter, cached_outcome
 from downstream.scratch import SUPERVISED, recipe_for, weights_of
 from downstream.statistics import over_trainings
@@ -69,11 +69,13 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
             fit = partial(finetune.fit_part, for_set(merged, split.set), source, chosen, part)
             correct = cached_outcome(work_dir / name, fit)
             outcomes.setdefault(f"low-shot/{split.set}_finetune", []).append(correct)
-    stacked: dict[str, torch.Tensor] = {}
+    stacked: dict[str, torch.Tensor | Grouped] = {}
     metrics: dict[str, Metric] = {}
+    groups = images[1].source.groups
     for name, values in outcomes.items():
-        stacked[name] = torch.stack(values)
-        metrics[name] = over_trainings(stacked[name].float())
+        correct = torch.stack(values)
+        stacked[name] = in_groups(correct, groups)
+        metrics[name] = over_trainings(correct.float(), None if groups is None else groups.of)
     sizes = {split.set: len(split.indices) for split in splits}
     curves: dict[str, list[Point]] = {}
     for name, metric in metrics.items():
@@ -171,5 +173,6 @@ def probe(train: Features, val: Features, indices: NDArray[np.int64]) -> torch.T
     """
     x, queries = standardized(train.x, val.x)
     chosen = torch.from_numpy(indices)
-    classify = fit_logistic(x[chosen], train.y[chosen])
+    groups = None if train.groups is None else train.groups.only(indices).of
+    classify = fit_logistic(x[chosen], train.y[chosen], groups)
     return classify(queries) == val.y

@@ -12,7 +12,7 @@ from mmengine.config import Config
 
 from downstream.classification import finetune
 from downstream.curves import Point, draw_curves
-from downstream.outcomes import save_outcomes
+from downstream.outcomes import Grouped, in_groups, save_outcomes
 from downstream.parts import PartReporter, cached_outcome
 from downstream.scratch import RANDOM, recipe_for, weights_of
 from downstream.statistics import share
@@ -30,14 +30,14 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     config, encoder = recipe_for(config, encoder), weights_of(encoder)
     config = with_encoder(config, encoder, reporter)
     images = finetune.open_images(config)
-    outcomes: dict[str, torch.Tensor] = {}
+    outcomes: dict[str, torch.Tensor | Grouped] = {}
     metrics: dict[str, Metric] = {}
     points = []
     for number, blocks in enumerate(config.blocks):
         name = f"{blocks:g}blocks"
         part = PartReporter(reporter, name, number, len(config.blocks))
         fit = partial(finetune.fit_part, config, encoder, images, part, blocks=blocks)
-        correct = cached_outcome(work_dir / name, fit)
+        correct = in_groups(cached_outcome(work_dir / name, fit), images[1].source.groups)
         outcomes[f"partial-finetune/{name}"] = correct
         metrics[f"partial-finetune/{name}"] = share(correct)
         points.append(Point(blocks, share(correct)))

@@ -27,9 +27,12 @@ from downstream.classification.features import (
 from downstream.classification.layers import has_best, layer_columns
 from downstream.classification.logistic import fit_quietly, search_strength
 from downstream.classification.scaling import standardized
-from downstream.outcomes import save_outcomes
+from downstream.outcomes import Grouped, in_groups, save_outcomes
 from downstream.parts import OUTCOME, PartReporter, cached_outcome
 from downstream.statistics import share
+from mae_core.data.images import ImageDataset
+from mae_core.data.sources.base import Groups
+from mae_core.data.sources.groups import whole_groups
 from mae_core.encoders import Encoder
 from mae_core.errors import UserError
 from mae_core.files import write_json
@@ -51,7 +54,7 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     """
     config = with_encoder(config, encoder, reporter)
     model = frozen_encoder(config, encoder)
-    outcomes: dict[str, Tensor] = {}
+    outcomes: dict[str, Tensor | Grouped] = {}
     groups: dict[str, list[Metric]] = {}
     settings = {}
     for number, (entry, part) in enumerate(parts(config)):
@@ -59,7 +62,8 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
         job, folder = partial(learn, model, part, encoder, progress), work_dir / entry.name
         if not is_setting(folder / SETTING):
             (folder / OUTCOME).unlink(missing_ok=True)  # both are made together
-        correct = cached_outcome(folder, job)
+        val = ImageDataset(**part.val_data)
+        correct = in_groups(cached_outcome(folder, job), val.source.groups)
         outcomes[f"suite/{entry.name}"] = correct
         groups.setdefault(entry.group, []).append(share(correct))
         settings[entry.name] = json.loads((folder / SETTING).read_text())
@@ -79,7 +83,7 @@ def check(config: Config, encoder: str) -> None:
         names.append(entry.name)
         train, _ = check_features(part, encoder)
         try:
-            choose(train.labels, config.examples, config.seed)
+            choose(train.labels, config.examples, config.seed, train.source.groups)
         except UserError as error:
             raise UserError(f"{entry.name}: {error}") from error
     odd = sorted({name for name in names if names.count(name) > 1 or name.startswith("mean")})
@@ -107,7 +111,7 @@ def learn(
     So does the layer, with `layer='best'`: the second part of the examples chooses both.
     """
     train, val = check_features(config, encoder)
-    train = train.only(choose(train.labels, config.examples, config.seed))
+    train = train.only(choose(train.labels, config.examples, config.seed, train.source.groups))
     x, queries = (extract(model, data, config, reporter) for data in (train, val))
     check_finite(x, encoder, "train")
     check_finite(queries, encoder, "val")
@@ -134,10 +138,13 @@ def is_setting(path: Path) -> bool:
         return False
 
 
-def choose(labels: Indices, examples: tuple[int, int], seed: int) -> Indices:
+def choose(
+    labels: Indices, examples: tuple[int, int], seed: int, groups: Groups | None = None
+) -> Indices:
     """Numbers of images in random order, of both parts of `examples`, one of each class first.
 
-    The rest is as frequent as in `labels` (N,); so the first part has all classes.
+    The rest is as frequent as in `labels` (N,); so the first part has all classes. No group has
+    images in both parts.
 
     Raises:
         UserError: if there are fewer images, or more classes than the first part has images.
@@ -149,7 +156,31 @@ def choose(labels: Indices, examples: tuple[int, int], seed: int) -> Indices:
             f"examples={tuple(examples)} cannot be drawn from {len(labels)} train images of "
             f"{len(first)} classes: expected as many images, and no more classes than the first"
         )
+    if groups is not None:
+        return choose_apart(labels, order, examples, seed, groups)
     return np.concatenate([order[first], np.delete(order, first)])[: sum(examples)]
+
+
+def choose_apart(
+    labels: Indices, order: Indices, examples: tuple[int, int], seed: int, groups: Groups
+) -> Indices:
+    """As :func:`choose`, each part from groups of its own.
+
+    Raises:
+        UserError: if the groups of a part have too few images.
+    """
+    learnt = whole_groups(groups, labels, (0.0, examples[0] / sum(examples)), seed)
+    learns = np.isin(order, learnt)
+    found = []
+    for those, count in ((order[learns], examples[0]), (order[~learns], examples[1])):
+        _, first = np.unique(labels[those], return_index=True)
+        if len(those) < count or len(first) > count:
+            raise UserError(
+                f"examples={tuple(examples)}: the groups of one part have {len(those)} images of "
+                f"{len(first)} classes, as groups stay whole: take fewer, or another seed"
+            )
+        found.append(np.concatenate([those[first], np.delete(those, first)])[:count])
+    return np.concatenate(found)
 
 
 def fit(x: NDArray[np.float32], y: Indices, learnt: int) -> GridSearchCV:
@@ -163,4 +194,6 @@ def fit(x: NDArray[np.float32], y: Indices, learnt: int) -> GridSearchCV:
 def mean_of(metrics: list[Metric]) -> Metric:
     """Their mean; the 95 % interval is that of other val images of the same data sets."""
     value = sum(metric.value for metric in metrics) / len(metrics)
+    if any(metric.ci95 is None for metric in metrics):
+        return Metric(value)
     return Metric(value, sum((metric.ci95 or 0.0) ** 2 for metric in metrics) ** 0.5 / len(metrics))

@@ -12,6 +12,7 @@ from downstream.outcomes import Episodes
 from mae_core.errors import UserError
 
 Indices = NDArray[np.int64]
+TRIES = 1000  # of a draw
 NUMBERS = 1 << 22  # floats that a batch of episodes may take
 
 
@@ -25,6 +26,7 @@ def classified(
     heads: Sequence[str],
     seed: int,
     new_classes: bool = False,
+    groups: Indices | None = None,
 ) -> dict[str, Episodes]:
     """What each head makes of the same episodes, by head.
 
@@ -38,15 +40,19 @@ def classified(
         heads: names of :data:`HEADS`.
         seed: of the draw.
         new_classes: see :class:`downstream.outcomes.Episodes`.
+        groups: (N,) numbers of the images' groups, see :func:`draw_apart`.
 
     Raises:
-        UserError: if there are too few classes, or images in one.
+        UserError: if there are too few classes, or images in one, or groups.
     """
     counts = torch.bincount(y).tolist()
     named = {f"class {label}": count for label, count in enumerate(counts) if count}
     check_classes(named, ways, shots, queries)
     unit, rng = F.normalize(x), np.random.default_rng(seed)
-    images = draw(y.numpy(), ways, shots + queries, episodes, rng)
+    if groups is None:
+        images = draw(y.numpy(), ways, shots + queries, episodes, rng)
+    else:
+        images = draw_apart(y.numpy(), groups, ways, shots, queries, episodes, rng)
     truth = torch.arange(ways).repeat_interleave(queries)
     size = max(NUMBERS // (ways * (shots + queries) * x.shape[1]), 1)
     found: dict[str, list[torch.Tensor]] = {head: [] for head in heads}
@@ -58,7 +64,11 @@ def classified(
     classes = y.numpy()[images[..., 0]]
     return {
         head: Episodes(
-            torch.cat(rows).unflatten(1, (ways, queries)).numpy(), images, classes, new_classes
+            torch.cat(rows).unflatten(1, (ways, queries)).numpy(),
+            images,
+            classes,
+            new_classes,
+            groups,
         )
         for head, rows in found.items()
     }
@@ -80,6 +90,54 @@ def draw(labels: Indices, ways: int, each: int, episodes: int, rng: np.random.Ge
     classes = distinct(np.full(episodes, len(counts)), ways, rng)
     places = distinct(counts[classes].ravel(), each, rng).reshape(episodes, ways, each)
     return order[first[classes][..., None] + places]
+
+
+def draw_apart(
+    labels: Indices,
+    groups: Indices,
+    ways: int,
+    shots: int,
+    queries: int,
+    episodes: int,
+    rng: np.random.Generator,
+) -> Indices:
+    """As :func:`draw`, with no group of an episode's shots among the groups of its queries.
+
+    In each episode a random half of the groups gives the shots, the rest the queries; a draw that
+    leaves a class with too few images is repeated.
+
+    Args:
+        labels, groups: (N,).
+        ways: classes of an episode.
+        shots, queries: images of each class.
+        episodes: how many.
+        rng: of the draw.
+
+    Raises:
+        UserError: if no draw of :data:`TRIES` gives every class enough.
+    """
+    known = np.unique(labels)
+    members = {label: np.flatnonzero(labels == label) for label in known.tolist()}
+    numbers, of = np.unique(groups, return_inverse=True)
+    found = np.empty((episodes, ways, shots + queries), dtype=np.int64)
+    for episode in range(episodes):
+        for _ in range(TRIES):
+            classes = rng.choice(known, ways, replace=False).tolist()
+            gives = rng.permutation(len(numbers)) < len(numbers) / 2
+            sides = [gives[of[members[label]]] for label in classes]
+            if all(side.sum() >= shots and (~side).sum() >= queries for side in sides):
+                break
+        else:
+            raise UserError(
+                f"{ways}-way episodes with {shots} shots and {queries} queries of a class need "
+                f"shots and queries of other groups, which {len(numbers)} groups do not give: "
+                "take fewer of them, or images of more groups"
+            )
+        for way, (label, side) in enumerate(zip(classes, sides, strict=True)):
+            own = members[label]
+            found[episode, way, :shots] = rng.choice(own[side], shots, replace=False)
+            found[episode, way, shots:] = rng.choice(own[~side], queries, replace=False)
+    return found
 
 
 def distinct(sizes: Indices, count: int, rng: np.random.Generator) -> Indices:

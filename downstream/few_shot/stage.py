@@ -16,7 +16,7 @@ from downstream.classification.features import (
 from downstream.classification.knn import best_layer
 from downstream.classification.layers import has_best
 from downstream.classification.scaling import standardized
-from downstream.few_shot.episodes import check_classes, classified
+from downstream.few_shot.episodes import check_classes, classified, draw_apart
 from downstream.few_shot.heads import HEADS
 from downstream.outcomes import Episodes, save_outcomes
 from downstream.statistics import over_episodes
@@ -36,7 +36,8 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     """Mean accuracy over episodes; metrics `few-shot/{n}way{k}shot` of the nearest centroid.
 
     Those of the other heads have their name behind, such as `few-shot/5way1shot_logistic`. Episodes
-    are drawn with the config's seed from the val images, of `config.novel_classes` where it names
+    are drawn with the config's seed from the val images (where they come in groups, shots and
+    queries from different ones), of `config.novel_classes` where it names
     classes; every encoder gets the same. Features are scaled to length 1 (Wang et al. 2019, arXiv
     1911.04623, "L2N"; Chen et al. 2019, arXiv 1904.04232, by the cosine); with `config.standardize`
     train images give their mean and deviation first. With `layer='best'` kNN on train images of
@@ -67,6 +68,7 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
             config.heads,
             config.seed,
             novel is not None,
+            None if val.groups is None else val.groups.of[chosen],
         )
         for head, episodes in found.items():
             suffix = "" if head == HEADLINE else f"_{head}"
@@ -97,13 +99,20 @@ def check(config: Config, encoder: str) -> None:
             )
     for ways, shots in config.settings:
         check_classes(images, ways, shots, config.queries)
+    if val.source.groups is not None:
+        chosen = np.isin(val.labels, [val.classes.index(name) for name in images])
+        labels, groups = val.labels[chosen], val.source.groups.of[chosen]
+        for ways, shots in config.settings:
+            rng = np.random.default_rng(config.seed)
+            draw_apart(labels, groups, ways, shots, config.queries, config.episodes, rng)
 
 
 def of_known_classes(train: Features, novel: Sequence[str] | None) -> Features:
     """The features of the train images whose class is not in `novel`."""
     wanted = [number for number, name in enumerate(train.classes) if name not in (novel or ())]
     chosen = torch.isin(train.y, torch.tensor(wanted))
-    return Features(train.x[chosen], train.y[chosen], train.classes, train.columns)
+    groups = None if train.groups is None else train.groups.only(np.flatnonzero(chosen.numpy()))
+    return Features(train.x[chosen], train.y[chosen], train.classes, train.columns, groups)
 
 
 def held_out(novel: object, val: ImageDataset) -> list[str]:

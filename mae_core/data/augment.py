@@ -29,6 +29,14 @@ KEYS = (  # of timm's create_transform
     "std",
 )
 
+CHANGES = (  # those that, above 0, change pixels
+    "auto_augment",
+    "color_jitter",
+    "gaussian_blur_prob",
+    "grayscale_prob",
+    "re_prob",
+)
+
 
 def posterize(image: Image.Image, bits: int, **_: Any) -> Image.Image:
     """The first `bits` bits of each pixel; with none it is black.
@@ -83,6 +91,17 @@ class Augment:
             if not self.erases:
                 return pil_to_tensor(image)
             return (self.erase(image) * self.std + self.mean).round().clamp(0, 255).byte()
+
+
+def check_none(config: Mapping[str, Any]) -> None:
+    """Raise UserError if arguments of a transform augment: pixels are not of 8 bits."""
+    found = {"color_jitter": 0.4, **config}
+    asked = " and ".join(f"{key}={found[key]!r}" for key in CHANGES if found.get(key))
+    if asked:
+        raise UserError(
+            f"transform: {asked} would change colours of 8 bits, where bands are read as they are "
+            "stored: set color_jitter=None, and leave augmentations out"
+        )
 
 
 def pixel_statistics(channels: int) -> dict[str, Sequence[float]]:

@@ -1,14 +1,18 @@
 """What a data set holds: every image is decoded once."""
 
 from collections import Counter
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mae_core.data.bands import Bands
 from mae_core.data.decode import ArrayImage, PillowImage, Unreadable, bits_used, open_image
 from mae_core.data.each import Progress, each_image, read_stored
 from mae_core.data.sources import NO_LABEL, Source, data_digest, open_source
+from mae_core.data.stored import read_raster
 
 
 class Checked(NamedTuple):
@@ -22,6 +26,8 @@ class Checked(NamedTuple):
         unlabelled: images without label.
         digest: SHA-256 of the data, see :func:`data_digest`.
         unreadable: why each of the others could not be read.
+        filled: numbers that were missing and filled, over all images.
+        groups: how many there are, such as patients; None where they are not known.
     """
 
     images: int
@@ -31,44 +37,63 @@ class Checked(NamedTuple):
     unlabelled: int
     digest: str
     unreadable: list[str]
+    filled: int
+    groups: int | None = None
 
 
 class Finding(NamedTuple):
-    """One image: its size and kind, or why it cannot be read."""
+    """One image: its size, kind and channels, or why it cannot be read."""
 
     size: tuple[int, int] = (0, 0)
     kind: str = ""
     reason: str = ""
+    name: str = ""
+    channels: int = 0
+    filled: int = 0
 
 
-def check(data: str, progress: Progress | None = None, workers: int | None = None) -> Checked:
+def check(
+    data: str,
+    progress: Progress | None = None,
+    workers: int | None = None,
+    bands: Bands | None = None,
+    meaning: Mapping[str, Any] | None = None,
+) -> Checked:
     """Read and decode all images of `data`.
 
     Args:
         data: see :func:`open_source`.
         progress: called with images done and images in all.
         workers: processes; one a core by default.
+        bands: read pixels as they are stored; all images must have as many.
+        meaning: `split`, `columns`, `root` and `group` of :func:`open_source`.
 
     Raises:
         UserError: as `open_source` does.
     """
-    source = open_source(data)
-    sizes, kinds, unreadable = [], [], []
-    for finding in each_image(source, look, workers, progress):
+    meaning = meaning or {}
+    source = open_source(data, **meaning)
+    readable, unreadable, filled = [], [], 0
+    one = look if bands is None else partial(look_at_bands, bands=bands)
+    for finding in each_image(source, one, workers, progress):
+        filled += finding.filled
         if finding.reason:
             unreadable.append(finding.reason)
         else:
-            sizes.append(finding.size)
-            kinds.append(finding.kind)
+            readable.append(finding)
+    if bands is not None:
+        unreadable += odd_ones(readable)
     counts = Counter(source.labels.tolist())
     return Checked(
         images=len(source),
-        sizes=np.array(sizes, dtype=np.int64).reshape(-1, 2),
-        kinds=dict(Counter(kinds).most_common()),
+        sizes=np.array([each.size for each in readable], dtype=np.int64).reshape(-1, 2),
+        kinds=dict(Counter(each.kind for each in readable).most_common()),
         classes={name: counts[label] for label, name in enumerate(source.classes)},
         unlabelled=counts[NO_LABEL],
-        digest=data_digest(data),
+        digest=data_digest(data, meaning.get("columns"), meaning.get("root")),
         unreadable=unreadable,
+        filled=filled,
+        groups=None if source.groups is None else len(np.unique(source.groups.of)),
     )
 
 
@@ -87,3 +112,24 @@ def look(source: Source, index: int) -> Finding:
     except Unreadable as error:
         return Finding(reason=str(error))
     return Finding(opened.size, f"{header.image.format} {header.image.mode}{used}")
+
+
+def look_at_bands(source: Source, index: int, bands: Bands) -> Finding:
+    """Read one image as it is stored."""
+    name = source.name(index)
+    try:
+        raster = read_raster(read_stored(source, index), name)
+        values, filled = bands.values(raster, name)
+    except Unreadable as error:
+        return Finding(reason=str(error))
+    height, width, channels = raster.pixels.shape
+    kind = f"{raster.kind}, {channels} band{'s' if channels > 1 else ''}"
+    return Finding((height, width), kind, "", name, values.shape[2], filled)
+
+
+def odd_ones(findings: Sequence[Finding]) -> list[str]:
+    """What is said of images with another number of bands than most."""
+    counts = Counter(each.channels for each in findings).most_common(1)
+    usual = counts[0][0] if counts else 0
+    odd = [each for each in findings if each.channels != usual]
+    return [f"{each.name} has {each.channels} bands, most images have {usual}" for each in odd]

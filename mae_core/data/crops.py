@@ -3,12 +3,13 @@
 import math
 from collections.abc import Sequence
 from random import Random
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
+from numpy.typing import NDArray
 from torch.nn.functional import interpolate
 
-from mae_core.data.decode import REDUCTIONS, Pixels, Size
+from mae_core.data.decode import REDUCTIONS, Size
 from mae_core.errors import UserError
 
 ATTEMPTS = 10  # torchvision's, before the crop falls back to the centre
@@ -186,16 +187,16 @@ def reduction(crops: Sequence[Crop]) -> int:
     return next((factor for factor in REDUCTIONS if factor <= allowed), 1)
 
 
-def cut(pixels: Pixels, size: Size, crop: Crop) -> torch.Tensor:
+def cut(pixels: NDArray[Any], size: Size, crop: Crop) -> torch.Tensor:
     """The crop's pixels.
 
     Args:
-        pixels: (H, W, C), of `size` or reduced.
+        pixels: (H, W, C) uint8 or float32, of `size` or reduced.
         size: of the image, for which the crop was made.
         crop: what to take.
 
     Returns:
-        (C, h, w) uint8, with the size of the crop's window.
+        (C, h, w) of the same dtype, with the size of the crop's window.
     """
     decoded = pixels.shape[0], pixels.shape[1]
     box, window = scaled(crop.box, size, decoded), crop.window

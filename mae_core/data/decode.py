@@ -1,6 +1,7 @@
 """From a stored image to pixels, the only way there is: JPEGs by libjpeg-turbo, else by Pillow."""
 
 import io
+import logging
 import os
 import stat
 import warnings
@@ -22,11 +23,15 @@ REDUCTIONS = (8, 4, 2, 1)  # of a JPEG's sides; libjpeg-turbo is slower at scale
 MAX_PIXELS = 1 << 26  # decoded at once: 67 million, 201 MB of RGB
 MAX_BYTES = 1 << 30  # of a file
 JPEG = b"\xff\xd8"  # begins those
+TIFFS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # begin those; '+' is BigTIFF
+ARRAY = b"\x93NUMPY"  # begins an .npy
+AS_STORED = "; bands='all' reads pixels as they are stored"
 MODES = {1: "L", 3: "RGB"}  # of Pillow, by channels
 ORIENTATION = 0x0112  # EXIF's tag
 BITS = (8, 10, 12, 14, 16)  # a channel's, as cameras, scanners and microscopes deliver them
 
 Image.MAX_IMAGE_PIXELS = None  # MAX_PIXELS takes its place
+logging.getLogger("PIL.TiffImagePlugin").setLevel(logging.CRITICAL)  # it also raises what it logs
 
 
 class Unreadable(UserError):
@@ -39,16 +44,14 @@ class Unreadable(UserError):
 
 
 class Opened(Protocol):
-    """An image whose header was read.
+    """An image whose header was read."""
 
-    Attributes:
-        size: height and width, the right way up.
-    """
+    @property
+    def size(self) -> Size:
+        """Height and width, the right way up."""
 
-    size: Size
-
-    def pixels(self, reduction: int = 1) -> Pixels:
-        """(H, W, C), the right way up.
+    def pixels(self, reduction: int = 1) -> NDArray[Any]:
+        """(H, W, C), the right way up: uint8, or float32 where bands are read as stored.
 
         Args:
             reduction: 1, 2, 4 or 8: the sides may come out so many times shorter, rounded up.
@@ -157,7 +160,8 @@ class PillowImage:
         try:
             self.image = Image.open(io.BytesIO(data))
         except Exception as error:  # Pillow's readers raise many kinds
-            raise Unreadable.of(name, brief(error)) from error
+            known = data.startswith((*TIFFS, ARRAY))
+            raise Unreadable.of(name, f"{brief(error)}{AS_STORED if known else ''}") from error
         self.is_deep = self.image.mode.startswith(("I", "F")) or any(
             ";16" in str(tile.args) for tile in self.image.tile
         )
@@ -211,7 +215,9 @@ class PillowImage:
         else:  # of colours Pillow drops the lower 8 bits
             pixels = colours_of_16_bits(self.data)
         if pixels.dtype.kind == "f" or pixels.min() < 0 or pixels.max() > 0xFFFF:
-            raise ValueError(f"pixels of mode '{self.image.mode}', expected 8 or 16 bits a channel")
+            raise ValueError(
+                f"pixels of mode '{self.image.mode}', expected 8 or 16 bits a channel{AS_STORED}"
+            )
         return pixels
 
 
@@ -221,7 +227,8 @@ class ArrayImage:
     def __init__(self, array: Pixels, channels: int, name: str) -> None:
         if array.ndim not in (2, 3) or array.dtype != np.uint8 or not array.size:
             found = f"{array.shape} {array.dtype}"
-            raise Unreadable.of(name, f"{found}, expected (H, W) or (H, W, C) uint8")
+            expected = f"expected (H, W) or (H, W, C) uint8{AS_STORED}"
+            raise Unreadable.of(name, f"{found}, {expected}")
         array = array[..., None] if array.ndim == 2 else array
         self.array = np.require(array, requirements=("C", "W"))
         self.channels, self.name = channels, name
@@ -236,6 +243,18 @@ class ArrayImage:
             return converted(Image.fromarray(plain), self.channels)
         except Exception as error:
             raise Unreadable.of(self.name, brief(error)) from error
+
+
+class Decoded:
+    """Pixels (H, W, C) that were decoded before."""
+
+    def __init__(self, pixels: NDArray[Any]) -> None:
+        self.decoded = pixels
+        self.size = (pixels.shape[0], pixels.shape[1])
+
+    def pixels(self, reduction: int = 1) -> NDArray[Any]:
+        """See :class:`Opened`; never reduced."""
+        return self.decoded
 
 
 def converted(image: Image.Image, channels: int) -> Pixels:

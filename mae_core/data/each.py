@@ -1,13 +1,14 @@
 """One function over every image of a source, by several processes."""
 
 from collections.abc import Callable, Iterator
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 from joblib import cpu_count
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from mae_core.data.decode import Pixels, Unreadable
+from mae_core.data.decode import Unreadable
 from mae_core.data.shared_memory import enough_shared_memory, workers_for
 from mae_core.data.sources import Source
 
@@ -63,7 +64,7 @@ def each_image(
                 progress(done, len(source))
 
 
-def read_stored(source: Source, index: int) -> bytes | Pixels:
+def read_stored(source: Source, index: int) -> bytes | NDArray[Any]:
     """The image as it is stored. Raises Unreadable if it is gone."""
     try:
         return source.read(index)

@@ -10,7 +10,8 @@ from mmengine.registry import FUNCTIONS
 from numpy.typing import NDArray
 from torch.utils.data import Dataset, default_collate
 
-from mae_core.data.decode import BITS, ArrayImage, Opened, Unreadable, open_image
+from mae_core.data.bands import BandImage, bands_of, channels_of
+from mae_core.data.decode import BITS, Decoded, Opened, Unreadable, open_image
 from mae_core.data.depth import depth_of
 from mae_core.data.each import read_stored
 from mae_core.data.sampler import Draw
@@ -32,6 +33,7 @@ class ImageDataset(Dataset[Any]):
     is a dict of
 
     - `inputs`: uint8 tensor (C, H, W), neither flipped nor normalised, which the device does;
+      with `bands` float32, in the units of the files;
     - `label`: int, an index into `classes`, -1 without label;
     - `seed`: int, the draw's;
     - `flip`: bool, whether the device is to mirror the image;
@@ -44,11 +46,15 @@ class ImageDataset(Dataset[Any]):
         data: see :func:`open_source`.
         transform: see :class:`Transform`.
         names_in, part, per_class, seed, per_class_seed: which images, see :func:`open_source`.
-        in_chans: 1 reads as grey, 3 as RGB; other numbers take images that have so many channels.
+        split, columns, root, group: of a table, or what belongs together, see there.
+        in_chans: 1 reads as grey, 3, as it is without it, as RGB; other numbers take images that
+            have so many channels. Of `bands` how many they are.
         in_memory: keep every image after its first reading, decoded; for sets of small images.
         repeats: views of each decoded image (Hoffer et al. 2020, arXiv 1901.09335).
         skip_unreadable: replace images that cannot be read; else they raise.
         bits: that images with 16 bits a channel use, 8 to 16; found in some of them without it.
+        bands: read pixels as they are stored, all bands or those of a list, see :func:`bands_of`.
+        clip, log1p, fill: what is done to their numbers, see :class:`mae_core.data.bands.Bands`.
 
     Raises:
         UserError: as `open_source` and `Transform` do; on access, if an image cannot be read, or
@@ -63,26 +69,43 @@ class ImageDataset(Dataset[Any]):
         part: Sequence[float] | None = None,
         per_class: int | None = None,
         seed: int = 0,
-        in_chans: int = 3,
+        in_chans: int | None = None,
         in_memory: bool = False,
         repeats: int = 1,
         skip_unreadable: bool = False,
         bits: int | None = None,
         per_class_seed: int | None = None,
+        split: str | None = None,
+        columns: Mapping[str, str] | None = None,
+        root: str | None = None,
+        group: str | None = None,
+        bands: str | Sequence[int | str] | None = None,
+        clip: Sequence[Any] | None = None,
+        log1p: bool = False,
+        fill: float | Sequence[float] | None = None,
     ) -> None:
-        for name, value in (("in_chans", in_chans), ("repeats", repeats)):
+        self.bands = bands_of(bands, in_chans, clip, log1p, fill)
+        self.in_chans = channels_of({"in_chans": in_chans, "bands": bands})
+        for name, value in (("in_chans", self.in_chans), ("repeats", repeats)):
             if value < 1:
                 raise UserError(f"{name}={value}: expected at least 1")
         if bits not in (None, *BITS):
             raise UserError(f"bits={bits}: expected one of {', '.join(map(str, BITS))}")
-        self.source: Source = open_source(data, names_in, part, per_class, seed, per_class_seed)
+        chosen = (names_in, part, per_class, seed, per_class_seed)
+        if self.bands and bits is not None:
+            raise UserError(f"bits={bits} scales pixels, bands take them as they are: set one")
+        self.source: Source = open_source(data, *chosen, split, columns, root, group)
         self.classes, self.labels = self.source.classes, self.source.labels
-        self.transform = Transform(transform, in_chans)
-        self.in_chans = in_chans
+        self.transform = Transform(transform, self.in_chans, as_stored=self.bands is not None)
+        if self.bands and self.bands.fill is not None:
+            say(
+                f"{data}: pixels that are NaN, infinite or nodata become {fill}; mae-bench data "
+                "check counts them, with --bands and --fill"
+            )
         self.repeats = repeats
         self.skip_unreadable = skip_unreadable
-        self.kept: dict[int, ArrayImage] | None = {} if in_memory else None
-        self.bits = depth_of(self.source) if bits is None else bits
+        self.kept: dict[int, Opened] | None = {} if in_memory else None
+        self.bits = depth_of(self.source) if bits is None and self.bands is None else bits
         if self.bits and bits is None:
             tell_depth(data, self.bits)
 
@@ -135,14 +158,20 @@ class ImageDataset(Dataset[Any]):
         if self.kept is None:
             return self.opened(index)
         if index not in self.kept:
-            pixels = self.opened(index).pixels()
-            self.kept[index] = ArrayImage(pixels, self.in_chans, self.source.name(index))
+            self.kept[index] = Decoded(self.opened(index).pixels())
         return self.kept[index]
 
     def opened(self, index: int) -> Opened:
         """The image `index` as it is stored."""
-        stored = read_stored(self.source, index)
-        return open_image(stored, self.in_chans, self.source.name(index), self.bits)
+        stored, name = read_stored(self.source, index), self.source.name(index)
+        if self.bands is not None:
+            return BandImage(stored, self.bands, name)
+        return open_image(stored, self.in_chans, name, self.bits)
+
+
+def of_table(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the arguments of :class:`ImageDataset` that say what a table or a name means."""
+    return {key: data[key] for key in ("split", "columns", "root", "group") if key in data}
 
 
 def drawn_by(seed: int, data: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,8 @@ class Normalize(BaseDataPreprocessor):
     """Move a batch to the device; mirror and normalise its images there.
 
     Args:
-        mean, std: per channel, in units of uint8 pixels (0 to 255).
+        mean, std: per channel, in units of the pixels: 0 to 255, or those of the files where bands
+            are read as they are stored.
     """
 
     mean: torch.Tensor
@@ -23,7 +24,7 @@ class Normalize(BaseDataPreprocessor):
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
 
     def forward(self, data: dict[str, Any], training: bool = False) -> dict[str, Any]:
-        """uint8 `inputs` (N, C, H, W) become float32, mirrored where `flip` (N,) bool says.
+        """`inputs` (N, C, H, W) become float32, mirrored where `flip` (N,) bool says.
 
         `flip` and `unreadable` end here; other entries only move.
         """
@@ -38,9 +39,10 @@ class Normalize(BaseDataPreprocessor):
         return {**rest, "inputs": images}
 
     def images(self, pixels: torch.Tensor) -> torch.Tensor:
-        """(N, C, H, W) uint8 -> normalised float32."""
+        """(N, C, H, W) uint8 or float32 -> normalised float32."""
         return pixels.to(torch.float32, copy=True).sub_(self.mean).div_(self.std)
 
-    def restore(self, images: torch.Tensor) -> torch.Tensor:
-        """The inverse of :meth:`images`: (N, C, H, W) uint8."""
-        return (images * self.std + self.mean).round().clamp(0, 255).byte()
+    def restore(self, images: torch.Tensor, dtype: torch.dtype = torch.uint8) -> torch.Tensor:
+        """The inverse of :meth:`images`: (N, C, H, W) uint8 or float32, as `dtype` says."""
+        pixels = images * self.std + self.mean
+        return pixels if dtype.is_floating_point else pixels.round().clamp(0, 255).byte()

@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 from mae_core.data.images import ImageDataset
+from mae_core.data.sources.base import Source, natural
 from mae_core.data.sources.factory import HUGGING_FACE
 from mae_core.errors import UserError
 from mae_core.notices import say
@@ -17,7 +18,8 @@ def tell_overlaps(config: Mapping[str, Any]) -> None:
     """Say which val sets of a stage's config have images that its train sets have too.
 
     Raises:
-        UserError: if two sets of images are scaled from other ranges, see `ImageDataset`.
+        UserError: if two sets of images are scaled from other ranges, or of other bands, see
+            `ImageDataset`.
     """
     for train, val in pairs(config):
         one, other = ImageDataset(**train), ImageDataset(**val)
@@ -27,7 +29,27 @@ def tell_overlaps(config: Mapping[str, Any]) -> None:
                 f"{other.bits}: set bits={max(one.bits, other.bits)} in both, so that both are "
                 "scaled alike"
             )
+        if one.bands != other.bands:
+            raise UserError(
+                f"images of {train['data']} and {val['data']} are read differently: give both "
+                "the same bands, clip, log1p and fill"
+            )
         tell_overlap(names_of(one), names_of(other), train["data"], val["data"])
+        tell_shared_groups(one.source, other.source, train["data"], val["data"])
+
+
+def tell_shared_groups(train: Source, val: Source, train_at: str, val_at: str) -> None:
+    """Say how many groups of the val images, by their names, have train images too."""
+    if train.groups is None or val.groups is None:
+        return
+    groups = val.groups.present()
+    shared = sorted(groups & train.groups.present(), key=natural)
+    if shared:
+        say(
+            f"{len(shared):,} of {len(groups):,} groups of the val images ({val_at}) have train "
+            f"images too ({train_at}), such as '{shared[0]}': images of a group are alike, so what "
+            "is measured says little of new groups; choose others, or split by `part`"
+        )
 
 
 def tell_overlap(train: Iterable[str], val: Iterable[str], train_at: str, val_at: str) -> None:

@@ -2,11 +2,11 @@
 
 import io
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import simplejpeg
@@ -14,13 +14,15 @@ from PIL import Image
 
 from mae_core.data.cache import atomic_folder, locked
 from mae_core.data.crops import Box, Crop, cut
-from mae_core.data.decode import Pixels, Size, Unreadable, open_image
+from mae_core.data.decode import ARRAY, TIFFS, Pixels, Size, Unreadable, open_image
 from mae_core.data.depth import depth_of
 from mae_core.data.each import Progress, each_image, read_stored
 from mae_core.data.images import tell_depth
 from mae_core.data.sources import NO_LABEL, Source, open_source
 from mae_core.data.sources.base import labels_by_name
+from mae_core.data.stored import read_raster
 from mae_core.errors import UserError
+from mae_core.notices import say
 
 
 class Packed(NamedTuple):
@@ -59,10 +61,13 @@ def pack(
     shard_mb: int = 256,
     progress: Progress | None = None,
     workers: int | None = None,
+    as_stored: bool = False,
+    meaning: Mapping[str, Any] | None = None,
 ) -> Packed:
     """Write the images of `data` to `out/shard-00000.tar`, ..., in their order.
 
     Images with a longer shorter side are scaled down to it and stored as JPEG; others are copied.
+    With `as_stored` all are: any bands and depth, to be read by `bands` of a data set.
     Labels go to members `<number>.cls` (WebDataset), so that `open_source(out)` has the images in
     the same order with the same labels. The files are the same in every run.
 
@@ -74,6 +79,8 @@ def pack(
         shard_mb: size of a shard, in units of 10^6 bytes.
         progress: called with images done and images in all.
         workers: processes; one a core by default.
+        as_stored: neither scale images down nor to 8 bits.
+        meaning: `split`, `columns`, `root` and `group` of :func:`open_source`.
 
     Raises:
         UserError: if `out` holds something or cannot be written, a number is out of range, or no
@@ -86,14 +93,17 @@ def pack(
     ):
         if not 1 <= value <= most:
             raise UserError(f"{name} {value}: expected 1 to {most}")
-    source = open_source(data)
+    source = open_source(data, **(meaning or {}))
+    if source.groups is not None:
+        say(f"{data}: its groups are not kept in the shards, where images are numbers")
     with locked(out):
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise UserError(f"{out} is there already: delete it or name another folder")
-        bits = depth_of(source)
+        bits = None if as_stored else depth_of(source)
         if bits:
             tell_depth(data, bits)
-        encode = partial(small, short_side=short_side, quality=quality, bits=bits)
+        shrink = partial(small, short_side=short_side, quality=quality, bits=bits)
+        encode: Callable[[Source, int], File] = whole if as_stored else shrink
         files = each_image(source, encode, workers, progress)
         with atomic_folder(out) as folder:
             packed = write_shards(folder, source, files, shard_mb * 10**6)
@@ -122,6 +132,20 @@ def small(
     return File(out.getvalue(), "png", before)
 
 
+def whole(source: Source, index: int) -> File:
+    """The image as it is, an array as .npy."""
+    try:
+        data = read_stored(source, index)
+        read_raster(data, source.name(index))
+    except Unreadable as error:
+        return File(reason=str(error))
+    if isinstance(data, bytes):
+        return File(data, suffix_of(data), len(data))
+    out = io.BytesIO()
+    np.save(out, data, allow_pickle=False)
+    return File(out.getvalue(), "npy", data.nbytes)
+
+
 def scaled_down(pixels: Pixels, size: Size, short_side: int) -> Pixels:
     """(H, W, 3) with the shorter of the sides `size` scaled to `short_side`."""
     factor = short_side / min(size)
@@ -142,6 +166,8 @@ def as_jpeg(pixels: Pixels, quality: int) -> bytes:
 
 def suffix_of(data: bytes) -> str:
     """The suffix of an encoded file, from its content."""
+    if data.startswith((*TIFFS, ARRAY)):
+        return "npy" if data.startswith(ARRAY) else "tiff"
     kind = (Image.open(io.BytesIO(data)).format or "png").lower()
     return "jpg" if kind in ("jpeg", "mpo") else kind
 

@@ -7,6 +7,7 @@ from functools import lru_cache
 from glob import escape as glob_escape
 from glob import glob
 from pathlib import Path
+from typing import Protocol
 
 from mae_core.errors import UserError, check_name
 from mae_core.notices import say
@@ -16,6 +17,19 @@ MLFLOW, MLFLOWS = "mlflow.db", ("mlartifacts", "mlruns")  # its database, and th
 DEMO = "demo"  # first part of a data folder's name
 DATA = "MAE_BENCH_DATA"  # variable with the folder that relative paths are below; the current one
 CONTENT_LIMIT = 1 << 30  # bytes; of more the digest covers names, sizes and times of change
+
+
+class Listing(Protocol):
+    """Files by their paths below `root`, listed in a file; equal listings have the same hash."""
+
+    @property
+    def root(self) -> Path:
+        """The folder."""
+
+    def names(self) -> list[str]:
+        """Of the files, each once, sorted."""
+
+    def __hash__(self) -> int: ...
 
 
 def resolve_root(root: str) -> Path:
@@ -39,26 +53,37 @@ def resolve_path(data: str) -> Path:
 
 
 @lru_cache
-def path_digest(path: Path) -> str:
+def path_digest(path: Path, listing: Listing | None = None) -> str:
     """SHA-256 over the names and sizes of a file, or of all files below a folder.
 
     It also covers the content up to 1 GiB in all, and of more the times of the last change.
+
+    Args:
+        path: of the file or folder.
+        listing: the files that the file lists, which are covered too, those that are there.
 
     Raises:
         UserError: if a file cannot be read, or as :func:`files_below`.
     """
     top = path if path.is_dir() else path.parent
     names = [path.name] if path != top else sorted(files_below(path))
-    names = [name for name in names if os.path.isfile(top / name)]
-    states = [os.stat(top / name) for name in names]
-    whole = sum(state.st_size for state in states) <= CONTENT_LIMIT
     digest = hashlib.sha256()
+    _add_files(digest, top, names)
+    if listing is not None:
+        _add_files(digest, listing.root, listing.names())
+    return digest.hexdigest()
+
+
+def _add_files(digest: "hashlib._Hash", top: Path, names: Sequence[str]) -> None:
+    """Add the names below `top` and the content of what is a file among them."""
+    names = [name for name in names if os.path.isfile(f"{top}/{name}")]
+    states = [os.stat(f"{top}/{name}") for name in names]
+    whole = sum(state.st_size for state in states) <= CONTENT_LIMIT
     for name, state in zip(names, states, strict=True):
         changed = "" if whole else f"{state.st_mtime_ns}\0"
         digest.update(os.fsencode(f"{name}\0{state.st_size}\0{changed}"))
         if whole:
             digest.update(_content(top / name))
-    return digest.hexdigest()
 
 
 def _content(path: Path) -> bytes:

@@ -5,11 +5,11 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from mae_core.data.roots import files_below, is_written_by_us, resolve_path
+from mae_core.data.roots import Listing, files_below, is_written_by_us, resolve_path
 from mae_core.data.sources.factory import HUGGING_FACE
 
 
-def data_state(paths: Iterable[str]) -> str:
+def data_state(paths: Iterable[str], listings: Iterable[Listing] = ()) -> str:
     """Hash that changes whenever a file behind `paths` is written, added, removed or renamed.
 
     It also changes for what is changed and changed back, which a digest of the content cannot see;
@@ -18,6 +18,7 @@ def data_state(paths: Iterable[str]) -> str:
     Args:
         paths: files and folders of data; what is on no disk of ours (`hf:<name>`) does not count,
             nor what a benchmark writes below them.
+        listings: files that tables among `paths` name.
 
     Raises:
         UserError: as :func:`files_below`.
@@ -34,6 +35,9 @@ def data_state(paths: Iterable[str]) -> str:
                 _add(sha, path / folder)
         for name in names:
             _add(sha, path / name)
+    for listing in listings:
+        for name in listing.names():
+            _add(sha, listing.root / name)
     return sha.hexdigest()
 
 

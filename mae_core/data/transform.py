@@ -26,7 +26,7 @@ KEYS = ("crop_mode", "crop_pct", "hflip", "input_size", "is_training", "ratio", 
 
 
 class View(NamedTuple):
-    """A crop of an image, (C, h, w) uint8, and whether the device is to mirror it."""
+    """A crop of an image, (C, h, w) as its pixels are, and whether the device is to mirror it."""
 
     pixels: torch.Tensor
     flip: bool
@@ -42,13 +42,17 @@ class Transform:
         config: `input_size` (a side, or height and width) and other arguments of timm's
             `create_transform` among `KEYS` and `augment.KEYS`, with its defaults.
         channels: of the images.
+        as_stored: whether pixels are what files hold, and not of 8 bits; then nothing but crops
+            and flips is done to them.
 
     Raises:
         UserError: for an unknown argument or one out of range.
     """
 
-    def __init__(self, config: dict[str, Any], channels: int) -> None:
+    def __init__(self, config: dict[str, Any], channels: int, as_stored: bool = False) -> None:
         check_fields(config, (*KEYS, *augment.KEYS), "transform")
+        if as_stored and config.get("is_training"):
+            augment.check_none(config)
         self.cropper, self.augment = build(config, channels)
 
     def views(self, image: Opened, seeds: Sequence[int]) -> list[View]:

@@ -8,15 +8,23 @@ from timm.models import adapt_input_conv, get_model_traits
 from torch import Tensor
 
 from mae_core.errors import UserError
+from mae_core.fitting import spread_rgb
 
 
-def fit_input(model: Any, weights: dict[str, Tensor], stored: int) -> list[str]:
+def fit_input(
+    model: Any,
+    weights: dict[str, Tensor],
+    stored: int,
+    rgb_places: Sequence[int] | None = None,
+) -> list[str]:
     """Fit the first convolutions to the model's channels in place, as timm does.
 
     Args:
         model: of timm.
         weights: by its names.
         stored: channels of the images that they were trained on.
+        rgb_places: channels, from 0, that weights for RGB are spread to, see
+            :func:`mae_core.fitting.spread_rgb`.
 
     Returns:
         The names of what was changed.
@@ -29,6 +37,10 @@ def fit_input(model: Any, weights: dict[str, Tensor], stored: int) -> list[str]:
     for name in (first,) if isinstance(first, str) else first:
         key = f"{name}.weight"
         if key not in weights or key not in own or weights[key].shape[1:2] == own[key].shape[1:2]:
+            continue
+        if rgb_places is not None and stored == 3:
+            weights[key] = spread_rgb(weights[key], traits["in_chans"], rgb_places)
+            changed.append(key)
             continue
         try:
             weights[key] = adapt_input_conv(traits["in_chans"], weights[key], stored)

@@ -22,6 +22,7 @@ from mae_core.encoders.timm_fit import fit_input, fit_size
 from mae_core.encoders.timm_options import checked_options
 from mae_core.encoders.timm_parts import depth_parts
 from mae_core.errors import UserError
+from mae_core.fitting import rgb_places
 
 # Models as built, and sizes of images that go through them: a stage builds one several times.
 FITTING: set[tuple[object, ...]] = set()
@@ -46,6 +47,7 @@ class TimmEncoder(Encoder):
         img_size: pixels, one number or (H, W); the architecture's own without it.
         in_chans: input channels.
         drop_path: stochastic depth, growing linearly from 0.
+        rgb_bands: see :class:`mae_core.encoders.vit.ViTEncoder`.
         options: other arguments of timm's class of the model in place of those that the name
             stands for, such as `depths` and `dims` of a ConvNeXt; numbers, texts, and lists of
             them. Published weights do not fit a model with options.
@@ -70,6 +72,7 @@ class TimmEncoder(Encoder):
         in_chans: int = 3,
         drop_path: float = 0.0,
         options: Mapping[str, Any] | None = None,
+        rgb_bands: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__()
         cfg = published(model)
@@ -78,6 +81,7 @@ class TimmEncoder(Encoder):
         self.config = {"model": model, "img_size": list(self.img_size), "in_chans": in_chans}
         if options:
             self.config["options"] = checked_options(model, options)
+        self.rgb_places = rgb_places(rgb_bands, in_chans)
         own_options = self.config.get("options", {})
         self.model = build_model(model, self.img_size, in_chans, drop_path, own_options)
         replace_paths(self.model)
@@ -271,7 +275,7 @@ class TimmEncoder(Encoder):
             for key, value in state.items()
             if key.startswith(PREFIX)
         }
-        changed = fit_input(self.model, weights, channels)
+        changed = fit_input(self.model, weights, channels, self.rgb_places)
         changed += fit_size(self.model, weights, said.get("img_size"))
         for key in changed:
             state[PREFIX + key] = weights[key]

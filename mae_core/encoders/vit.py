@@ -18,7 +18,7 @@ from mae_core.drop_path import replace_paths
 from mae_core.encoders.base import Encoder, Part, to_pair
 from mae_core.encoders.registry import register_encoder
 from mae_core.errors import UserError
-from mae_core.fitting import fit_channels, fit_patches, fit_positions
+from mae_core.fitting import fit_channels, fit_patches, fit_positions, rgb_places
 from mae_core.grids import image_size
 from mae_core.grids import patch_size as stored_patch_size
 from mae_core.patches import gather_patches, grid_size, patchify
@@ -61,6 +61,8 @@ class ViTEncoder(Encoder):
         heads: attention heads.
         mlp_ratio: hidden width of the MLP over `width`.
         drop_path: stochastic depth of the last block, growing linearly from 0.
+        rgb_bands: `red`, `green` and `blue`: the channels, from 0, that weights for RGB see them
+            in; see :func:`mae_core.fitting.fit_channels`.
 
     Raises:
         UserError: if the sizes do not fit together.
@@ -80,16 +82,14 @@ class ViTEncoder(Encoder):
         heads: int = 12,
         mlp_ratio: float = 4.0,
         drop_path: float = 0.0,
+        rgb_bands: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__()
         self.img_size = to_pair(img_size)
         check_counts(
             {"patch_size": patch_size, "in_chans": in_chans, "width": width, "depth": depth}
-            | {
-                "heads": heads,
-                "img_size": min(self.img_size),
-                "img_size, larger": max(self.img_size),
-            }
+            | {"heads": heads}
+            | {"img_size": min(self.img_size), "img_size, larger": max(self.img_size)}
         )
         if not isinstance(mlp_ratio, int | float) or not 0 < mlp_ratio <= 64:
             raise UserError(f"mlp_ratio={mlp_ratio!r}: expected a number above 0, at most 64")
@@ -97,6 +97,7 @@ class ViTEncoder(Encoder):
             raise UserError(f"drop_path={drop_path!r}: expected a number from 0 to below 1")
         if width % heads:
             raise UserError(f"{heads} heads do not divide the width {width}")
+        self.rgb_places = rgb_places(rgb_bands, in_chans)
         self.config: dict[str, Any] = {
             "img_size": list(self.img_size),
             "patch_size": patch_size,
@@ -238,7 +239,7 @@ class ViTEncoder(Encoder):
             old = grid_size(*image_size(state, about), stored_patch_size(state))
         return [
             *fit_positions(state, self.grid, old),
-            *fit_channels(state, self.config["in_chans"]),
+            *fit_channels(state, self.config["in_chans"], self.rgb_places),
             *(fit_patches(state, self.patch_size) if resample_patches else []),
         ]
 

@@ -58,12 +58,12 @@ class Method(nn.Module):
         """Rows of images that show what was learnt, by their labels; None for no picture.
 
         Args:
-            pixels: (N, C, H, W) uint8.
+            pixels: (N, C, H, W) uint8 or float32.
             normalize: to what the encoder sees, and back.
             seed: of what is drawn at random.
 
         Returns:
-            Rows of (N, C, H, W) uint8, from above to below.
+            Rows of (N, C, H, W) as `pixels` are, from above to below.
         """
         return None
 

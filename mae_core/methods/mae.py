@@ -191,7 +191,7 @@ class MAE(MaskedPixels):
         Those of all patches, and those with the visible patches pasted over them.
 
         Args:
-            pixels: (N, C, H, W) uint8.
+            pixels: (N, C, H, W) uint8 or float32.
             normalize: to what the encoder sees, and back.
             seed: of the masks.
             mask_ratios: the model's own without them.
@@ -226,7 +226,7 @@ def reconstruct(
     seed: int = 0,
     mask_ratio: float | None = None,
 ) -> dict[str, Tensor]:
-    """'masked', 'predicted' and 'pasted', each (N, C, H, W) uint8 as `pixels`.
+    """'masked', 'predicted' and 'pasted', each (N, C, H, W) as `pixels`.
 
     Raises:
         UserError: if the ratio leaves no patch visible.
@@ -239,7 +239,7 @@ def reconstruct(
     noise = mae.picture_noise(len(images), seed)
     out = mae.forward(images, noise.to(device))  # a compiled one would be compiled anew for this
     mae.mask_ratio = trained_with
-    predicted = normalize.restore(mae.pixels(images, out.pred)).cpu()
+    predicted = normalize.restore(mae.pixels(images, out.pred), pixels.dtype).cpu()
     return pasted(pixels.cpu(), predicted, out.mask.cpu(), mae.encoder.patch_size)
 
 

@@ -1,5 +1,6 @@
 """What methods share that mask patches and predict their pixels: targets, pictures, files."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from mae_core.checkpoints import save_weights
+from mae_core.figures import MASK_GREY
 from mae_core.methods.base import Method
 from mae_core.noise import uniform
 from mae_core.patches import grid_size, patchify, unpatchify
 
-MASK_GREY = 0.55  # of masked patches in pictures, 0 to 1
 TARGET_EPS = 1e-6  # added to a patch's variance before the square root
 
 
@@ -56,14 +57,15 @@ def pasted(pixels: Tensor, predicted: Tensor, mask: Tensor, size: int) -> dict[s
     """What a picture of a reconstruction shows: 'masked', 'predicted' and 'pasted'.
 
     Args:
-        pixels, predicted: (N, C, H, W) uint8.
+        pixels, predicted: (N, C, H, W) uint8, or float32, then NaN where they are masked.
         mask: (N, L), 1 where a patch is masked.
         size: of a patch, in pixels.
     """
     spread = mask.unsqueeze(-1).expand(-1, -1, size * size * pixels.shape[1])
     hidden = unpatchify(spread, size, *pixels.shape[-2:]).bool()
+    grey = math.nan if pixels.is_floating_point() else int(255 * MASK_GREY)
     return {
-        "masked": torch.where(hidden, torch.full_like(pixels, int(255 * MASK_GREY)), pixels),
+        "masked": torch.where(hidden, torch.full_like(pixels, grey), pixels),
         "predicted": predicted,
         "pasted": torch.where(hidden, predicted, pixels),
     }

@@ -107,7 +107,7 @@ class MaskedUnits(MaskedPixels):
         """The images, what the encoder sees of them, predictions, and these pasted where masked.
 
         Args:
-            pixels: (N, C, H, W) uint8.
+            pixels: (N, C, H, W) uint8 or float32.
             normalize: to what the encoder sees, and back.
             seed: of the masks.
         """
@@ -115,7 +115,7 @@ class MaskedUnits(MaskedPixels):
         images = normalize.images(pixels.to(next(self.parameters()).device))
         out = self(images, self.picture_noise(len(images), seed).to(images.device))
         shown = from_target(out.pred, images, self.patch_size, self.norm_pix_loss)
-        predicted = normalize.restore(shown).cpu()
+        predicted = normalize.restore(shown, pixels.dtype).cpu()
         parts = pasted(pixels.cpu(), predicted, out.mask.cpu(), self.square)
         return {"original": pixels, **labelled(parts, self.mask_ratio)}
 

@@ -142,7 +142,7 @@ class SimMIM(MaskedPixels):
         Normalised predictions take each square's true mean and deviation, as those of mae do.
 
         Args:
-            pixels: (N, C, H, W) uint8.
+            pixels: (N, C, H, W) uint8 or float32.
             normalize: to what the encoder sees, and back.
             seed: of the masks.
         """
@@ -153,7 +153,7 @@ class SimMIM(MaskedPixels):
         out = SimMIM.forward(self, images, noise.to(device))  # a compiled one would be anew
         squares = patchify(out.pred, self.mask_size)
         pred = from_target(squares, images, self.mask_size, self.norm_pix_loss)
-        predicted, pixels = normalize.restore(pred).cpu(), pixels.cpu()
+        predicted, pixels = normalize.restore(pred, pixels.dtype).cpu(), pixels.cpu()
         parts = pasted(pixels, predicted, out.mask.cpu(), self.mask_size)
         return {"original": pixels, **labelled(parts, self.mask_ratio)}
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mae_core.data.state import data_state
 from mae_core.errors import UserError
 from pipelines.cells.folder import CONFIG, JOB, LOCK
-from pipelines.identity import code_of, inputs, look_again, paths_read
+from pipelines.identity import code_of, inputs, listings_read, look_again, paths_read
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -38,7 +38,7 @@ class Inputs:
         self.digests = dict(expected)
         if not expected:
             return
-        self.state = data_state(self.paths.values())
+        self.state = self._state()
         if changed := self._changed():
             raise UserError(
                 f"not computed: {changed} changed since this run began, so that the number would "
@@ -57,7 +57,7 @@ class Inputs:
         if not self.digests:
             return ""
         look_again()
-        touched = data_state(self.paths.values()) != self.state
+        touched = self._state() != self.state
         if not touched and self.digests["code"] == code_of(self.config):
             return ""
         changed = self._changed() or f"files below {', '.join(self.paths.values())}"
@@ -65,6 +65,9 @@ class Inputs:
         if not touched:
             return f"{refused}; {AGAIN}"
         return f"{refused}; what it computed belongs to neither, see {aside(folder)}; {AGAIN}"
+
+    def _state(self) -> str:
+        return data_state(self.paths.values(), listings_read(self.config))
 
     def _changed(self) -> str:
         """What differs from what is expected, in words."""

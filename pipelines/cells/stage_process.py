@@ -77,6 +77,7 @@ def run_job(job: dict[str, Any], reporter: "Reporter") -> StageResult:
 
     from mae_core.data.shared_memory import enough_shared_memory
     from mae_core.engine.distributed import joined, local_rank, rank
+    from mae_core.engine.memory import enough_memory
     from mae_core.errors import Interrupted
     from pipelines.cells.inputs import Inputs
     from pipelines.stages import card_of, stage_function
@@ -87,7 +88,7 @@ def run_job(job: dict[str, Any], reporter: "Reporter") -> StageResult:
     run = stage_function(job["stage"])
     gc.freeze()
     gc.enable()
-    with joined(), enough_shared_memory():
+    with joined(), enough_shared_memory(), enough_memory():
         try:
             result = run(config, job["encoder"], work_dir, reporter)
         except Interrupted:

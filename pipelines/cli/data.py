@@ -1,36 +1,66 @@
-"""`mae-bench data check | pack | bench`: look at a data set, pack it, measure its loading."""
+"""`mae-bench data`: check a data set, convert, measure, pack it, time its loading."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from mae_core.errors import UserError
+from pipelines.cli.convert import app as convert_app
+from pipelines.cli.data_shown import (
+    LISTED,
+    bar,
+    class_table,
+    console,
+    overview,
+    report_packed,
+    report_stats,
+    stage_table,
+    tell_faults,
+)
 from pipelines.last_net import checking
 
 if TYPE_CHECKING:
-    from mae_core.data.bench import Bench
-    from mae_core.data.check import Checked
-    from mae_core.data.each import Progress as Report
-    from mae_core.data.pack import Packed
+    from mae_core.data.bands import Bands
 
-app = typer.Typer(no_args_is_help=True, help="Check, pack and time a data set.")
-console = Console(highlight=False)
+app = typer.Typer(no_args_is_help=True, help="Check, convert, measure, pack and time a data set.")
+app.add_typer(convert_app)
 
-LISTED = 20  # classes shown at most
-VALUES = 256  # of masks
+VALUES = 256  # of masks, shown at most
 Data = Annotated[
     str,
-    typer.Argument(help="A folder, .tar, .parquet, .npz, hf:<name> or demo/..., as in configs."),
+    typer.Argument(help="A folder, .tar, .parquet, .npz, .csv, hf:<name> or demo/..., as configs."),
 ]
 Workers = Annotated[
     int | None, typer.Option(min=0, help="Processes; one a core without it.", show_default=False)
+]
+Meaning = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-o",
+        metavar="KEY=VALUE",
+        help="What a table or a name means, as in configs: split, columns.path, root, group.",
+    ),
+]
+
+AsStored = Annotated[
+    str | None,
+    typer.Option(
+        "--bands",
+        help="Read pixels as they are stored: 'all', or numbers from 0 or names, as 3,2,1.",
+        show_default=False,
+    ),
+]
+Clip = Annotated[
+    tuple[float, float] | None,
+    typer.Option(help="With bands: the range of their numbers.", show_default=False),
+]
+Log1p = Annotated[bool, typer.Option("--log1p", help="With bands: ln(1 + x), after clipping.")]
+Fill = Annotated[
+    float | None,
+    typer.Option(help="With bands: what NaN and nodata become.", show_default=False),
 ]
 
 
@@ -38,6 +68,11 @@ Workers = Annotated[
 def check(
     data: Data,
     workers: Workers = None,
+    meaning: Meaning = None,
+    bands: AsStored = None,
+    clip: Clip = None,
+    log1p: Log1p = False,
+    fill: Fill = None,
     images: Annotated[
         Path | None, typer.Option(help="Of a COCO JSON: the images' folder.", show_default=False)
     ] = None,
@@ -56,32 +91,65 @@ def check(
         str | None,
         typer.Option(help="Of masks: values without a class.", show_default=False),
     ] = None,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(help="Find the images that this other data has too; may be repeated."),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option(help="With --against: a folder for the pairs and a list without them.")
+    ] = Path("duplicates"),
 ) -> None:
     """Decode every image, or check a COCO JSON or masks; exit 2 if anything is wrong."""
     with checking(f"data check {data}"):
-        check_any(data, workers, images, masks, pixel_values, ignored)
+        chosen = chosen_bands(bands, clip, log1p, fill)
+        if not against:
+            if masks is not None and not data.endswith(".json"):
+                check_mask_images(Path(data).expanduser(), masks, pixel_values, ignored)
+                return
+            check_any(data, workers, images, chosen, meaning)
+            return
+        if data.endswith(".json") or images or masks:
+            raise UserError("--against compares images: name their folder, without annotations")
+        if chosen or meaning:
+            raise UserError("--against compares whole sets as RGB: leave out --bands and -o")
+        from pipelines.cli.duplicates import check_duplicates
+
+        check_duplicates(data, against, out, workers)
+
+
+def chosen_bands(
+    bands: str | None, clip: tuple[float, float] | None, log1p: bool, fill: float | None = None
+) -> "Bands | None":
+    """What `--bands` and the options beside it mean; None without any.
+
+    Raises:
+        UserError: for others without `--bands`, or if they are wrong.
+    """
+    from mae_core.data.bands import ALL, any_bands, bands_of
+
+    if bands is None:
+        return bands_of(None, None, clip, log1p, fill)
+    words = bands.strip("[]").split(",")
+    chosen = [int(word) if word.strip().isdecimal() else word.strip() for word in words]
+    return any_bands(ALL if bands == ALL else chosen, log1p, clip=clip, fill=fill)
 
 
 def check_any(
     data: str,
     workers: int | None,
     images: Path | None,
-    masks: Path | None,
-    pixel_values: str | None,
-    ignored: str | None,
+    bands: "Bands | None",
+    meaning: Meaning = None,
 ) -> None:
     """Check what `data` is."""
     if data.endswith(".json"):
         check_coco(Path(data).expanduser(), images)
         return
-    if masks is not None:
-        check_mask_images(Path(data).expanduser(), masks, pixel_values, ignored)
-        return
     from mae_core.data.check import check as check_data
     from mae_core.data.sources.base import same_names
 
     with bar("checking") as progress:
-        found = check_data(data, progress, workers)
+        found = check_data(data, progress, workers, bands, meant_by(meaning))
     console.print(overview(data, found), class_table(found))
     if same := same_names(list(found.classes)):
         console.print(
@@ -102,19 +170,52 @@ def check_any(
 
 
 @app.command()
+def stats(
+    data: Data,
+    bands: AsStored = None,
+    clip: Clip = None,
+    log1p: Log1p = False,
+    meaning: Meaning = None,
+    out: Annotated[
+        Path | None, typer.Option(help="A picture of the histograms.", show_default=False)
+    ] = None,
+    workers: Workers = None,
+) -> None:
+    """Mean, deviation and percentiles of each band, and the line for a config."""
+    from mae_core.data.stats import draw_stats
+    from mae_core.data.stats import stats as measure
+
+    with checking(f"data stats {data}"):
+        with bar("measuring") as progress:
+            chosen, meant = chosen_bands(bands, clip, log1p), meant_by(meaning)
+            found = measure(data, chosen, progress, workers, meant)
+        report_stats(data, found)
+        if out is not None:
+            try:
+                draw_stats(out, found)
+            except (OSError, ValueError) as error:  # matplotlib does not know the suffix
+                raise UserError(f"cannot write {out}: {error}") from error
+
+
+@app.command()
 def pack(
     data: Data,
     out: Annotated[Path, typer.Argument(help="A new folder.")],
     short_side: Annotated[int, typer.Option(help="Pixels; larger images are scaled down.")] = 256,
     quality: Annotated[int, typer.Option(help="Of the JPEGs, 1 to 100.")] = 90,
     shard_mb: Annotated[int, typer.Option(help="Size of a tar file, in MB.")] = 256,
+    as_stored: Annotated[
+        bool, typer.Option("--as-stored", help="Copy images of any depth and bands unchanged.")
+    ] = False,
     workers: Workers = None,
+    meaning: Meaning = None,
 ) -> None:
     """Write a data set anew as tar shards of small JPEGs, which load faster."""
     from mae_core.data.pack import pack as pack_data
 
     with bar("packing") as progress:
-        packed = pack_data(data, out, short_side, quality, shard_mb, progress, workers)
+        sizes, meant = (short_side, quality, shard_mb), meant_by(meaning)
+        packed = pack_data(data, out, *sizes, progress, workers, as_stored, meant)
     report_packed(packed, out)
 
 
@@ -149,49 +250,18 @@ def bench(
     )
 
 
-@contextmanager
-def bar(what: str) -> "Iterator[Report]":
-    """A progress bar on stderr, as the function that moves it."""
-    columns = (
-        TextColumn(what),
-        BarColumn(bar_width=28),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(what, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+def meant_by(given: list[str] | None) -> dict[str, Any]:
+    """What `-o` says of a table, as :func:`mae_core.data.sources.open_source` takes it."""
+    from mmengine.config import Config
 
+    from mae_core.config import apply_overrides
+    from mae_core.data.sources.columns import KNOWN
 
-def overview(data: str, found: "Checked") -> Table:
-    """Counts, sizes, kinds and digest."""
-    table = Table(title=data, show_header=False, title_justify="left")
-    table.add_column()
-    table.add_column(overflow="fold")
-    table.add_row("images", f"{found.images:,}")
-    table.add_row("unreadable", f"{len(found.unreadable):,}")
-    if len(found.sizes):
-        by_area = found.sizes[found.sizes.prod(axis=1).argsort(kind="stable")]
-        for name, place in (("smallest", 0), ("median size", len(by_area) // 2), ("largest", -1)):
-            height, width = by_area[place]
-            table.add_row(name, f"{width}×{height}")
-    table.add_row("kinds", "\n".join(f"{kind}: {count:,}" for kind, count in found.kinds.items()))
-    table.add_row("digest", found.digest)
-    return table
-
-
-def class_table(found: "Checked") -> Table:
-    """Images by class, the first `LISTED` of them."""
-    table = Table("class", title=f"{len(found.classes)} classes", title_justify="left")
-    table.add_column("images", justify="right")
-    for name, count in list(found.classes.items())[:LISTED]:
-        table.add_row(name, f"{count:,}")
-    if len(found.classes) > LISTED:
-        rest = list(found.classes.values())[LISTED:]
-        table.add_row(f"{len(rest)} more", f"{min(rest):,} to {max(rest):,} each")
-    if found.unlabelled:
-        table.add_row("[italic]no label[/]", f"{found.unlabelled:,}")
-    return table
+    config = Config({"split": "", "columns": dict.fromkeys(KNOWN, ""), "root": "", "group": ""})
+    apply_overrides(config, given or [])
+    found = {key: value for key, value in config.to_dict().items() if key != "columns" and value}
+    columns = {kind: name for kind, name in config.columns.items() if name}
+    return {**found, "columns": columns} if columns else found
 
 
 def check_coco(path: Path, images: Path | None) -> None:
@@ -241,42 +311,3 @@ def check_mask_images(
     for note in found.notes:
         console.print(note, style="yellow", markup=False, soft_wrap=True)
     tell_faults(found.faults, masks)
-
-
-def tell_faults(faults: Sequence[str], where: Path) -> None:
-    """List them. Raises UserError if there are any."""
-    for line in faults:
-        console.print(line, markup=False, soft_wrap=True)
-    if faults:
-        raise UserError(
-            f"{len(faults):,} fault(s) in {where}: mend them, or leave those images out"
-        )
-
-
-def report_packed(packed: "Packed", out: Path) -> None:
-    """What was written, and what was not."""
-    for line in packed.unreadable:
-        console.print("left out:", line, markup=False, soft_wrap=True)
-    before, after = packed.size_before / 1e6, packed.size / 1e6
-    console.print(
-        f"{out}: {packed.images:,} images, {after:,.1f} MB where there were {before:,.1f}; "
-        f"shards: {packed.shards}",
-        soft_wrap=True,
-    )
-    if packed.unreadable:
-        console.print(f"{len(packed.unreadable):,} images could not be read")
-    if packed.numbered:
-        console.print("classes are numbers now, as their names do not sort in their order")
-
-
-def stage_table(found: "Bench") -> Table:
-    """Speed and share of each stage."""
-    table = Table("stage", title="one process", title_justify="left")
-    table.add_column("images/s", justify="right")
-    table.add_column("share of the time", justify="right")
-    total = sum(found.seconds.values())
-    for name, seconds in found.seconds.items():
-        table.add_row(name, f"{1 / seconds:,.0f}", f"{seconds / total:.0%}")
-    table.add_row("all", f"{1 / total:,.0f}", "100%", end_section=True)
-    table.add_row(f"loader with {found.workers} workers", f"{found.rate:,.0f}", "")
-    return table

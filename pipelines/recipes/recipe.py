@@ -326,7 +326,7 @@ def load_stage_config(
 def keys_of(root: str, config: Config) -> list[str]:
     """The keys that name the data `root`, such as 'train_data.data'."""
     named = read_by(config.to_dict())
-    return [place for place, key, value in named if key in DATA_KEYS and value == root]
+    return [read.place for read in named if read.key in DATA_KEYS and read.value == root]
 
 
 def prepare_demo_visibly() -> None:

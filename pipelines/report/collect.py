@@ -9,7 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from downstream.outcomes import FILE, Episodes, Outcomes, Repeated, Resampled, load_outcomes
+from downstream.clusters import groups_in
+from downstream.outcomes import (
+    FILE,
+    Episodes,
+    Grouped,
+    Outcomes,
+    Repeated,
+    Resampled,
+    load_outcomes,
+)
 from downstream.statistics import mean, over_repeated, over_resamples, over_trainings
 from mae_core.errors import UserError
 from pipelines.report.names import metrics_of, order
@@ -26,7 +35,8 @@ class Row:
     Of a stage that ran with several seeds it is their mean; `mlflow_run_id` is the first one's run,
     and `seeds` has all: dicts of `seed`, `value`, `mlflow_run_id` and `encoder_run`, the run that
     made its encoder, '' if none did. `labels` counts the labelled images that the task was trained
-    with, None where that is not known or the metric's name says it.
+    with, None where that is not known or the metric's name says it. `groups` counts those that the
+    test images come in, which the interval is over then; None where they are not known.
     """
 
     encoder: str
@@ -37,6 +47,7 @@ class Row:
     mlflow_run_id: str
     seeds: tuple[dict[str, Any], ...] = ()
     labels: int | None = None
+    groups: int | None = None
 
 
 @dataclass(frozen=True)
@@ -154,7 +165,10 @@ def joined(
     first, values = runs[0], [run.metrics[name].value for run in runs]
     if len(runs) == 1:
         ci95 = first.metrics[name].ci95
-        row = Row(encoder, task, metric, values[0], ci95, first.id, labels=first.labels)
+        groups = count_groups(outcomes[0])
+        row = Row(
+            encoder, task, metric, values[0], ci95, first.id, labels=first.labels, groups=groups
+        )
         return row, outcomes[0]
     seeds = tuple(
         {
@@ -171,12 +185,22 @@ def joined(
             interval = over_resamples(cases).ci95
         case Repeated():
             interval = over_repeated(cases).ci95
+        case Grouped():
+            interval = over_trainings(cases.values, cases.groups).ci95
         case np.ndarray():
             interval = over_trainings(cases).ci95
         case _:
             interval = mean(values).ci95
     value = float(np.mean(values))
-    return Row(encoder, task, metric, value, interval, first.id, seeds, first.labels), cases
+    groups = count_groups(cases)
+    return Row(encoder, task, metric, value, interval, first.id, seeds, first.labels, groups), cases
+
+
+def count_groups(cases: Outcomes | None) -> int | None:
+    """How many groups the cases come in; None without any."""
+    if isinstance(cases, Resampled):
+        return cases.groups
+    return groups_in(cases.groups) if isinstance(cases, Grouped) else None
 
 
 def of_all(outcomes: Sequence[Outcomes | None]) -> Outcomes | None:
@@ -187,9 +211,15 @@ def of_all(outcomes: Sequence[Outcomes | None]) -> Outcomes | None:
     episodes = tuple(one for one in outcomes if isinstance(one, Episodes))
     if len(episodes) == len(outcomes):
         return Repeated(episodes)
-    resampled = [one.values for one in outcomes if isinstance(one, Resampled)]
+    resampled = [one for one in outcomes if isinstance(one, Resampled)]
     if len(resampled) == len(outcomes):
-        return Resampled(np.stack(resampled))
+        return Resampled(np.stack([one.values for one in resampled]), resampled[0].groups)
+    grouped = [one for one in outcomes if isinstance(one, Grouped)]
+    if len(grouped) == len(outcomes):
+        if not all(one.same_groups(grouped[0]) for one in grouped):
+            return None
+        stacked = np.concatenate([np.atleast_2d(one.values) for one in grouped])
+        return Grouped(stacked, grouped[0].groups)
     known = [np.atleast_2d(one) for one in outcomes if isinstance(one, np.ndarray)]
     return np.concatenate(known) if len(known) == len(outcomes) else None
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from downstream.outcomes import Episodes, Outcomes, Repeated
+from downstream.outcomes import Episodes, Grouped, Outcomes, Repeated, Resampled
 from downstream.statistics import Comparison, compare, compare_apart, holm
 from mae_core.stage import Metric
 from pipelines.report.collect import Benchmark, Row
@@ -17,6 +17,7 @@ OPPOSITE = {"better": "worse", "worse": "better"}
 ONE = "these two trainings, other test images"
 TASK = "these encoders, other trainings of the task, other test images"
 ALL = "other trainings, other test images"
+IMAGES, OF_GROUPS = "other test images", "other groups of test images"
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ class Difference:
         p: of no difference; None without intervals.
         verdict: one of :data:`VERDICTS` at 5 %, '' without intervals.
         paired: whether it is of the same test cases.
-        about: what the verdict covers: :data:`ONE`, :data:`TASK` or :data:`ALL`.
+        about: what the verdict covers: :data:`ONE`, :data:`TASK` or :data:`ALL`, of
+            :data:`OF_GROUPS` where test images come in groups.
         holm: p corrected for all comparisons of the report.
         strongest: whether it is a baseline, and no other one has a better value.
     """
@@ -140,14 +142,20 @@ def same_kind(one: Outcomes, other: Outcomes) -> bool:
     """Whether two outcomes can be of the same cases."""
     if isinstance(one, Episodes | Repeated):
         return type(one) is type(other) and one.same_draw(other)  # type: ignore[arg-type]
+    if isinstance(one, Grouped) and isinstance(other, Grouped) and not one.same_groups(other):
+        return False
+    if isinstance(one, Resampled) and isinstance(other, Resampled) and one.groups != other.groups:
+        return False
     return type(one) is type(other) and one.shape == other.shape
 
 
 def about(one: Row, other: Row) -> str:
     """What a verdict on two rows covers, by how many trainings they are of."""
     if not (one.seeds and other.seeds):
-        return ONE
-    return ALL if min(encoders_of(one), encoders_of(other)) > 1 else TASK
+        covered = ONE
+    else:
+        covered = ALL if min(encoders_of(one), encoders_of(other)) > 1 else TASK
+    return covered.replace(IMAGES, OF_GROUPS) if one.groups and other.groups else covered
 
 
 def encoders_of(row: Row) -> int:
@@ -159,11 +167,12 @@ def encoders_of(row: Row) -> int:
 
 def covers(row: Row) -> str:
     """What the interval of a row covers."""
+    images = f"{OF_GROUPS} ({row.groups})" if row.groups else IMAGES
     if not row.seeds:
-        return "this training, other test images"
+        return f"this training, {images}"
     if encoders_of(row) > 1:
-        return f"{encoders_of(row)} encoders: other trainings, other test images"
-    return f"{len(row.seeds)} trainings of the task: others, other test images"
+        return f"{encoders_of(row)} encoders: other trainings, {images}"
+    return f"{len(row.seeds)} trainings of the task: others, {images}"
 
 
 def text(found: Difference) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 from mae_core.card import CASES
 from pipelines.cells.folder import CONFIG
-from pipelines.identity import NO_CASES, machine_of, protocol_config, without
+from pipelines.identity import NO_CASES, machine_of, protocol_config, without, without_roots
 from pipelines.stages import stages
 from pipelines.stored_config import parse_config
 from pipelines.tracking.artifacts import UNREADABLE
@@ -40,7 +40,7 @@ def cases_of(config: Mapping[str, Any], digests: Mapping[str, str]) -> dict[str,
     found = without({key: config[key] for key in chosen if key in config}, NO_CASES)
     if not digests or not found:
         return None
-    return by_digest(found, digests)
+    return by_digest(without_roots(found), digests)
 
 
 def by_digest(node: Any, digests: Mapping[str, str]) -> Any:

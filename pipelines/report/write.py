@@ -1,6 +1,6 @@
 """Write report.html, report.md and report.json."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,7 @@ def write_report(run_id: str, tracker: Tracker, folder: Path, watts: float | Non
         "comparisons": one_by_one(found),
         "sources": list(dict.fromkeys(figure.source for figure in others)),
         "repeated": [repeated(row) for row in benchmark.rows if row.seeds],
+        "grouped": grouped(benchmark.rows),
         "pictures": shown,
         "stages": benchmark.stages,
         "energy": energy_note(benchmark.stages),
@@ -82,8 +83,8 @@ def write_report(run_id: str, tracker: Tracker, folder: Path, watts: float | Non
 
 
 def row_as_json(row: Row) -> dict[str, Any]:
-    """A number as in report.json, without what there is only of several trainings or of labels."""
-    optional = ("seeds", "labels")
+    """A number as in report.json, without what it has not: several trainings, labels, groups."""
+    optional = ("seeds", "labels", "groups")
     return {key: value for key, value in asdict(row).items() if key not in optional or value}
 
 
@@ -116,6 +117,12 @@ def published_figures(benchmark: Benchmark, tracker: Tracker) -> list[Published]
         if figure.metric in names
     ]
     return list(dict.fromkeys(found))  # once for a task of several seeds
+
+
+def grouped(rows: Sequence[Row]) -> str:
+    """The metrics whose intervals are over groups: 'kNN, top-1 (40 groups)'; '' without any."""
+    found = [f"{title(f'{r.task}/{r.metric}')} ({r.groups} groups)" for r in rows if r.groups]
+    return ", ".join(dict.fromkeys(found))
 
 
 def repeated(row: Row) -> str:

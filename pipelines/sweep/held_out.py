@@ -15,7 +15,8 @@ from pipelines.recipes.matrix import planned_cells
 from pipelines.recipes.recipe import Recipe
 from pipelines.stages import stage_of
 
-CHOICE = ("names_in", "part", "per_class", "seed")  # of images from a source
+# Of images from a source.
+CHOICE = ("names_in", "part", "per_class", "seed", "split", "columns", "root", "group")
 
 
 def check_held_out(goal: str, trials: Recipe, reported: Recipe, pruned: bool) -> None:

@@ -12,8 +12,10 @@ import numpy as np
 from PIL import Image
 
 from mae_core.data.demo.coco import coco_file
+from tests.bands import write_fields
 from tests.docs.pages import ROOT
 from tests.downstream.conftest import square
+from tests.downstream.dense.convert.sources import write_voc, write_yolo
 
 CLASSES = ("cat", "dog")
 TRAIN, VAL = 16, 6  # images a class
@@ -63,8 +65,10 @@ def write_all(home: Path) -> Path:
     """Everything below `home`; the shipped configs, smaller, in the folder that is returned."""
     rng = np.random.default_rng(0)
     photos(rng, home / "photos")
+    write_fields(home / "sentinel")
     for folder in ("data", "images"):
         shutil.copytree(home / "photos", home / folder)
+    tables(home)
     (home / "shards" / "train").mkdir(parents=True)
     with tarfile.open(home / "shards" / "train" / "0.tar", "w") as shard:
         shard.add(home / "photos" / "train", ".")
@@ -85,6 +89,18 @@ def write_all(home: Path) -> Path:
     return configs
 
 
+def tables(home: Path) -> None:
+    """`labels.csv` with the photos' paths, and `patients.csv` with other names of columns."""
+    rows = []
+    for path in sorted((home / "photos").rglob("*.jpg")):
+        split, label, name = path.relative_to(home / "photos").parts
+        rows.append((f"{split}/{label}/{name}", label, split, f"patient{len(rows) // 3}"))
+    for name, head, below in (("labels", "path,label", "photos/"), ("patients", "img,label", "")):
+        last = "group" if name == "labels" else "patient"
+        lines = [f"{head},split,{last}", *(below + ",".join(row) for row in rows)]
+        (home / f"{name}.csv").write_text("\n".join(lines))
+
+
 def picture(rng: np.random.Generator, label: int) -> np.ndarray:
     """A photo (SIDE, SIDE, 3); classes differ in where the light is."""
     image = rng.integers(0, 90, (SIDE, SIDE, 3), dtype=np.uint8)
@@ -103,7 +119,7 @@ def photos(rng: np.random.Generator, folder: Path) -> None:
 
 
 def scenes(rng: np.random.Generator, folder: Path) -> None:
-    """Images, COCO annotations and masks of two classes, small squares and large ones."""
+    """Images, annotations and masks of two classes, small squares and large ones."""
     drawn = {f"{i:02}.png": square(rng, i % 2) for i in range(20)}
     for kind in ("images", "masks"):
         (folder / kind).mkdir(parents=True)
@@ -112,6 +128,10 @@ def scenes(rng: np.random.Generator, folder: Path) -> None:
         Image.fromarray((scene.semantic() > 0).astype(np.uint8)).save(folder / "masks" / name)
     content = coco_file(drawn, ("small", "large"), "images")
     (folder / "annotations.json").write_text(json.dumps(content))
+    for entry in content["annotations"]:
+        del entry["segmentation"]
+    write_voc(content, folder / "xml")
+    write_yolo(content, folder / "labels")
 
 
 def boxes(home: Path) -> None:

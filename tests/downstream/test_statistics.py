@@ -210,3 +210,16 @@ def test_numbers_that_are_not_paired_are_told_apart_in_5_percent() -> None:
         shown += found.verdict != "no difference shown"
     assert 0.035 < shown / 2000 < 0.065
     assert compare_apart(first, Metric(0.5)) is None
+
+
+@pytest.mark.parametrize("trainings", [1, 3])
+def test_resamples_that_often_have_no_value_show_nothing(trainings: int) -> None:
+    drawn = np.random.default_rng(0).normal(0.6, 0.01, (trainings, 1001))
+    drawn[:, 10:100] = np.nan
+    first, second = Resampled(drawn.squeeze()), Resampled(drawn.squeeze() - 0.3)
+    assert over_resamples(first).ci95 is None
+    assert compare(first, second).verdict == "no difference shown"
+    drawn[:, 10:100] = 0.6
+    assert over_resamples(Resampled(drawn.squeeze())).ci95
+    whole = Resampled(drawn.squeeze() - 0.3)
+    assert compare(Resampled(drawn.squeeze()), whole).verdict == "better"

@@ -45,6 +45,7 @@ def test_our_configs_agree_with_themselves(path: Path) -> None:
         ("protocol", "data", "protocol='data': expected 'own' or 'same'"),
         ("pixels_of", "encoder", "pixels_of is called protocol now: 'own'"),
         ("preview.in_chans", 1, "preview.in_chans=1, encoder.in_chans=3"),
+        ("preview.bands", [3, 1], "preview.bands=[3, 1], in_chans=2, encoder.in_chans=3"),
         (
             "preview.transform.input_size",
             24,

@@ -1,8 +1,10 @@
+from typing import Any
+
 import pytest
 import torch
 
 from mae_core import UserError, create_encoder, create_model
-from mae_core.fitting import EMBEDDING, fit_channels, fit_patches, fit_positions
+from mae_core.fitting import EMBEDDING, fit_channels, fit_patches, fit_positions, rgb_places
 from mae_core.patches import patchify
 from mae_core.positions import sincos_positions
 
@@ -73,3 +75,45 @@ def test_patches_of_another_size_give_about_the_same_tokens() -> None:
     tokens = torch.einsum("nchw,dchw->nd", patch, before)
     found = torch.einsum("nchw,dchw->nd", resized, state[EMBEDDING])
     torch.testing.assert_close(found, tokens, atol=1e-2, rtol=1e-2)
+
+
+BANDS = {"red": 3, "green": 2, "blue": 1}
+
+
+def test_weights_for_rgb_see_red_green_and_blue_where_they_are() -> None:
+    state = {EMBEDDING: torch.randn(4, 3, 6, 6)}
+    rgb, places = state[EMBEDDING].clone(), rgb_places(BANDS, 5)
+    assert fit_channels(state, 5, places) == [EMBEDDING]
+    mean = rgb.mean(dim=1)
+    own = torch.stack([mean, rgb[:, 2], rgb[:, 1], rgb[:, 0], mean], dim=1) * (3 / 5)
+    torch.testing.assert_close(state[EMBEDDING], own)
+    alike = torch.randn(1, 1, 6, 6)
+    one, other = (alike.expand_as(w[:1]) * w for w in (rgb, state[EMBEDDING]))
+    torch.testing.assert_close(one.sum(dim=(1, 2, 3)), other.sum(dim=(1, 2, 3)))
+
+
+def test_the_prediction_of_a_band_is_that_of_its_colour() -> None:
+    mae = create_model("vit-micro-p6", img_size=12, decoder_width=16, decoder_heads=2)
+    state = {k: v for k, v in mae.state_dict().items() if "pred" in k or "patch_embed" in k}
+    before = state["decoder.pred.bias"] = torch.arange(108.0)
+    fit_channels(state, 5, rgb_places(BANDS, 5))
+    red, green, blue = before.reshape(36, 3).T
+    mean = (red + green + blue) / 3
+    own = torch.stack([mean, blue, green, red, mean], dim=1)
+    torch.testing.assert_close(state["decoder.pred.bias"].reshape(36, 5), own)
+
+
+@pytest.mark.parametrize(
+    "bands",
+    [
+        {"red": 3, "green": 2},
+        {"red": 3, "green": 2, "blue": 2},
+        {"red": 5, "green": 2, "blue": 1},
+        {"red": -1, "green": 2, "blue": 1},
+        {**BANDS, "nir": 4},
+        [3, 2, 1],
+    ],
+)
+def test_bands_of_the_colours_must_be_three_that_there_are(bands: Any) -> None:
+    with pytest.raises(UserError, match=r"rgb_bands=.*expected .*numbers from 0 to 4"):
+        create_encoder("vit-micro-p6", img_size=12, in_chans=5, rgb_bands=bands)

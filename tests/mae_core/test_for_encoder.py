@@ -259,3 +259,26 @@ def test_no_encoder_is_built_as_another(config: Config) -> None:
             build_encoder(config.encoder.to_dict(), encoder)
         built: Encoder = build_encoder(with_encoder(config, encoder).encoder, encoder)
         assert built(torch.rand(1, 3, *built.img_size)).isfinite().all()
+
+
+def test_images_of_bands_keep_their_pixels_and_are_told_how_rgb_fits(
+    full: Config, tmp_path: Path
+) -> None:
+    full.encoder.update(in_chans=5, rgb_bands={"red": 3, "green": 2, "blue": 1})
+    full.pixels = {"mean": [1000.0] * 5, "std": [200.0] * 5}
+    full.val_data.update(bands="all", in_chans=5)
+    reporter, path = Notes(), written(tmp_path / "a.safetensors", **FIELDS, about={"pixels": HALF})
+    used = with_encoder(full, path, reporter)
+    assert used.pixels == full.pixels and used.encoder == full.encoder
+    assert any("placed at red=3, green=2, blue=1" in note for note in reporter.notes)
+    assert any("normalised with the config's mean 1000" in note for note in reporter.notes)
+    found = build_encoder(used.encoder.to_dict(), path)
+    assert found.config["in_chans"] == 5
+
+
+def test_a_single_band_is_no_grey_image_to_be_read_as_rgb(full: Config, tmp_path: Path) -> None:
+    full.encoder.in_chans = 1
+    full.pixels = {"mean": [1000.0], "std": [200.0]}
+    full.val_data.update(bands=[4])
+    used = with_encoder(full, written(tmp_path / "a.safetensors", **FIELDS))
+    assert used.encoder.in_chans == 1 and used.pixels == full.pixels

@@ -15,6 +15,7 @@ from mae_core.checkpoints import load_encoder, read_metadata, read_state
 from mae_core.config import load_config
 from mae_core.stage import SilentReporter, StageResult
 from tests.faults import arm
+from tests.line import Notes
 
 EPOCH = 4  # steps
 
@@ -123,6 +124,22 @@ def test_a_compiled_run_ends_near_an_eager_one(configs: Path, tmp_path: Path) ->
     assert weights(found).keys() == weights(eager).keys()
     loss, expected = found.metrics["pretrain/loss"], eager.metrics["pretrain/loss"]
     assert loss.value == pytest.approx(expected.value, rel=1e-3)
+
+
+def test_without_a_c_compiler_it_is_not_compiled_and_says_so(
+    configs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    told = Notes()
+    assert not pretrain.is_compiled(config_of(configs), told)
+    assert "no C compiler; install gcc or clang" in told.notes[0]
+    with pytest.raises(UserError, match="compile=True needs a C compiler"):
+        pretrain.check(config_of(configs, "compile=True"), "random")
+    monkeypatch.setenv("CC", "cc")
+    assert pretrain.is_compiled(config_of(configs), told)
+    assert not pretrain.is_compiled(config_of(configs, "compile=False"), told)
 
 
 def test_training_in_bfloat16_and_on_a_part_of_the_masked_patches_works(

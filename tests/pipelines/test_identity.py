@@ -391,3 +391,24 @@ def test_the_batch_counts_where_an_encoder_sees_all_of_it(
         for other in ({"train_dataloader": loader}, {"devices": 4})
     ]
     assert [len(found) for found in keys] == [1 + counts] * 2
+
+
+def test_a_table_counts_with_its_images_wherever_they_lie(config: Config, tmp_path: Path) -> None:
+    images = Path(config.train_data.data)
+    names = sorted(str(path.relative_to(images)) for path in images.rglob("*.png"))
+    table = tmp_path / "labels.csv"
+    table.write_text("\n".join(["img,label", *(f"{n},{n[:7]}" for n in names)]))
+
+    def found(root: Path) -> str:
+        new_process()
+        of_table = {"data": str(table), "columns": {"path": "img"}, "root": str(root)}
+        content = {**config.to_dict(), "train_data": {**config.train_data.to_dict(), **of_table}}
+        return fingerprint(Config(content), "random")
+
+    first = found(images)
+    moved = Path(shutil.copytree(images, tmp_path / "moved"))
+    assert found(moved) == first
+    (moved / "not-in-it.png").write_bytes(b"")
+    assert found(moved) == first
+    (moved / names[0]).write_bytes((moved / names[1]).read_bytes())
+    assert found(moved) != first

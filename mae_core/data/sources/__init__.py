@@ -7,6 +7,7 @@ from mae_core.data.sources.factory import (
     listed_in,
     open_source,
     opened_once,
+    table_files,
 )
 
 __all__ = [
@@ -17,4 +18,5 @@ __all__ = [
     "listed_in",
     "open_source",
     "opened_once",
+    "table_files",
 ]

@@ -8,20 +8,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mae_core.data.sources.base import NO_LABEL, labels_by_name, labels_by_number
+from mae_core.data.sources.base import NO_LABEL, Groups, labels_by_name, labels_by_number
 from mae_core.errors import UserError
 
 CHANNELS = (1, 3, 4)  # grey, RGB, RGBA; others are allowed, but not said to come first
 
 
 class ArraySource:
-    """The arrays `images` (N, H, W) or (N, H, W, C) uint8 and, perhaps, `labels` (N,) of a file.
+    """The arrays `images` (N, H, W) or (N, H, W, C) and, perhaps, `labels` (N,) of a file.
+
+    Images are uint8, or other numbers, which are read as they are stored.
 
     Labels are numbers from 0, or names. The images are in the order of the array.
 
     Raises:
         UserError: if the file is damaged, or its arrays are missing or not as said.
     """
+
+    groups: Groups | None = None
 
     def __init__(self, path: Path) -> None:
         arrays = _load(path)
@@ -36,7 +40,7 @@ class ArraySource:
         """The file's path, a slash, and the image's number."""
         return f"{self.path}/{index}"
 
-    def read(self, index: int) -> NDArray[np.uint8]:
+    def read(self, index: int) -> NDArray[Any]:
         """The pixels, (H, W) or (H, W, C) with C above 1."""
         return self.images[index]
 
@@ -57,15 +61,15 @@ def _load(path: Path) -> dict[str, NDArray[Any]]:
         raise UserError(f"{path} cannot be read as .npz ({error}): make it anew") from error
 
 
-def _images(images: NDArray[Any], path: Path) -> NDArray[np.uint8]:
+def _images(images: NDArray[Any], path: Path) -> NDArray[Any]:
     """`images`, a single channel's axis taken off."""
     shape = images.shape
-    fits = images.dtype == np.uint8 and images.ndim in (3, 4) and images.size > 0
+    fits = images.dtype.kind in "uif" and images.ndim in (3, 4) and images.size > 0
     channels_first = len(shape) == 4 and shape[1] in CHANNELS and shape[3] not in CHANNELS
     if not fits or channels_first:
         raise UserError(
             f"{path} has 'images' of shape {shape} and type {images.dtype}: expected (N, H, W) or "
-            "(N, H, W, C), channels last, of uint8"
+            "(N, H, W, C), channels last, of uint8 or other real numbers"
         )
     return images[..., 0] if shape[3:] == (1,) else images
 

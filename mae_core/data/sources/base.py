@@ -4,8 +4,9 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,28 @@ SUFFIXES = (
     ".tiff",
     ".webp",
 )
+ARRAY = ".npy"  # an image, too, where there are no others: beside them it is something else
+
+
+@dataclass(frozen=True)
+class Groups:
+    """The group of each image.
+
+    Attributes:
+        names: of the groups, by number; '' of an image that is a group of its own.
+        of: (N,) int64, the number of each image's group.
+    """
+
+    names: list[str]
+    of: NDArray[np.int64]
+
+    def only(self, indices: NDArray[np.int64]) -> "Groups":
+        """Those of the images `indices`, with the numbers that they have."""
+        return Groups(self.names, self.of[indices])
+
+    def present(self) -> set[str]:
+        """The names of the groups that have an image here."""
+        return {self.names[number] for number in np.unique(self.of)} - {""}
 
 
 class Source(Protocol):
@@ -41,23 +64,36 @@ class Source(Protocol):
     Attributes:
         classes: names by label; empty without labels.
         labels: (N,) int64, `NO_LABEL` where there is none.
+        groups: what images belong together, such as those of a patient; None where that is not
+            known.
     """
 
     classes: list[str]
     labels: NDArray[np.int64]
+    groups: Groups | None
 
     def __len__(self) -> int: ...
 
     def name(self, index: int) -> str:
         """Where the image lies: the data's own path, a slash, and its name inside."""
 
-    def read(self, index: int) -> bytes | NDArray[np.uint8]:
+    def read(self, index: int) -> bytes | NDArray[Any]:
         """The encoded file, or pixels (H, W) or (H, W, C)."""
 
 
-def is_image(name: str) -> bool:
+def is_image(name: str, suffixes: Sequence[str] = SUFFIXES) -> bool:
     """Whether the path `name` has the suffix of an image, and no hidden part."""
-    return not is_hidden(name) and os.path.splitext(name)[1].lower() in SUFFIXES
+    return not is_hidden(name) and os.path.splitext(name)[1].lower() in suffixes
+
+
+def suffixes_among(names: Iterable[str]) -> tuple[str, ...]:
+    """The suffixes that images have among files: `SUFFIXES`, or `ARRAY` where no file has those."""
+    arrays = False
+    for name in names:
+        if is_image(name):
+            return SUFFIXES
+        arrays = arrays or is_image(name, (ARRAY,))
+    return (ARRAY,) if arrays else SUFFIXES
 
 
 def is_hidden(name: str) -> bool:
@@ -68,7 +104,7 @@ def is_hidden(name: str) -> bool:
 def no_images(path: Path, others: Mapping[str, int]) -> UserError:
     """The error of a place that should hold images, and holds `others`, see :func:`left_out`."""
     found = f"; it holds {counted(others)}" if others else ""
-    return UserError(f"{path} holds no images; known are {' '.join(SUFFIXES)}{found}")
+    return UserError(f"{path} holds no images; known are {' '.join((*SUFFIXES, ARRAY))}{found}")
 
 
 def natural(name: str) -> tuple[list[str | int], str]:
@@ -108,11 +144,11 @@ def same_names(classes: Sequence[str]) -> list[str]:
     return [name for name in classes if "/" in name and counts[os.path.basename(name)] > 1]
 
 
-def left_out(names: Iterable[str]) -> dict[str, int]:
+def left_out(names: Iterable[str], suffixes: Sequence[str] = SUFFIXES) -> dict[str, int]:
     """How many files there are of each kind that is no image's, hidden ones aside."""
     counts: Counter[str] = Counter()
     for name in names:
-        if not is_image(name) and not is_hidden(name):
+        if not is_image(name, suffixes) and not is_hidden(name):
             counts[os.path.splitext(name)[1].lower() or "without suffix"] += 1
     return dict(counts)
 

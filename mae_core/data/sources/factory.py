@@ -1,8 +1,9 @@
 """What a string `data` means: the kind of its source, and its digest."""
 
+import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -10,11 +11,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mae_core.data.roots import meant, path_digest, resolve_path
+from mae_core.data.roots import meant, path_digest, resolve_path, resolve_root
 from mae_core.data.sources.arrays import ArraySource
 from mae_core.data.sources.base import Source, is_image, left_out, natural, tell_left_out
+from mae_core.data.sources.columns import TEXTS, checked_columns, holds_paths
 from mae_core.data.sources.folder import FolderSource
-from mae_core.data.sources.select import Selection, balanced, listed, share
+from mae_core.data.sources.groups import groups_by_pattern
+from mae_core.data.sources.paths import PathSource, TableFiles, check_files, in_split
+from mae_core.data.sources.select import Selection, balanced, listed, share_of
 from mae_core.data.sources.tar import TarSource
 from mae_core.errors import UserError
 
@@ -32,6 +36,10 @@ def open_source(
     per_class: int | None = None,
     seed: int = 0,
     per_class_seed: int | None = None,
+    split: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    root: str | None = None,
+    group: str | None = None,
 ) -> Source:
     """The images that `data` means, or a selection of them; docs/data.md has examples.
 
@@ -40,24 +48,35 @@ def open_source(
 
     Args:
         data: a folder of images, with or without class folders; a .tar, or a folder of them; a
-            .parquet, or a folder of them; an .npz with `images` and perhaps `labels`;
-            `hf:<name or folder>[:<split>]`, a data set of Hugging Face; or 'demo/...'.
+            .parquet, or a folder of them; an .npz with `images` and perhaps `labels`; a .csv, .tsv
+            or .parquet with paths of images; `hf:<name or folder>[:<split>]`, a data set of Hugging
+            Face; or 'demo/...'.
         names_in: text file with the names of the images to take, relative to `data` or of their
             files alone.
         part: take this range of a seeded order, such as (0.0, 0.9) for training and (0.9, 1.0)
-            for validation.
+            for validation; whole groups where they are known.
         per_class: then keep only so many images of each class, in a seeded choice.
         seed: of the order and the choice.
         per_class_seed: of the choice, if it differs: an order must be the same for train and val.
+        split: take the rows of a table that have this in the column `split`; they come first.
+        columns: names of a table's columns by what they hold: `path`, `label`, `split`, `group`.
+        root: the folder that a table's paths are below; the table's own without it.
+        group: regular expression that finds an image's group in its name, in place of a column.
 
     Raises:
         UserError: if there is no such thing, it holds no images, or it cannot be read.
     """
-    source, place = _open(data)
+    source, place = _open(data, checked_columns(columns), root, group)
+    rows = _rows(source, split, data)
+    if rows is not None:
+        source = Selection(source, rows)
+    whole = _whole(source)
+    if isinstance(whole, PathSource):
+        check_files(source, whole.table, whole.root)
     if names_in is not None:
         source = Selection(source, listed(source, place, meant(names_in)))
     if part is not None:
-        source = Selection(source, share(len(source), part, seed))
+        source = Selection(source, share_of(source, part, seed))
     if per_class is not None:
         chosen = seed if per_class_seed is None else per_class_seed
         source = Selection(source, balanced(source.labels, source.classes, per_class, chosen))
@@ -70,8 +89,7 @@ def listed_in(source: Source, data: str, names_in: str) -> NDArray[np.int64]:
     Raises:
         UserError: as :func:`mae_core.data.sources.select.listed`.
     """
-    place = data if data.startswith(HUGGING_FACE) else str(resolve_path(data))
-    return listed(source, place, meant(names_in))
+    return listed(source, _place(_whole(source), data), meant(names_in))
 
 
 @contextmanager
@@ -90,8 +108,15 @@ def check_data(data: str) -> None:
         resolve_path(data)
 
 
-def data_digest(data: str) -> str:
+def data_digest(
+    data: str, columns: Mapping[str, str] | None = None, root: str | None = None
+) -> str:
     """SHA-256 that changes with the content behind `data`, see `path_digest`.
+
+    That of a table of paths covers the table and the images that it names.
+
+    Args:
+        data, columns, root: see :func:`open_source`.
 
     Raises:
         UserError: if there is no such thing.
@@ -100,41 +125,122 @@ def data_digest(data: str) -> str:
         from mae_core.data.sources.table import hugging_face_digest
 
         return hugging_face_digest(data)
-    return path_digest(resolve_path(data))
+    return path_digest(resolve_path(data), table_files(data, columns, root))
 
 
-def _open(data: str) -> tuple[Source, str]:
+def table_files(
+    data: str, columns: Mapping[str, str] | None = None, root: str | None = None
+) -> TableFiles | None:
+    """The files behind a table of paths; None for other data.
+
+    Raises:
+        UserError: if there is no such thing, or the table cannot be read.
+    """
+    if data.startswith(HUGGING_FACE):
+        return None
+    path, named = resolve_path(data), checked_columns(columns)
+    if not _is_table_of_paths(path, named):
+        return None
+    return TableFiles(path, _root(path, data, root), named.get("path", ""))
+
+
+def _open(
+    data: str, columns: dict[str, str], root: str | None, group: str | None
+) -> tuple[Source, str]:
     """The whole source and its own place, with which its names begin."""
     opened = _opened.get()
     if opened is None:
-        return _open_anew(data)
-    if data not in opened:
-        opened[data] = _open_anew(data)
-    return opened[data]
+        return _open_anew(data, columns, root, group)
+    key = json.dumps([data, columns, root, group])
+    if key not in opened:
+        opened[key] = _open_anew(data, columns, root, group)
+    return opened[key]
 
 
-def _open_anew(data: str) -> tuple[Source, str]:
+def _open_anew(
+    data: str, columns: dict[str, str], root: str | None, group: str | None
+) -> tuple[Source, str]:
+    source = _source(data, columns, root)
+    place = _place(source, data)
+    if group is not None:
+        names = [source.name(number).removeprefix(f"{place}/") for number in range(len(source))]
+        source.groups = groups_by_pattern(names, group, data)
+    return source, place
+
+
+def _source(data: str, columns: dict[str, str], root: str | None) -> Source:
     if data.startswith(HUGGING_FACE):
         from mae_core.data.sources.table import hugging_face_source
 
-        return hugging_face_source(data), data
+        _refuse(data, "root", root)
+        return hugging_face_source(data, columns)
     path = resolve_path(data)
-    return _open_file(path) if path.is_file() else _open_folder(path), str(path)
+    if _is_table_of_paths(path, columns):
+        return PathSource(path, _root(path, data, root), columns)
+    _refuse(data, "root", root)
+    return _open_file(path, columns) if path.is_file() else _open_folder(path, columns)
 
 
-def _open_file(path: Path) -> Source:
+def _is_table_of_paths(path: Path, columns: Mapping[str, str]) -> bool:
+    if path.suffix.lower() in TEXTS:
+        return path.is_file()
+    return path.suffix == ".parquet" and path.is_file() and holds_paths(path, columns)
+
+
+def _root(table: Path, data: str, root: str | None) -> Path:
+    """As the user wrote it, since a table may write it so, too."""
+    if root is not None:
+        resolve_root(root)
+        return meant(root)
+    given = meant(data).parent
+    return given if given.resolve() == table.parent else table.parent
+
+
+def _whole(source: Source) -> Source:
+    """What a selection was made from."""
+    while isinstance(source, Selection):
+        source = source.source
+    return source
+
+
+def _place(source: Source, data: str) -> str:
+    """What the names of a whole source begin with."""
+    if isinstance(source, PathSource):
+        return str(source.root)
+    return data if data.startswith(HUGGING_FACE) else str(resolve_path(data))
+
+
+def _rows(source: Source, split: str | None, data: str) -> NDArray[np.int64] | None:
+    """The rows of a table that `split` picks, None for all of them."""
+    if isinstance(source, PathSource):
+        return in_split(source.splits, split, data)
+    if split is None:
+        return None
+    if isinstance(source, ArraySource | FolderSource | TarSource):
+        _refuse(data, "split", split)
+    return in_split(source.texts("split"), split, data)  # type: ignore[attr-defined]
+
+
+def _refuse(data: str, key: str, value: object) -> None:
+    if value:
+        raise UserError(f"{key}={value!r} is of tables, and {data} is none: leave it out")
+
+
+def _open_file(path: Path, columns: dict[str, str]) -> Source:
     if path.name.lower().endswith(COMPRESSED):
         raise _compressed(path)
-    if path.suffix == ".npz":
-        return ArraySource(path)
-    if path.suffix not in SHARDS:
+    if path.suffix in SHARDS:
+        return _open_shards([path], columns)
+    if path.suffix != ".npz":
         raise UserError(
-            f"{path} is a file of unknown kind: expected a folder of images, .tar, .parquet or .npz"
+            f"{path} is a file of unknown kind: expected a folder of images, .tar, .parquet, .npz, "
+            "or a table of paths, .csv or .tsv"
         )
-    return _open_shards([path])
+    _refuse(str(path), "columns", columns)
+    return ArraySource(path)
 
 
-def _open_folder(path: Path) -> Source:
+def _open_folder(path: Path, columns: dict[str, str]) -> Source:
     with os.scandir(path) as entries:
         inside = [entry for entry in entries if not entry.name.startswith(".")]
     names = [entry.name for entry in inside]
@@ -144,6 +250,7 @@ def _open_folder(path: Path) -> Source:
         compressed = [name for name in names if name.lower().endswith(COMPRESSED)]
         if compressed and not others:
             raise _compressed(path / compressed[0])
+        _refuse(str(path), "columns", columns)
         return FolderSource(path)
     splits = SPLITS & {word for p in shards for word in re.findall("[a-z]+", p.stem.lower())}
     if others or len({p.suffix for p in shards}) > 1 or len(splits) > 1:
@@ -152,15 +259,16 @@ def _open_folder(path: Path) -> Source:
             "one file, or a folder that holds the shards of one split and nothing else"
         )
     tell_left_out(left_out(n for n in names if not n.endswith(SHARDS)), path)
-    return _open_shards(shards)
+    return _open_shards(shards, columns)
 
 
-def _open_shards(shards: Sequence[Path]) -> Source:
+def _open_shards(shards: Sequence[Path], columns: dict[str, str]) -> Source:
     if shards[0].suffix == ".tar":
+        _refuse(str(shards[0]), "columns", columns)
         return TarSource(shards)
     from mae_core.data.sources.table import parquet_source
 
-    return parquet_source(shards)
+    return parquet_source(shards, columns)
 
 
 def _compressed(path: Path) -> UserError:

@@ -6,12 +6,14 @@ from pathlib import Path
 from mae_core.data.decode import read_regular
 from mae_core.data.roots import files_below
 from mae_core.data.sources.base import (
+    Groups,
     is_image,
     labels_by_folder,
     left_out,
     natural,
     no_images,
     packed,
+    suffixes_among,
     tell_left_out,
 )
 
@@ -26,10 +28,13 @@ class FolderSource:
         UserError: if there are no images, or as :func:`files_below`.
     """
 
+    groups: Groups | None = None
+
     def __init__(self, root: Path) -> None:
         files = files_below(root)
-        names = sorted(filter(is_image, files), key=natural)
-        others = left_out(files)
+        suffixes = suffixes_among(files)
+        names = sorted((name for name in files if is_image(name, suffixes)), key=natural)
+        others = left_out(files, suffixes)
         if not names:
             raise no_images(root, others)
         tell_left_out(others, root)

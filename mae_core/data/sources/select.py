@@ -2,24 +2,27 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mae_core.data.sources.base import NO_LABEL, Source
+from mae_core.data.sources.groups import whole_groups
 from mae_core.errors import UserError
 
 Indices = NDArray[np.int64]
 
 
 class Selection:
-    """The images `indices` of a source, with the classes of the whole."""
+    """The images `indices` of a source, with the classes and groups of the whole."""
 
     def __init__(self, source: Source, indices: Indices) -> None:
         self.source = source
         self.indices = indices
         self.classes = source.classes
         self.labels = source.labels[indices]
+        self.groups = None if source.groups is None else source.groups.only(indices)
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -28,7 +31,7 @@ class Selection:
         """Where the image lies."""
         return self.source.name(self.indices[index])
 
-    def read(self, index: int) -> bytes | NDArray[np.uint8]:
+    def read(self, index: int) -> bytes | NDArray[Any]:
         """The encoded file, or pixels."""
         return self.source.read(self.indices[index])
 
@@ -103,17 +106,40 @@ def share(count: int, part: Sequence[float], seed: int) -> Indices:
     Raises:
         UserError: if `part` is no such range, or so small that it is empty.
     """
+    start, stop = bounds(part)
+    first, last = round(count * start), round(count * stop)
+    if first == last:
+        raise UserError(f"part={part} of {count} images is none: make the part larger")
+    order = np.random.default_rng(seed).permutation(count)
+    return np.sort(order[first:last]).astype(np.int64)
+
+
+def bounds(part: Sequence[float]) -> tuple[float, float]:
+    """The two shares of `part`. Raises UserError unless it is a range in 0..1."""
     try:
         start, stop = map(float, part)
     except (TypeError, ValueError):
         start = stop = 0.0
     if not 0 <= start < stop <= 1:
         raise UserError(f"part={part}: expected two shares such as (0.0, 0.9), the first smaller")
-    first, last = round(count * start), round(count * stop)
-    if first == last:
-        raise UserError(f"part={part} of {count} images is none: make the part larger")
-    order = np.random.default_rng(seed).permutation(count)
-    return np.sort(order[first:last]).astype(np.int64)
+    return start, stop
+
+
+def share_of(source: Source, part: Sequence[float], seed: int) -> Indices:
+    """As :func:`share` of the images of a source, or where it has groups, of whole groups.
+
+    Raises:
+        UserError: as :func:`share`.
+    """
+    if source.groups is None:
+        return share(len(source), part, seed)
+    chosen = whole_groups(source.groups, source.labels, bounds(part), seed)
+    if not len(chosen):
+        groups = len(np.unique(source.groups.of))
+        raise UserError(
+            f"part={part} of {groups:,} groups is none: make the part larger, or take another seed"
+        )
+    return chosen
 
 
 def balanced(labels: NDArray[np.int64], classes: Sequence[str], count: int, seed: int) -> Indices:

@@ -19,7 +19,9 @@ from huggingface_hub.errors import HTTPError
 from numpy.typing import NDArray
 
 from mae_core.data.decode import Unreadable, read_regular
-from mae_core.data.sources.base import NO_LABEL, labels_by_name, labels_by_number
+from mae_core.data.sources.base import NO_LABEL, Groups, labels_by_name, labels_by_number
+from mae_core.data.sources.columns import Columns, column_of, texts
+from mae_core.data.sources.groups import groups_by_name
 from mae_core.errors import UserError
 
 TIMEOUT = 10.0  # seconds to reach the Hub
@@ -36,21 +38,35 @@ class TableSource:
         table: the rows.
         rows: number of rows by what holds them, a file or a data set, in order.
         folders: that files which rows name may lie in.
+        columns: names of columns by what they hold: `path` the images, `label`, `split`, and
+            `group`, which is not looked for without a name.
 
     Raises:
-        UserError: if there are no rows, or not exactly one column can be the images.
+        UserError: if there are no rows, not exactly one column can be the images, or one that is
+            named is missing.
     """
 
     def __init__(
-        self, table: Dataset, rows: Mapping[str, int], folders: Sequence[str | Path] = ()
+        self,
+        table: Dataset,
+        rows: Mapping[str, int],
+        folders: Sequence[str | Path] = (),
+        columns: Columns | None = None,
     ) -> None:
         self.folders = [Path(folder).resolve() for folder in folders]
         self.places = list(rows)
         self.starts = np.cumsum([0, *rows.values()])
         if not len(table):
             raise _no_rows(self.places[0])
-        column = _image_column(table, self.places[0])
-        self.classes, self.labels = _labels(table, self.places[0])
+        self.table, self.columns = table, columns or {}
+        named = {kind: self._column(kind) for kind in self.columns}
+        column = named.get("path") or _image_column(table, self.places[0])
+        if not _holds_images(table.features[column]):
+            raise UserError(f"{self.places[0]} has no images in the column '{column}'")
+        self.classes, self.labels = _labels(table, self.places[0], named.get("label"))
+        self.groups: Groups | None = (
+            groups_by_name(self.texts("group")) if "group" in named else None
+        )
         if isinstance(table.features[column], Image):
             table = table.cast_column(column, Image(decode=False))
         self.images = table.select_columns([column])
@@ -70,6 +86,17 @@ class TableSource:
             content, path = image["bytes"], image.get("path")
             image = self._file(path, index) if content is None and path else content
         return image or b""
+
+    def texts(self, kind: str) -> list[str]:
+        """The values of a column by what it holds; [] if there is none. Raises UserError."""
+        column = self._column(kind)
+        if column is None:
+            return []
+        values = self.table.select_columns([column]).with_format("arrow")[:].column(0)
+        return texts(values, f"{self.places[0]}, '{column}'")
+
+    def _column(self, kind: str) -> str | None:
+        return column_of(kind, list(self.table.features), self.columns, self.places[0])
 
     def _file(self, path: object, index: int) -> bytes:
         """The file that a row names in place of its content.
@@ -92,7 +119,7 @@ class TableSource:
             raise Unreadable.of(self.name(index), reason) from error
 
 
-def parquet_source(files: Sequence[Path]) -> TableSource:
+def parquet_source(files: Sequence[Path], columns: Columns | None = None) -> TableSource:
     """The rows of parquet files, which are copied once to Hugging Face's cache as Arrow.
 
     Raises:
@@ -110,17 +137,17 @@ def parquet_source(files: Sequence[Path]) -> TableSource:
             f"{place} cannot be read as one parquet table ({_cause(error)}): make a damaged file "
             "anew, and give all files the same columns"
         ) from error
-    return TableSource(table, rows, sorted({file.parent for file in files}))
+    return TableSource(table, rows, sorted({file.parent for file in files}), columns)
 
 
-def hugging_face_source(data: str) -> TableSource:
+def hugging_face_source(data: str, columns: Columns | None = None) -> TableSource:
     """The data set `hf:<name or folder>[:<split>]`; the split is `train` by default.
 
     Raises:
         UserError: if it cannot be loaded, or as :class:`TableSource`.
     """
     table = _hugging_face(data)
-    return TableSource(table, {data: len(table)}, _folders(data))
+    return TableSource(table, {data: len(table)}, _folders(data), columns)
 
 
 def hugging_face_digest(data: str) -> str:
@@ -222,10 +249,14 @@ def _holds_images(kind: Any) -> bool:
     return isinstance(kind, Image) or (isinstance(kind, Value) and "binary" in kind.dtype)
 
 
-def _labels(table: Dataset, of: str) -> tuple[list[str], NDArray[np.int64]]:
+def _labels(
+    table: Dataset, of: str, column: str | None = None
+) -> tuple[list[str], NDArray[np.int64]]:
+    """Of a column, or the one that is known to hold them."""
     named = [name for name, kind in table.features.items() if isinstance(kind, ClassLabel)]
     candidates = [name for name in ("label", "cls") if name in table.features]
-    column = next(iter(candidates), named[0] if len(named) == 1 else None)
+    if column is None:
+        column = next(iter(candidates), named[0] if len(named) == 1 else None)
     if column is None:
         return [], np.full(len(table), NO_LABEL, dtype=np.int64)
     values = table.select_columns([column]).with_format("arrow")[:].column(0)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mae_core.data.sources.base import (
     NO_LABEL,
+    Groups,
     labels_by_folder,
     labels_by_name,
     labels_by_number,
@@ -36,6 +37,8 @@ class TarSource:
     Raises:
         UserError: if a file is damaged or cut off, or there are no images.
     """
+
+    groups: Groups | None = None
 
     def __init__(self, shards: Sequence[Path]) -> None:
         indices = [tar_index(shard) for shard in shards]

@@ -12,7 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mae_core.data.cache import cache_root
-from mae_core.data.sources.base import SUFFIXES, is_image, left_out, packed
+from mae_core.data.sources.base import (
+    ARRAY,
+    SUFFIXES,
+    is_image,
+    left_out,
+    packed,
+    suffixes_among,
+)
 from mae_core.errors import UserError
 from mae_core.files import replacing
 
@@ -60,13 +67,14 @@ def _build(shard: Path) -> TarIndex:
         # A list first: reading a member's content would move the file that the headers are in.
         members = list(tar)
         _check_end(tar)
+        suffixes = suffixes_among(member.name.removeprefix("./") for member in members)
         for member in members:
             name = member.name.removeprefix("./")
             if not member.isreg() or member.issparse():
                 continue
             if name.endswith(LABEL):
                 texts[_key(name)] = _text(tar, member)
-            elif is_image(name):
+            elif is_image(name, suffixes):
                 names.append(name)
                 places.append((member.offset_data, member.size))
             else:
@@ -107,7 +115,7 @@ def _text(tar: tarfile.TarFile, member: tarfile.TarInfo) -> str:
 def _kept(shard: Path) -> Path:
     """The cache's file for this state of `shard`."""
     state = shard.stat()
-    text = f"{shard.resolve()}\0{state.st_size}\0{state.st_mtime_ns}\0{SUFFIXES}"
+    text = f"{shard.resolve()}\0{state.st_size}\0{state.st_mtime_ns}\0{SUFFIXES}{ARRAY}"
     name = hashlib.sha256(os.fsencode(text)).hexdigest()[:24]
     return cache_root() / "tars" / f"{name}.npz"
 

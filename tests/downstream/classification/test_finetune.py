@@ -122,8 +122,8 @@ def test_the_papers_recipe_trains_resumes_and_is_evaluated_with_the_average(
     assert checkpoint.exists()
     stopped.mkdir()
     checkpoint.rename(stopped / "step_4.pth")
-    _, correct = fit(config, "random", *images, stopped, SilentReporter())
-    assert share(correct) == whole.metrics["fine-tune/top1"]
+    _, found = fit(config, "random", *images, stopped, SilentReporter())
+    assert share(found.correct) == whole.metrics["fine-tune/top1"]
     about = read_metadata(str(whole.checkpoint))
     assert about["pool"] == "avg" and about["pixels"] == config.pixels
 

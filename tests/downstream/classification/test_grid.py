@@ -10,12 +10,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from downstream.classification.features import Features, train_and_val_features
-from downstream.classification.grid import GridProbe, Setting, fit, predict, run, settings_of
+from downstream.classification.grid import GridProbe, Setting, fit, run, scored, settings_of
 from downstream.parts import PartReporter
 from mae_core.checkpoints import read_metadata, read_state
 from mae_core.config import load_config
 from mae_core.stage import SilentReporter
 from tests.downstream.classification.conftest import on
+from tests.line import Notes
 
 
 @pytest.fixture
@@ -52,8 +53,21 @@ def test_it_is_as_good_as_logistic_regression_and_its_winner_is_what_is_kept(
     assert setting._asdict().items() <= table["won"].items()
     probe = GridProbe(train.x.shape[1], 4, [setting.columns(train.x.shape[1], config.pool)])
     probe.load_state_dict(read_state(str(result.checkpoint)))
-    found = predict(probe.eval(), val.x)[:, 0] == val.y
+    found = scored(probe.eval(), 0, val.x, val.y).correct
     assert float(found.float().mean()) == pytest.approx(result.metrics["linear-probe/top1"].value)
+
+
+def test_another_metric_chooses_the_setting_if_it_is_named(config: Config, work_dir: Path) -> None:
+    config.metrics, config.decides = ["auroc", "ece"], "auroc"
+    config.train_cfg.max_epochs, config.rates = 2, (0.01, 0.1)
+    told = Notes()
+    result = run(config, "random", work_dir, told)
+    table = json.loads(Path(result.artifacts["grid"]).read_text())
+    assert table["won"] == max(table["settings"], key=lambda row: row["held_out_auroc"])
+    assert "won with auroc " in "".join(told.notes)
+    for name in ("top1", "auroc", "ece"):
+        assert 0 < result.metrics[f"linear-probe/{name}"].value <= 1
+    assert result.metrics["linear-probe/ece"].ci95
 
 
 def test_a_head_learns_the_same_alone_as_in_the_grid(config: Config, tmp_path: Path) -> None:

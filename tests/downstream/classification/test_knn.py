@@ -91,8 +91,10 @@ def test_the_stage_standardizes_if_it_is_told_to(features_config: Config, tmp_pa
 def test_the_stage_separates_easy_classes(features_config: Config, tmp_path: Path) -> None:
     work_dir = tmp_path / "stages" / "knn"
     work_dir.mkdir(parents=True)
+    features_config.metrics = ["auroc"]
     result = run(features_config, "random", work_dir, SilentReporter())
-    assert list(result.metrics) == ["knn/top1", "knn/top1_k10", "knn/top1_k100"]
+    assert list(result.metrics) == ["knn/top1", "knn/auroc", "knn/top1_k10", "knn/top1_k100"]
+    assert result.metrics["knn/auroc"].value > 0.95
     metric = result.metrics["knn/top1"]
     outcomes = load_outcomes(Path(result.artifacts["outcomes"]))
     assert outcomes["knn/top1"].mean() == pytest.approx(metric.value)

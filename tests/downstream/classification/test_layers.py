@@ -14,12 +14,14 @@ from torch.nn import functional as F
 
 from downstream.classification import features, grid, knn, linear_probe, suite
 from downstream.classification.features import train_and_val_features
+from downstream.classification.layers import held_out
 from downstream.few_shot import stage as few_shot
 from downstream.few_shot.episodes import classified
 from downstream.outcomes import Episodes, load_outcomes
 from mae_core import UserError
 from mae_core.config import load_config
 from mae_core.data.images import ImageDataset
+from mae_core.data.sources.groups import groups_by_name
 from mae_core.data.sources.select import stratified
 from mae_core.encoders.vit import ViTEncoder
 from mae_core.stage import SilentReporter, StageResult
@@ -214,8 +216,8 @@ def test_a_head_of_the_grid_sees_its_layer_alone(garments: Path, tmp_path: Path)
     settings = grid.settings_of(config, 3)
     part = grid.PartReporter(SilentReporter(), "grid", 0, 1)
     heads = grid.fit(config, settings, given, tmp_path, part)
-    reached = (grid.predict(heads, x) == y[:, None]).float().mean(dim=0)
-    for setting, value in zip(settings, reached.tolist(), strict=True):
+    reached = grid.reached(heads, x, y, config)
+    for setting, value in zip(settings, reached, strict=True):
         assert (value > 0.95) == (setting.layer == 2)
 
 
@@ -333,3 +335,19 @@ def test_a_probe_on_augmented_images_takes_a_layer_but_does_not_choose_one() -> 
         config.layer = layer
         with pytest.raises(UserError, match=message):
             linear_probe.check(config, "random")
+
+
+def test_the_part_that_chooses_has_groups_of_its_own() -> None:
+    labels = np.repeat([0, 1], 60)
+    groups = groups_by_name([str(number) for number in np.arange(120) // 6])
+    config = Config({"held_out": 0.2, "seed": 0})
+    chosen = held_out(labels, ["a", "b"], groups, config)
+    chooses, learns = groups.only(chosen), groups.only(np.setdiff1d(np.arange(120), chosen))
+    assert chooses.present() and not chooses.present() & learns.present()
+    assert np.bincount(labels[chosen]).tolist() == [12, 12]
+    alone = held_out(labels, ["a", "b"], None, config)
+    assert alone.tolist() == stratified(labels, ["a", "b"], 0.2, 0).tolist()
+    config.held_out = 0.01
+    with pytest.raises(UserError, match=r"held_out=0\.01: no group of . chooses"):
+        for config.seed in range(30):
+            held_out(labels, ["a", "b"], groups, config)

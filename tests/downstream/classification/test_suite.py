@@ -14,6 +14,7 @@ from downstream.classification.suite import STRENGTHS, check, choose, fit, mean_
 from downstream.outcomes import load_outcomes
 from mae_core import UserError
 from mae_core.config import load_config
+from mae_core.data.sources.groups import groups_by_name
 from mae_core.data.transform import Transform
 from mae_core.stage import Metric, SilentReporter
 from tests.downstream.classification.conftest import on
@@ -160,3 +161,14 @@ def test_vtabs_images_are_resized_to_a_square_whatever_their_sides() -> None:
             crop = Transform(data.transform.to_dict(), 3).cropper((100, 300), 0)
             assert crop.box == (0, 0, 100, 300) and crop.resized == (224, 224)
             assert crop.window == (0, 0, 224, 224) and crop.interpolation == "bilinear"
+
+
+def test_both_parts_of_the_examples_have_groups_of_their_own() -> None:
+    labels = np.arange(200) % 4
+    groups = groups_by_name([str(number) for number in np.arange(200) // 10])
+    chosen = choose(labels, (80, 20), 0, groups)
+    learnt, held = groups.only(chosen[:80]), groups.only(chosen[80:])
+    assert len(set(chosen)) == 100 and not learnt.present() & held.present()
+    assert set(labels[chosen[:80]]) == set(range(4))
+    with pytest.raises(UserError, match="as groups stay whole"):
+        choose(labels, (150, 45), 1, groups_by_name(["a"] * 100 + ["b"] * 100))

@@ -47,7 +47,8 @@ def test_colours_are_found_and_the_setting_is_said(tmp_path: Path) -> None:
     assert "train with pixel_values=['#000000','#ff0000']" in found.notes[0]
     assert not check(tmp_path, values=["#000000", "#ff0000"]).faults
     faults = check(tmp_path, values=["#000000", "#00ff00"]).faults
-    assert len(faults) == 4 and "00.png holds '#ff0000' (50.00%) of its pixels, which no class has" in faults[0]
+    assert "00.png holds '#ff0000' (50.00%) of its pixels, which no class has" in faults[0]
+    assert len(faults) == 4
 
 
 def test_smoothed_colours_are_a_fault_without_a_table(tmp_path: Path) -> None:

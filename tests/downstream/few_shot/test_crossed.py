@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from downstream.crossed import class_means, layout_of
-from downstream.few_shot.episodes import classified, draw
+from downstream.few_shot.episodes import classified, draw, draw_apart
 from downstream.outcomes import Episodes, Repeated
 from downstream.statistics import compare, mean, over_episodes, over_repeated
 from mae_core import create_encoder
@@ -190,3 +190,21 @@ def test_runs_with_other_episodes_are_joined_and_paired_run_by_run() -> None:
     assert np.mean(covered) > 0.9 and np.mean(shown) < 0.12
     with pytest.raises(ValueError, match="cannot be paired"):
         compare(rows[0], Repeated(rows[1].runs[::-1]))
+
+
+def test_intervals_over_groups_cover_what_those_over_images_do_not() -> None:
+    """Groups make queries hard, and shots good or bad."""
+    rng = np.random.default_rng(0)
+    groups, labels = np.arange(400) // 10, np.arange(400) // 80
+    images = draw_apart(labels, groups, 5, 1, 5, 150, rng)
+    covered = np.zeros(2)
+    for _ in range(150):
+        hard, good = rng.normal(0, 0.2, 40), rng.normal(0, 0.2, 40)
+        chance = 0.5 + hard[groups[images[..., 1:]]] + good[groups[images[..., :1]]]
+        correct = rng.random(chance.shape) < chance.clip(0, 1)
+        for place, known in enumerate((groups, None)):
+            found = over_episodes(Episodes(correct, images, labels[images[..., 0]], groups=known))
+            assert found.ci95 is not None
+            covered[place] += abs(found.value - 0.5) <= found.ci95
+    over_groups, over_images = covered / 150
+    assert over_groups > 0.88 and over_images < 0.7

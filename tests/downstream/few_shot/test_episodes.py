@@ -4,7 +4,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from downstream.few_shot.episodes import classified, distinct, draw
+from downstream.few_shot.episodes import classified, distinct, draw, draw_apart
+from downstream.outcomes import Episodes
+from downstream.statistics import over_episodes
 from mae_core import UserError
 
 
@@ -96,3 +98,34 @@ def test_too_few_classes_or_images_are_the_users_mistake() -> None:
         centroid(7, 1, 15, 0)
     with pytest.raises(UserError, match=r"20 images.*6 shots \+ 15 queries"):
         centroid(5, 6, 15, 0)
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 1000), shots=st.integers(1, 3), crossing=st.booleans())
+def test_shots_and_queries_are_of_other_groups(seed: int, shots: int, crossing: bool) -> None:
+    labels = np.repeat(np.arange(4), 30)
+    groups = np.arange(120) % 8 if crossing else np.arange(120) // 5
+    rng = np.random.default_rng(seed)
+    images = draw_apart(labels, groups, 3, shots, 5, 6, rng)
+    for episode in images:
+        assert len(set(episode.ravel())) == episode.size
+        assert (labels[episode] == labels[episode][:, :1]).all()
+        assert len(set(labels[episode[:, 0]])) == 3
+        assert not set(groups[episode[:, :shots]].ravel()) & set(groups[episode[:, shots:]].ravel())
+
+
+def test_too_few_groups_for_an_episode_are_told() -> None:
+    labels = np.repeat(np.arange(2), 10)
+    with pytest.raises(UserError, match=r"of other groups, which 2 groups do not give"):
+        draw_apart(labels, labels, 2, 1, 3, 1, np.random.default_rng(0))
+
+
+def test_episodes_over_groups_are_less_sure_than_over_images() -> None:
+    x, y = blobs(0.3, per_class=40)
+    groups = torch.arange(len(y)) // 10
+    hard = torch.randn(len(groups.unique()), x.shape[1], generator=torch.manual_seed(0))
+    x = x + 0.6 * hard[groups]
+    found = classified(x, y, 5, 1, 5, 200, ["centroid"], 0, groups=groups.numpy())["centroid"]
+    alone = Episodes(found.correct, found.images, found.classes)
+    over = over_episodes(found).ci95, over_episodes(alone).ci95
+    assert over[0] is not None and over[1] is not None and over[0] > over[1]

@@ -91,3 +91,29 @@ def test_sets_of_other_bits_are_refused(tmp_path: Path) -> None:
     for each in fields.values():
         each["bits"] = 16
     tell_overlaps(fields)
+
+
+def test_groups_that_train_and_val_share_are_said(
+    images: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = [f"{s}/a/{s}{i}.png,{s},p{i}" for s in ("train", "val") for i in range(3)]
+    data = images / "labels.csv"
+    data.write_text("\n".join(["path,split,group", *rows]))
+    fields = config(data, data, split="val")
+    fields["train_data"] |= {"split": "train", "part": (0.0, 0.7)}
+    tell_overlaps(fields)
+    assert "2 of 3 groups of the val images" in caplog.text and "val images (" in caplog.text
+    assert "memory" not in caplog.text  # no image is shared
+    caplog.clear()
+    whole = config(data, data, part=(0.5, 1.0))
+    whole["train_data"] |= {"part": (0.0, 0.5)}
+    tell_overlaps(whole)
+    assert "groups of the val images" not in caplog.text
+
+
+def test_other_bands_in_train_and_val_are_refused(images: Path) -> None:
+    fields = config(images / "train", images / "val", bands=[0, 1, 2])
+    with pytest.raises(UserError, match=r"are read differently: give both the same bands, clip"):
+        tell_overlaps(fields)
+    fields["train_data"]["bands"] = [0, 1, 2]
+    tell_overlaps(fields)

@@ -8,6 +8,9 @@ from PIL import Image
 from mae_core import UserError
 from mae_core.data.pack import pack
 from mae_core.data.sources import Source, open_source
+from mae_core.data.stored import read_raster
+from tests.bands import field, tiff
+from tests.forms import write_folder
 
 
 def image(seed: int, height: int, width: int) -> Image.Image:
@@ -132,3 +135,23 @@ def test_mistakes_are_explained_and_leave_nothing(folder: Path, tmp_path: Path) 
     with pytest.raises(UserError, match=r"bad has no readable image; the first: .*x\.png"):
         pack(str(tmp_path / "bad"), tmp_path / "out", workers=0)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+def test_images_are_packed_as_they_are_stored(tmp_path: Path, dtype: str) -> None:
+    images = np.stack([field(seed, size=30) for seed in range(4)]).astype(dtype)
+    members = {f"{'ab'[i % 2]}/{i}.tif": tiff(image) for i, image in enumerate(images)}
+    members["b/cut.tif"] = members["a/0.tif"][:900]
+    folder = write_folder(tmp_path / "in", members)
+    Image.fromarray(images[0, ..., 0].astype(np.uint16)).save(folder / "a" / "deep.png")
+    packed = pack(str(folder), tmp_path / "out", 8, workers=0, as_stored=True)
+    after = open_source(str(tmp_path / "out"))
+    assert packed.images == 5 and after.classes == ["a", "b"]
+    assert "cut.tif cannot be read" in packed.unreadable[0]
+    contents = [after.read(i) for i in range(5)]
+    assert contents[:3:2] == [members["a/0.tif"], (folder / "a" / "deep.png").read_bytes()]
+    np.savez(tmp_path / "x.npz", images=images)
+    pack(str(tmp_path / "x.npz"), tmp_path / "arrays", 8, workers=0, as_stored=True)
+    arrays = open_source(str(tmp_path / "arrays"))
+    for index, image in enumerate(images):
+        assert np.array_equal(read_raster(arrays.read(index), "x").pixels, image)

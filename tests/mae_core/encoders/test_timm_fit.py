@@ -10,6 +10,7 @@ from timm.models import adapt_input_conv
 from mae_core import UserError
 from mae_core.checkpoints import check_sizes, load_encoder, load_whole, save_encoder
 from mae_core.encoders.timm_zoo import TimmEncoder
+from mae_core.fitting import spread_rgb
 
 
 def test_positions_and_channels_are_fitted_as_timm_does(tmp_path: Path) -> None:
@@ -85,3 +86,15 @@ def test_a_file_of_another_model_is_refused(tmp_path: Path) -> None:
         load_whole(TimmEncoder("test_resnet", 32), tmp_path / "a.safetensors")
     with pytest.raises(UserError, match=r"has model=test_vit, the config asks for model=test_vit2"):
         check_sizes({"arch": "timm:test_vit2", "img_size": 32}, str(tmp_path / "a.safetensors"))
+
+
+def test_bands_get_the_kernels_of_their_colours(tmp_path: Path) -> None:
+    stored = TimmEncoder("test_convnext", 32)
+    save_encoder(tmp_path / "a.safetensors", stored)
+    bands = {"red": 3, "green": 2, "blue": 1}
+    found = TimmEncoder("test_convnext", 32, in_chans=12, rgb_bands=bands)
+    report = load_whole(found, tmp_path / "a.safetensors")
+    (key,) = report.resized
+    rgb, own = stored.state_dict()[key], found.state_dict()[key]
+    assert torch.equal(own, spread_rgb(rgb, 12, (3, 2, 1)))
+    assert torch.equal(own[:, 3], rgb[:, 0] * 0.25) and "rgb_bands" not in found.config

@@ -1,3 +1,4 @@
+import csv
 import json
 import sys
 from pathlib import Path
@@ -8,7 +9,9 @@ from PIL import Image
 
 from mae_core.data.sources import data_digest, open_source
 from pipelines.cli.main import USER_MISTAKE, main
+from tests.bands import field, write_fields
 from tests.downstream.conftest import scenes  # noqa: F401  a fixture
+from tests.mae_core.data.test_likeness import smooth
 from tests.tiny import write_images
 
 Call = tuple[int, str, str]
@@ -155,3 +158,142 @@ def test_check_says_what_it_took_masks_for(scenes: Path, call) -> None:  # noqa:
     assert code == 0 and "2 classes by colour" in out and "none" in out
     code, _, err = call(*check, "--pixel-values", "red")
     assert code == USER_MISTAKE and "pixel_values='red': expected" in err
+
+
+def test_check_and_pack_take_a_table_with_names_of_its_own(
+    data: Path, tmp_path: Path, call
+) -> None:
+    rows = [f"class-{i}/{n}.png,{'ab'[i]},p{n % 3}" for i in range(2) for n in range(6)]
+    table = tmp_path / "labels.csv"
+    table.write_text("\n".join(["img;dx;patient", *(row.replace(",", ";") for row in rows)]))
+    named = ("-o", "columns.path=img", "-o", "columns.label=dx", "-o", f"root={data}")
+    code, out, _ = call("check", table, *named, "-o", "columns.group=patient", "--workers", 0)
+    assert code == 0 and "2 classes" in out
+    assert ["groups", "3"] in [line.replace("│", " ").split()[:2] for line in out.splitlines()]
+    code, _, _ = call("pack", table, tmp_path / "packed", *named, "--workers", 0)
+    assert code == 0 and open_source(str(tmp_path / "packed")).classes == ["a", "b"]
+    code, _, err = call("check", table, "--workers", 0)
+    assert code == USER_MISTAKE and "'img', 'dx', 'patient'" in err
+    code, _, err = call("check", table, "-o", "colums.path=img")
+    assert code == USER_MISTAKE and "columns" in err
+
+
+def test_stats_prints_a_line_for_a_config_and_draws(tmp_path: Path, call) -> None:
+    data = write_fields(tmp_path / "fields") / "train"
+    picture = tmp_path / "stats.png"
+    code, out, _ = call("stats", data, "--bands", "3,0", "--out", picture, "--workers", 0)
+    assert code == 0 and "percentiles are exact" in out and picture.is_file()
+    (line,) = [line for line in out.splitlines() if line.startswith("pixels = dict(mean=[")]
+    images = [field(1000 * label + i, label=label) for label in range(3) for i in range(6)]
+    mean = np.stack(images)[..., [3, 0]].mean(axis=(0, 1, 2))
+    assert f"mean=[{mean[0]:.6g}, {mean[1]:.6g}]" in line and line.count("std=[") == 1
+    code, out, _ = call("stats", data, "--bands", "0", "--log1p", "--clip", 0, 900, "--workers", 0)
+    assert code == 0 and "1/2048" in out
+
+
+def test_bands_at_fault_are_one_message(tmp_path: Path, call) -> None:
+    data = write_fields(tmp_path / "fields") / "train"
+    for words, message in (
+        (("stats", data, "--bands", "12"), "0.tif has no band 12: it has 12, from 0 to 11"),
+        (("stats", data, "--bands", "B4"), "0.tif has no band called 'B4'"),
+        (
+            ("stats", data, "--bands", "all", "--clip", 5, 1),
+            "clip=(5.0, 1.0): expected (low, high)",
+        ),
+        (("stats", data, "--bands", "all", "--out", tmp_path / "x.what"), "cannot write"),
+        (("check", data, "--fill", 0), "fill is for pixels as they are stored: set bands"),
+    ):
+        code, _, err = call(*words, "--workers", 0)
+        assert code == USER_MISTAKE and message in err
+    code, out, err = call("check", data, "--workers", 0)
+    assert code == USER_MISTAKE and "bands='all' reads pixels as they are stored" in out
+
+
+def test_pack_as_stored_keeps_bands(tmp_path: Path, call) -> None:
+    data = write_fields(tmp_path / "fields") / "train"
+    assert call("pack", data, tmp_path / "packed", "--as-stored", "--workers", 0)[0] == 0
+    code, out, _ = call("check", tmp_path / "packed", "--bands", "all", "--workers", 0)
+    assert code == 0 and "TIFF uint16, 12 bands: 18" in out
+
+
+@pytest.fixture
+def copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Train with its third image twice, and val with the first as it is and the second mirrored."""
+    monkeypatch.chdir(tmp_path)
+    images = [Image.fromarray(image) for image in smooth(5)]
+    for split in ("train", "val", "other"):
+        (tmp_path / split).mkdir()
+    for name, image in zip(("a", "#b", "[c]"), images, strict=False):
+        image.save(tmp_path / "train" / f"{name}.png")
+    images[2].save(tmp_path / "train" / "d.bmp")
+    images[0].save(tmp_path / "val" / "x.bmp")
+    images[1].transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(tmp_path / "val" / "y.jpg")
+    images[3].save(tmp_path / "other" / "z.png")
+    return tmp_path
+
+
+def test_images_that_another_set_has_exit_with_2_and_are_listed(copies: Path, call) -> None:
+    code, out, err = call("check", "train", "--against", "val", "--workers", 0)
+    assert (
+        code == USER_MISTAKE
+        and "2 of 2 images of val are in train too, 1 exactly and 1 nearly" in err
+    )
+    assert 'names_in="duplicates/names.txt"' in err
+    assert f"exact 1.000: {copies}/train/a.png  {copies}/val/x.bmp" in out
+    assert f"{copies}/train/#b.png  {copies}/val/y.jpg" in out and "mirrored" in out
+    assert f"exact 1.000: {copies}/train/d.bmp  {copies}/train/[c].png" in out
+    lines = list(csv.DictReader((copies / "duplicates" / "pairs.csv").open()))
+    assert [line["kind"] for line in lines] == ["mirrored", "exact", "exact"]
+    assert [line["in"] for line in lines] == ["val", "val", "train"]
+    assert Image.open(copies / "duplicates" / "pairs.png").width > 500
+    kept = open_source("train", names_in="duplicates/names.txt")
+    assert [kept.name(index) for index in range(len(kept))] == [f"{copies}/train/[c].png"]
+
+
+def test_the_list_has_every_name_that_a_list_can_have(copies: Path, call) -> None:
+    Image.fromarray(smooth(6)[5]).save(copies / "train" / "two\nlines.png")
+    code, out, _ = call("check", "train", "--against", "other", "--workers", 0, "--out", "here")
+    assert code == 0, "what is twice in one set is a note"
+    assert "itself" in out and "4 of 5 images" in out and not (copies / "duplicates").exists()
+    kept = open_source("train", names_in="here/names.txt")
+    names = [Path(kept.name(index)).name for index in range(len(kept))]
+    assert names == ["#b.png", "[c].png", "a.png"]
+    assert not (copies / "here" / "pairs.png").exists(), "equal pixels are no picture"
+
+
+def test_a_set_against_itself_is_looked_at_once(copies: Path, call) -> None:
+    code, out, _ = call("check", "train", "--against", f"{copies}/train", "--workers", 0)
+    assert code == 0 and out.count("│ itself") == 1 and out.count("d.bmp") == 1
+
+
+def test_a_list_without_names_is_not_advised(copies: Path, call) -> None:
+    _, _, err = call("check", "val", "--against", "train", "--workers", 0)
+    assert "2 of 4 images of train are in val too" in err and "names_in" not in err
+    assert "choose others" in err
+
+
+def test_unreadable_images_are_told_beside_duplicates(copies: Path, call) -> None:
+    (copies / "val" / "x.bmp").write_bytes(b"no image")
+    (copies / "train" / "a.png").write_bytes(b"no image")
+    code, out, err = call("check", "train", "--against", "val", "--workers", 0)
+    assert code == USER_MISTAKE
+    assert "val/x.bmp cannot be read" in out and "train/a.png cannot be read" in out
+    assert "1 of 2 images of val cannot be read and were not compared" in err
+    assert "1 of 2 images of val are in train too" in err
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--against", "no"), "no data at"),
+        (("--against", "val", "--masks", "val"), "--against compares images"),
+        (("--against", "val", "--bands", "all"), "leave out --bands"),
+        (("--against", "val", "-o", "split=val"), "leave out --bands and -o"),
+        (("--against", "val", "--out", "train/a.png"), "train/a.png cannot be written"),
+    ],
+)
+def test_mistakes_with_against_are_one_message(
+    copies: Path, call, more: tuple[str, ...], message: str
+) -> None:
+    code, _, err = call("check", "train", *more)
+    assert code == USER_MISTAKE and message in err and "Traceback" not in err

@@ -2,9 +2,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+from downstream.outcomes import Grouped, load_outcomes
+from downstream.statistics import share
 from mae_core import UserError, create_encoder
 from mae_core.checkpoints import read_metadata, read_state, save_encoder, save_weights
 from mae_core.config import load_config
@@ -248,3 +251,28 @@ def test_a_stage_that_leaves_cores_idle_says_how_to_use_them(
     assert idle_cores(Resources(8, 1)) == idle_cores(Resources(2, 4)) == ""
     monkeypatch.setattr("pipelines.recipes.single.visible_gpus", lambda: ("0",))
     assert idle_cores(Resources(1, 1)) == ""
+
+
+@pytest.mark.slow
+def test_knn_from_a_table_with_groups_keeps_them_to_the_outcomes(
+    configs: Path, images: Path, encoder: str, tracker: Tracker, tmp_path: Path
+) -> None:
+    rows = ["path,label,split,group"]
+    for path in sorted(images.rglob("*.png")):
+        split, label, name = path.relative_to(images).parts
+        rows.append(f"{split}/{label}/{name},{label},{split},{split}{label}{int(path.stem) // 2}")
+    (tmp_path / "labels.csv").write_text("\n".join(rows))
+    chosen = []
+    for split in ("train", "val"):
+        data = dict(data=str(tmp_path / "labels.csv"), split=split, root=str(images))
+        chosen.append(f"{split}_data = {dict(**data, transform=dict(input_size=12))}")
+    path = configs / "knn-table.py"
+    path.write_text("\n".join([f"_base_ = ['{configs / 'knn.py'}']", *chosen]))
+    done = run_single("knn", str(path), encoder, None, [])
+    assert done.status == "run"
+    assert run_single("knn", str(path), encoder, None, []).status == "reused"
+    (kept,) = (tmp_path / "runs").rglob("outcomes.npz")
+    found = load_outcomes(kept)["knn/top1"]
+    assert isinstance(found, Grouped) and len(np.unique(found.groups)) == 15
+    metrics = tracker.client.get_run(done.run_id).data.metrics
+    assert metrics["knn/top1_ci95"] == pytest.approx(share(found).ci95)

@@ -1,12 +1,14 @@
 import json
 from io import BytesIO
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from downstream.outcomes import Grouped
 from mae_core import UserError
 from mae_core.stage import Metric, StageResult
-from pipelines.report.collect import Row, collect
+from pipelines.report.collect import Row, collect, count_groups, of_all
 from pipelines.tracking.tracker import Tracker
 from tests.pipelines.report.conftest import CAUSE, FIRST, SECOND, Written
 
@@ -92,3 +94,11 @@ def test_what_was_trained_from_scratch_stands_for_both_rows(tracker: Tracker) ->
     assert [one.value for one in both] == [0.6, 0.6]
     assert {one.mlflow_run_id for one in both} == {runs["finetune[random]"]}
     assert found.value("supervised", "knn/top1") is None
+
+
+def test_seeds_on_cases_in_groups_are_joined_with_them() -> None:
+    groups = np.repeat(np.arange(6), 5)
+    runs = [Grouped(np.random.default_rng(seed).random(30) < 0.6, groups) for seed in range(3)]
+    found = of_all(runs)
+    assert isinstance(found, Grouped) and found.shape == (3, 30) and count_groups(found) == 6
+    assert of_all([*runs, Grouped(runs[0].values, groups[::-1].copy())]) is None

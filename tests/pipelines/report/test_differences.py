@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from downstream.outcomes import Resampled
+from downstream.outcomes import Grouped, Resampled
 from pipelines.report.collect import Benchmark, Row
 from pipelines.report.differences import (
     ALL,
@@ -197,3 +197,18 @@ def test_resampled_metrics_of_several_trainings_are_compared_over_both() -> None
     rows = row(0.5, 0.1), row(0.5, 0.1)
     assert difference(*rows, better, second).verdict == "better"
     assert difference(*rows, first, second).verdict == "no difference shown"
+
+
+def test_cases_in_groups_are_compared_over_groups() -> None:
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(12), 40)
+    second = rng.random(480) < 0.6
+    first = second | (groups < 3)  # better in a quarter of the groups, by much
+    one, other = row(first.mean(), groups=12), row(second.mean(), groups=12)
+    paired = difference(one, other, Grouped(first, groups), Grouped(second, groups))
+    alone = difference(one, other, first, second)
+    assert alone.verdict == "better" and paired.verdict == "no difference shown"
+    assert paired.paired and paired.about == "these two trainings, other groups of test images"
+    assert covers(one) == "this training, other groups of test images (12)"
+    elsewhere = Grouped(second, groups[::-1].copy())
+    assert not difference(one, other, Grouped(first, groups), elsewhere).paired

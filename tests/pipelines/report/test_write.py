@@ -11,8 +11,9 @@ from PIL import Image
 
 from mae_core import UserError
 from mae_core.stage import Metric, StageResult
+from pipelines.report.collect import Row
 from pipelines.report.encoders import GROUPS
-from pipelines.report.write import write_report
+from pipelines.report.write import grouped, write_report
 from pipelines.tracking.tracker import Tracker
 from tests.pipelines.report.conftest import FIRST, RESULTS, SECOND, Written
 from tests.pipelines.report.many import FRESH, NET, REASON, ROWS, many_rows
@@ -238,3 +239,9 @@ def test_the_first_lines_say_where_the_first_row_stands_in_each_group(
     assert said[4].startswith("- mae against the strongest row of each metric in 'Weights")
     assert said[5].startswith(f"- mae against {FRESH}, 16 metrics: better in ")
     assert "in 'Trivial features' (" in said[6] and "6 metrics: better in 6" in said[6]
+
+
+def test_metrics_over_groups_are_named_once() -> None:
+    rows = [Row(encoder, "knn", "top1", 0.5, 0.1, "id", groups=40) for encoder in "ab"]
+    assert grouped(rows) == "kNN, top-1 (40 groups)"
+    assert grouped([Row("a", "knn", "top1", 0.5, 0.1, "id")]) == ""

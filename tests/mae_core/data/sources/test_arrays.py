@@ -50,7 +50,8 @@ def test_labels_are_numbers_or_names(
     ("arrays", "message"),
     [
         ({"x": IMAGES}, r"no array 'images'; it has x"),
-        ({"images": IMAGES / 255}, r"type float64: expected .*uint8"),
+        ({"images": IMAGES * 1j}, r"type complex128: expected .*real numbers"),
+        ({"images": IMAGES > 9}, r"type bool: expected .*real numbers"),
         ({"images": IMAGES[0, 0]}, r"shape \(5, 3\)"),
         ({"images": IMAGES.transpose(0, 3, 1, 2)}, r"shape \(4, 3, 6, 5\).*channels last"),
         ({"images": IMAGES[:0]}, r"shape \(0, 6, 5, 3\)"),

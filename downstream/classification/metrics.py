@@ -1,0 +1,290 @@
+"""What classifiers are judged by beside top-1: `metrics=[...]` in a stage's config.
+
+Each is that of scikit-learn, on all test images and on resamples of them, for an interval and for
+comparisons in pairs. What depends on the order of scores is computed here, as sorting anew for each
+resample would take most of the time; tests compare every value with scikit-learn's.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional as F
+
+from downstream.outcomes import Resampled, in_groups
+from downstream.statistics import (
+    LEVEL,
+    normal_quantile,
+    over_resamples,
+    resamples,
+    share,
+    t_quantile,
+)
+from mae_core.data.sources.base import Groups
+from mae_core.errors import UserError, suggest
+from mae_core.stage import Metric
+
+Values = NDArray[np.float64]
+Numbers = NDArray[np.int64]
+OfWeights = Callable[[Values], float]  # a metric of images that count so often each, (N,)
+TOP1 = "top1"
+BINS = 15  # of the calibration error, as Guo et al. have
+
+
+class Scored(NamedTuple):
+    """What a classifier says of N images.
+
+    Attributes:
+        scores: (N, C) float, the highest of the class that is answered.
+        labels: (N,) int64, the true classes.
+        are_votes: whether shares of them are probabilities; else they are logits.
+    """
+
+    scores: torch.Tensor
+    labels: torch.Tensor
+    are_votes: bool = False
+
+    @property
+    def correct(self) -> torch.Tensor:
+        """(N,) bool: where the highest score is that of the true class."""
+        return self.scores.argmax(dim=1) == self.labels
+
+    def value(self, name: str) -> OfWeights:
+        """A metric of :data:`METRICS`."""
+        scores = self.scores.double()
+        shares = F.normalize(scores, p=1) if self.are_votes else scores.softmax(dim=1)
+        return METRICS[name](shares.numpy(), self.labels.numpy())
+
+
+def balanced_accuracy(shares: Values, labels: Numbers) -> OfWeights:
+    """Mean over the classes of the share of their images that is right."""
+    counted = _confusion(shares, labels)
+
+    def value(times: Values) -> float:
+        counts = counted(times)
+        size = counts.sum(axis=1)
+        there = size > 0
+        return float((np.diagonal(counts)[there] / size[there]).mean())
+
+    return value
+
+
+def macro_f1(shares: Values, labels: Numbers) -> OfWeights:
+    """Mean of the classes' harmonic means of precision and recall, of classes that occur."""
+    counted = _confusion(shares, labels)
+
+    def value(times: Values) -> float:
+        counts = counted(times)
+        both = counts.sum(axis=0) + counts.sum(axis=1)
+        there = both > 0
+        return float((2 * np.diagonal(counts)[there] / both[there]).mean())
+
+    return value
+
+
+def quadratic_kappa(shares: Values, labels: Numbers) -> OfWeights:
+    """Agreement beyond chance of classes in order, -1 to 1 (Cohen 1968, with squared distances)."""
+    counted, order = _confusion(shares, labels), np.arange(shares.shape[1])
+    distance = (order[:, None] - order) ** 2
+
+    def value(times: Values) -> float:
+        counts = counted(times)
+        by_chance = np.outer(counts.sum(axis=1), counts.sum(axis=0)) / counts.sum()
+        expected = float((distance * by_chance).sum())
+        return 1 - float((distance * counts).sum()) / expected if expected else np.nan
+
+    return value
+
+
+def auroc(shares: Values, labels: Numbers) -> OfWeights:
+    """Area under the ROC curve; of more than two classes the mean of each against the rest."""
+    return _mean_of_classes(_area, shares, labels)
+
+
+def average_precision(shares: Values, labels: Numbers) -> OfWeights:
+    """Mean precision at the images of a class; of more than two classes the mean of theirs."""
+    return _mean_of_classes(_precision, shares, labels)
+
+
+def ece(shares: Values, labels: Numbers) -> OfWeights:
+    """Expected calibration error: how far confidence and accuracy are apart, by confidence.
+
+    In 15 bins of equal width (Guo et al. 2017, arXiv 1706.04599, 2 and 5).
+    """
+    sure = shares.max(axis=1)
+    bins = np.minimum((sure * BINS).astype(np.int64), BINS - 1)
+    apart = sure - (shares.argmax(axis=1) == labels)
+
+    def value(times: Values) -> float:
+        return float(np.abs(np.bincount(bins, times * apart)).sum() / times.sum())
+
+    return value
+
+
+METRICS: dict[str, Callable[[Values, Numbers], OfWeights]] = {
+    "balanced_accuracy": balanced_accuracy,
+    "macro_f1": macro_f1,
+    "auroc": auroc,
+    "average_precision": average_precision,
+    "quadratic_kappa": quadratic_kappa,
+    "ece": ece,
+}
+NO_CHOICE = ("ece",)  # a classifier that knows nothing, and says so, is well calibrated
+
+
+def measured(
+    task: str, found: Scored, config: Mapping[str, Any], groups: Groups | None = None
+) -> tuple[dict[str, Metric], dict[str, Any]]:
+    """Top-1 and the metrics of a config, and the outcomes that rows are compared by.
+
+    Args:
+        task: that their names begin with, such as 'knn'.
+        found: on the test images.
+        config: of the stage, with `metrics` or without.
+        groups: that the test images come in, if any.
+    """
+    correct = in_groups(found.correct, groups)
+    metrics = {f"{task}/{TOP1}": share(correct)}
+    outcomes: dict[str, Any] = {f"{task}/{TOP1}": correct}
+    for name in config.get("metrics") or ():
+        outcome = resampled(found.value(name), len(found.labels), groups)
+        outcomes[f"{task}/{name}"] = outcome
+        metrics[f"{task}/{name}"] = over_resamples(outcome)
+    return metrics, outcomes
+
+
+def resampled(value: OfWeights, count: int, groups: Groups | None = None) -> Resampled:
+    """A metric of `count` images, and of the resamples that are the same for all classifiers.
+
+    Of images in groups whole groups are drawn (Davison and Hinkley 1997, 3.8). Percentiles are then
+    too narrow, for few groups most of all: what is drawn is stretched away from the value by as
+    much as Student's t of G - 1 degrees of freedom is wider than a normal deviate, and by
+    sqrt(G / (G - 1)), as the expanded percentile interval has it (Hesterberg 2015, arXiv 1411.5279,
+    4.3). One group has no resamples.
+    """
+    whole = value(np.ones(count))
+    if groups is None:
+        drawn = [value(_times(row, np.arange(count))) for row in resamples(count, seed=0)]
+        return Resampled(np.array([whole, *drawn]))
+    _, of = np.unique(groups.of, return_inverse=True)
+    number = int(of.max()) + 1
+    if number < 2:
+        return Resampled(np.array([whole]), number)
+    drawn = [value(_times(row, of)) for row in resamples(number, seed=0)]
+    wider = t_quantile(1 - LEVEL, number - 1) / normal_quantile(1 - LEVEL)
+    stretched = wider * (number / (number - 1)) ** 0.5 * (np.array(drawn) - whole)
+    return Resampled(np.append(whole, whole + stretched), number)
+
+
+def _times(drawn: Numbers, of: Numbers) -> Values:
+    """How often each image counts whose unit, of those `drawn`, is `of` (N,)."""
+    return np.bincount(drawn, minlength=int(of.max()) + 1)[of].astype(np.float64)
+
+
+def deciding(found: Scored, config: Mapping[str, Any]) -> float:
+    """What a setting or a layer is chosen by, on held-out images: the config's `decides`, or top-1.
+
+    Args:
+        found: on those.
+        config: of the stage.
+    """
+    name = decider(config)
+    if name == TOP1:
+        return float(found.correct.float().mean())
+    return found.value(name)(np.ones(len(found.labels)))
+
+
+def decider(config: Mapping[str, Any]) -> str:
+    """The name of what chooses settings and layers."""
+    return config.get("decides") or TOP1
+
+
+def in_words(value: float, config: Mapping[str, Any]) -> str:
+    """What :func:`deciding` found: '93.1%', or 'auroc 0.931'."""
+    name = decider(config)
+    return f"{value:.1%}" if name == TOP1 else f"{name} {value:.3f}"
+
+
+def check_metrics(config: Mapping[str, Any]) -> None:
+    """Raise UserError for a metric that is not known, or that cannot decide."""
+    named = config.get("metrics") or ()
+    if isinstance(named, str) or not isinstance(named, Sequence):
+        raise UserError(f"metrics={named!r}: expected a list, such as ['balanced_accuracy']")
+    for name in named:
+        if name not in METRICS:
+            raise UserError(f"metrics has {name!r}{suggest(str(name), [*METRICS])}")
+    name = decider(config)
+    able = [known for known in (TOP1, *METRICS) if known not in NO_CHOICE]
+    if name not in able:
+        raise UserError(f"decides={name!r}: expected one of {', '.join(able)}")
+
+
+def _confusion(shares: Values, labels: Numbers) -> Callable[[Values], Values]:
+    """(C, C) of images that count so often each: true class down, answer across."""
+    classes = shares.shape[1]
+    pairs = labels * classes + shares.argmax(axis=1)
+
+    def counted(times: Values) -> Values:
+        counts: Values = np.bincount(pairs, times, classes**2).astype(np.float64)
+        return counts.reshape(classes, classes)
+
+    return counted
+
+
+class _Ranked(NamedTuple):
+    """Images by the score of one class, the highest first.
+
+    Attributes:
+        order: (N,) their numbers.
+        ends: the place of the last image of each score, as images of one score have no order.
+        own: (N,) bool, in that order: whether they are of the class.
+    """
+
+    order: Numbers
+    ends: Numbers
+    own: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, scores: Values, own: NDArray[np.bool_]) -> "_Ranked":
+        order = np.argsort(-scores, kind="stable")
+        ends = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
+        return cls(order, ends, own[order])
+
+    def counts(self, times: Values) -> tuple[Values, Values]:
+        """How many of the class, and of the others, have each score or a higher one."""
+        ranked = times[self.order]
+        own = np.cumsum(ranked * self.own)[self.ends]
+        return own, np.cumsum(ranked)[self.ends] - own
+
+
+def _area(own: Values, others: Values) -> float:
+    """Under the ROC curve, by trapezoids: half of what pairs of one score have counts."""
+    both = np.append(0.0, own[:-1]) + own
+    return float((np.diff(others, prepend=0.0) * both).sum() / (2 * own[-1] * others[-1]))
+
+
+def _precision(own: Values, others: Values) -> float:
+    """Mean over the images of the class; there is one at the first score that counts."""
+    steps, all_of_it = np.diff(own, prepend=0.0), own + others
+    there = steps > 0
+    return float((steps[there] * own[there] / all_of_it[there]).sum() / own[-1])
+
+
+def _mean_of_classes(
+    one: Callable[[Values, Values], float], shares: Values, labels: Numbers
+) -> OfWeights:
+    """The mean over classes; of two the second one's. Those without images do not count."""
+    classes: Iterable[int] = [1] if shares.shape[1] == 2 else range(shares.shape[1])
+    ranked = [_Ranked.of(shares[:, label], labels == label) for label in classes]
+
+    def value(times: Values) -> float:
+        found = []
+        for images in ranked:
+            own, others = images.counts(times)
+            if own[-1] and others[-1]:
+                found.append(one(own, others))
+        return float(np.mean(found)) if found else np.nan
+
+    return value
