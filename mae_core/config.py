@@ -101,8 +101,8 @@ def apply_overrides(config: Config, overrides: Iterable[str]) -> None:
         for part in parents:
             node = _child(node, part, key)
         old = _child(node, last, key)
-        pair = last in SIDES and _is_pair(_literal(text))
-        like = list(_literal(text)) if pair and isinstance(old, int) else old
+        pair = last in SIDES and _is_pair(literal(text))
+        like = list(literal(text)) if pair and isinstance(old, int) else old
         value = text if (last, text) in SPECIAL else _like(like, text, override)
         node[int(last) if isinstance(node, list) else last] = value
 
@@ -118,7 +118,7 @@ def _child(node: Any, part: str, key: str) -> Any:
 
 def _like(old: Any, text: str, override: str) -> Any:
     """The value that `text` means in place of `old`: text stays text, nothing else becomes it."""
-    new = _literal(text)
+    new = literal(text)
     if isinstance(old, str) and not isinstance(new, str):
         new = text
     if reason := not_plain(new):
@@ -187,7 +187,8 @@ def _is_pair(value: Any) -> bool:
     return isinstance(value, list | tuple) and [type(side) for side in value] == [int, int]
 
 
-def _literal(text: str) -> Any:
+def literal(text: str) -> Any:
+    """What `text` means as a Python literal; the text itself if it is none."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SyntaxWarning)  # of a backslash in what is text

@@ -5,10 +5,10 @@
 #     -o data_root=data/mine -o "classes=['background','cell']"
 _base_ = ["../_base_/upernet.py", "../_base_/auto_schedule.py"]
 data_root = "data/mine"
-train_data = dict(images="images", masks="masks")
+train_data = dict(images="images", masks="masks")  # or such as masks="masks/{name}_mask.png"
 val_data = None  # or a dict like train_data
 classes = None  # names in the order of the masks' values
-pixel_values = None  # the value of each class, if not 0, 1, 2, ...
+pixel_values = None  # the value of each class, if not 0, 1, 2, ..., or its colour, "#ff0000"
 ignored = []  # values without a class, beside 255
 updates = 8000
 size_divisor = 32

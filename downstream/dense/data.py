@@ -1,8 +1,9 @@
 """Annotated images of a detection or segmentation stage: found, checked, described to mm.
 
 `train_data` and `val_data` of a config name paths below `data_root`: `images`, a folder, and
-`annotations`, a COCO JSON, or `masks`, a folder with a PNG for each image that holds class ids.
-Without `val_data` every fifth image, by the hash of its name, is held out.
+`annotations`, a COCO JSON, or `masks`, a folder with a file for each image, see
+:mod:`downstream.dense.naming`. Links on the disk are followed, wherever they lead. Without
+`val_data` every fifth image, by the hash of its name, is held out.
 """
 
 import hashlib
@@ -11,33 +12,37 @@ from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
-from os.path import realpath
+from os.path import normpath
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from mmengine.config import Config
 
 from downstream.dense.coco import read_categories
+from downstream.dense.label_map import IGNORED
+from downstream.dense.naming import Pair, Place, find_pairs
 from downstream.dense.values import told
-from mae_core.data.decode import open_file, open_stored
-from mae_core.data.roots import files_below, resolve_root
-from mae_core.data.sources.base import is_image
+from mae_core.data.decode import open_file
+from mae_core.data.roots import resolve_root
 from mae_core.errors import UserError
 
-VALUES = 256  # that a mask's pixel may have
-IGNORED = 255  # a label that is left out of the loss and of the metrics
 HELD_OUT = 5  # one image in so many
 SIZED = 100  # images whose sizes decide on the crop
-LABEL_IDS = "_labelTrainIds"  # ends the names of masks that mmseg's tools make
 SPLITS = ("train", "val")
 
 
 def below(root: Path, name: str) -> Path:
-    """A path below `root`, so that the data's digest covers it. Raises UserError for others."""
-    path = root / name
-    if not path.resolve().is_relative_to(root):
-        raise UserError(f"{path} lies outside data_root={root}: choose a folder that has both")
+    """A path below `root`, so that the data's digest, which follows links, covers it.
+
+    Raises:
+        UserError: if '..' or its beginning lead elsewhere.
+    """
+    path = Path(normpath(root / name))  # as '..' after a link would lead beside what it points to
+    if not (path.is_relative_to(root) or path.resolve().is_relative_to(root)):
+        raise UserError(
+            f"{path} lies outside data_root={root}: choose a folder that has both, or make a link "
+            "in data_root"
+        )
     return path
 
 
@@ -53,12 +58,12 @@ def trained_on(name: str) -> bool:
 
 @dataclass(frozen=True)
 class Masks:
-    """A split with semantic masks: (image, mask) of each, by the image's name."""
+    """A split with semantic masks: (image, mask) of each, in the order of the images."""
 
-    pairs: tuple[tuple[Path, Path], ...]
+    pairs: tuple[Pair, ...]
 
     @property
-    def some(self) -> tuple[tuple[Path, Path], ...]:
+    def some(self) -> tuple[Pair, ...]:
         """Up to about 100 of them, evenly spread."""
         return self.pairs[:: max(len(self.pairs) // SIZED, 1)]
 
@@ -67,18 +72,19 @@ def mask_splits(config: Config) -> dict[str, Masks]:
     """Train and val with masks, by name.
 
     Raises:
-        UserError: if an image has no mask, or a mask holds a value that is no class's.
+        UserError: if a path is none, or as :func:`find_pairs`.
     """
     root, splits = resolve_root(config.data_root), {}
     for name in SPLITS:
         fields = config.get(f"{name}_data")
         if fields is not None or name == "train":
             check_paths(name, fields, "masks")
-            splits[name] = find_masks(below(root, fields["images"]), below(root, fields["masks"]))
+            places = below(root, fields["images"]), below(root, fields["masks"])
+            splits[name] = Masks(tuple(find_pairs(*places)))
     if "val" not in splits:
-        pairs = splits["train"].pairs
-        train = tuple(pair for pair in pairs if trained_on(pair[0].name))
-        val = tuple(pair for pair in pairs if held_out(pair[0].name))
+        pairs, own_name = splits["train"].pairs, Place.of(Path(config.train_data.images)).own_name
+        train = tuple(pair for pair in pairs if trained_on(own_name(pair[0])))
+        val = tuple(pair for pair in pairs if held_out(own_name(pair[0])))
         if not train or not val:
             raise UserError(f"{len(pairs)} images are too few to hold some out: name a val_data")
         splits = {"train": Masks(train), "val": Masks(val)}
@@ -90,70 +96,6 @@ def check_paths(name: str, fields: object, second: str) -> None:
     given = fields if isinstance(fields, Mapping) else {}
     if not all(isinstance(given.get(key), str) for key in ("images", second)):
         raise UserError(f"{name}_data={told(fields)}: expected dict(images='...', {second}='...')")
-
-
-def find_masks(images: Path, masks: Path) -> Masks:
-    """The images below a folder, each with its mask: a PNG of the same name, or that begins so.
-
-    Images and masks may lie in one folder: what is the mask of another file is no image.
-
-    Raises:
-        UserError: if a folder or all images are missing, an image has no mask, or two have one.
-    """
-    for folder in (images, masks):
-        if not folder.is_dir():
-            raise UserError(f"no folder {folder}")
-    stems = masks_by_name(masks)
-    image_of: dict[Path, Path] = {}
-    alone = []
-    for image in images_beside(images, masks):
-        stem = image.relative_to(images).with_suffix("").as_posix()
-        named = (stems.get(stem), stems.get(f"{stem}{LABEL_IDS}"))
-        others = (path for path in named if path and realpath(path) != realpath(image))
-        mask = next(others, None)
-        if mask is None:
-            alone.append((image, f"{masks / stem}.png"))
-        elif mask in image_of:
-            raise UserError(f"{image_of[mask]} and {image} have the same mask {mask}: remove one")
-        else:
-            image_of[mask] = image
-    used = {realpath(mask) for mask in image_of}
-    for image, expected in alone:
-        if realpath(image) not in used:
-            raise UserError(
-                f"no mask at {expected} for {image.name}: expected a PNG of class ids, beside the "
-                "image or in a folder of its own"
-            )
-    pairs = [(i, mask) for mask, i in image_of.items() if realpath(i) not in used]
-    if not pairs:
-        raise UserError(f"no images in {images}")
-    return Masks(tuple(pairs))
-
-
-def images_beside(images: Path, masks: Path) -> list[Path]:
-    """Images below a folder, without those of a folder of masks further down."""
-    found = [images / name for name in sorted(filter(is_image, files_below(images)))]
-    if masks == images or not masks.is_relative_to(images):
-        return found
-    return [path for path in found if not path.is_relative_to(masks)]
-
-
-def masks_by_name(folder: Path) -> dict[str, Path]:
-    """PNG files below a folder, by path without suffix; links are followed.
-
-    Raises:
-        UserError: if two have one name.
-    """
-    found: dict[str, Path] = {}
-    for name in sorted(filter(is_image, files_below(folder))):
-        path = folder / name
-        stem = Path(name).with_suffix("").as_posix()
-        if path.suffix.lower() != ".png":
-            continue
-        if stem in found:
-            raise UserError(f"{path} and {found[stem]} are two masks of one name: remove one")
-        found[stem] = path
-    return found
 
 
 def image_sizes(split: Masks) -> list[tuple[int, int]]:
@@ -191,7 +133,7 @@ def semantic_classes(config: Config) -> tuple[str, ...]:
             "which class is which? Name them in the order of their pixel values, such as "
             "-o \"classes=['background','cell']\""
         )
-    names = read_categories(resolve_root(config.data_root) / annotations)
+    names = read_categories(below(resolve_root(config.data_root), annotations))
     return checked_classes(["background", *names])
 
 
@@ -206,48 +148,6 @@ def checked_classes(names: object) -> tuple[str, ...]:
             f"classes have {double or len(listing)}: expected at most {IGNORED} names, each once"
         )
     return tuple(listing)
-
-
-def label_table(config: Config, classes: Sequence[str]) -> list[int]:
-    """256 labels, one for each pixel value of a mask, 255 for those without a class.
-
-    `config.pixel_values` has the pixel value of each class; without it they are 0, 1, 2, ...
-    Values in `config.ignored` have none.
-
-    Raises:
-        UserError: if there are not as many values as classes, or one is no pixel's, or is there
-            twice, or is both a class's and ignored.
-    """
-    values = pixel_values(config.get("pixel_values") or range(len(classes)), "pixel_values")
-    ignored = pixel_values(config.get("ignored") or [], "ignored")
-    if len(values) != len(classes):
-        raise UserError(
-            f"{len(classes)} classes, but {len(values)} values: name one for each in pixel_values"
-        )
-    both = sorted(set(values) & set(ignored))
-    if both:
-        raise UserError(f"ignored={ignored} and pixel_values={values} both have {both}")
-    table = [IGNORED] * VALUES
-    for label, value in enumerate(values):
-        table[value] = label
-    return table
-
-
-def pixel_values(values: object, key: str) -> list[int]:
-    """A config's list. Raises UserError unless it holds different numbers from 0 to 255."""
-    listing: list[Any] = list(values) if isinstance(values, list | tuple | range) else [None]
-    known = all(type(value) is int and 0 <= value < VALUES for value in listing)
-    if not known or len(set(listing)) < len(listing):
-        raise UserError(f"{key}={values!r:.200}: expected different numbers from 0 to 255")
-    return listing
-
-
-def read_mask(path: Path | str) -> np.ndarray:
-    """Class ids (H, W) uint8, of a grey or palette PNG. Raises UserError for any other picture."""
-    mask = open_stored(path)
-    if mask.image.mode not in ("L", "P", "1"):
-        raise UserError(f"{path} is {mask.image.mode}: a mask holds one number a pixel, 0 to 255")
-    return mask.stored().astype(np.uint8)
 
 
 def typical_size(sizes: Sequence[tuple[int, int]], multiple: int, most: int) -> int:

@@ -3,53 +3,81 @@
 What makes a result meaningless is an error, what is only suspicious a note.
 """
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
-from downstream.dense.data import IGNORED, VALUES, Masks, find_masks, read_mask
+from downstream.dense.data import Masks
+from downstream.dense.label_map import IGNORED, LabelMap, told_all, told_value
+from downstream.dense.mask_file import counted, read_mask
+from downstream.dense.naming import Pair
 from downstream.dense.pictures import decoded_size, of_each
 from mae_core.errors import UserError
 
 LOOKED_AT = 2000  # images of each split, evenly spread; `data check` looks at all
-FEW = 5  # faults and names in a message
+FEW = 5  # faults, names and odd values in a message
 TWO = 2  # classes below which every score is 1 or undefined
+MOST = 1024  # values of a mask
+BLENDED = "borders smoothed by scaling, anti-aliasing or JPEG hold so many: export masks without"
 
 
 class Scan(NamedTuple):
     """An image and its mask, looked at.
 
     Attributes:
-        counts: (256,) int64, pixels of the mask by value.
+        counts: pixels of the mask by value, of those that may be there.
         fault: why they cannot be used, or nothing.
+        unknown: which other values the mask holds, told, or nothing.
     """
 
-    counts: NDArray[np.int64]
+    counts: dict[int, int]
     fault: str = ""
+    unknown: str = ""
 
 
-def scan(pair: tuple[Path, Path]) -> Scan:
-    """Decode an image and its mask, and compare their sizes."""
+def scan(pair: Pair, coloured: bool, known: frozenset[int] | None) -> Scan:
+    """Decode an image and its mask, compare their sizes, and count the mask's values.
+
+    Args:
+        pair: their paths.
+        coloured: whether values are colours.
+        known: those that may be there; None for any, of which there are not too many.
+    """
     image, path = pair
-    counts: NDArray[np.int64] = np.zeros(VALUES, np.int64)
     try:
-        mask = read_mask(path)
-    except UserError as error:
-        return Scan(counts, str(error))
-    except Exception as error:  # Pillow's readers raise many kinds
-        return Scan(counts, f"{path} cannot be read as a mask ({in_short(error)})")
-    counts = np.bincount(mask.ravel(), minlength=VALUES)
-    try:
+        mask = read_mask(path, coloured)
         size = decoded_size(image)
     except UserError as error:
-        return Scan(counts, str(error))
+        return Scan({}, str(error))
+    except Exception as error:  # Pillow's readers raise many kinds
+        return Scan({}, f"{path} cannot be read as a mask ({in_short(error)})")
     if mask.shape != size:
         sizes = f"{mask.shape[1]}×{mask.shape[0]} pixels, its image {size[1]}×{size[0]}"
-        return Scan(counts, f"{path} is {sizes}")
-    return Scan(counts)
+        return Scan({}, f"{path} is {sizes}")
+    counts = counted(mask)
+    if known is None:
+        many = f"{path} holds {len(counts):,} values, which are too many for classes; {BLENDED}"
+        return Scan({}, many) if len(counts) > MOST else Scan(counts)
+    odd = {value: count for value, count in counts.items() if value not in known}
+    sound = {value: count for value, count in counts.items() if value in known}
+    if not odd:
+        return Scan(sound)
+    unknown = f"{path} holds {told_shares(odd, mask.size, coloured)}, which no class has"
+    return Scan(sound, unknown=f"{unknown}; {BLENDED}" if len(odd) > FEW + len(sound) else unknown)
+
+
+def told_shares(counts: Mapping[int, int], pixels: int, coloured: bool) -> str:
+    """The most frequent values with their shares of so many pixels."""
+    ordered = sorted(counts, key=lambda value: (-counts[value], value))
+    named = [f"{told_value(v, coloured)} ({share(counts[v] / pixels)})" for v in ordered[:FEW]]
+    rest = sum(counts[value] for value in ordered[FEW:]) / pixels
+    more = f" and {len(ordered) - FEW:,} more values ({share(rest)})" if ordered[FEW:] else ""
+    return f"{', '.join(named)}{more} of its pixels"
+
+
+def share(part: float) -> str:
+    """Such as '12.50%'; what is there is never 0."""
+    return f"{part:.2%}" if part >= 1e-4 else "below 0.01%"
 
 
 def in_short(error: Exception) -> str:
@@ -58,35 +86,28 @@ def in_short(error: Exception) -> str:
 
 
 def check_masks(
-    splits: Mapping[str, Masks],
-    table: Sequence[int],
-    ignored: Sequence[int],
-    classes: Sequence[str] = (),
+    splits: Mapping[str, Masks], labels: LabelMap, classes: Sequence[str] = ()
 ) -> list[str]:
     """Look at up to `LOOKED_AT` images and masks of each split; what is worth knowing of them.
 
     Args:
         splits: by name.
-        table: see :func:`downstream.dense.data.label_table`.
-        ignored: pixel values without a class, beside 255.
+        labels: what the masks' values mean.
         classes: names by label; numbers without them.
 
     Raises:
         UserError: if an image or a mask cannot be read, they differ in size, a mask holds a value
             that is neither a class's nor ignored, or fewer than two classes occur.
     """
-    labels = np.array(table)
-    known = {*np.flatnonzero(labels != IGNORED).tolist(), IGNORED, *ignored}
-    count = int((labels != IGNORED).sum())
-    names = list(classes) or [str(label) for label in range(count)]
+    names = list(classes) or [str(label) for label in range(len(labels.values))]
     notes = []
     for name, split in splits.items():
         pairs = split.pairs[:: -(-len(split.pairs) // LOOKED_AT)]
-        scans = of_each(scan, pairs)
-        refuse_faults(name, pairs, scans, known)
-        there = np.stack([found.counts > 0 for found in scans])  # (masks, values)
-        hint = setting_for(np.flatnonzero(there.any(axis=0)).tolist(), count)
-        occurring = {label for label in labels[there.any(axis=0)].tolist() if label != IGNORED}
+        scans = of_each(partial(scan, coloured=labels.coloured, known=labels.known), pairs)
+        refuse_faults(name, scans, labels)
+        there = set[int]().union(*(found.counts for found in scans))
+        hint = setting_for(sorted(there), labels)
+        occurring = {labels.labels[value] for value in there if value in labels.labels}
         if len(occurring) < TWO:
             only = [names[label] for label in sorted(occurring)]
             raise UserError(
@@ -97,40 +118,48 @@ def check_masks(
         missing = [text for label, text in enumerate(names) if label not in occurring]
         if missing:
             notes.append(f"no mask of {of} has a pixel of {listed(missing)}: {hint}")
-        invalid = ~there[:, labels != IGNORED].any(axis=1)
-        empty = [str(pairs[place][1]) for place in np.flatnonzero(invalid)]
+        empty = [
+            str(mask)
+            for (_, mask), found in zip(pairs, scans, strict=True)
+            if labels.labels.keys().isdisjoint(found.counts)
+        ]
         if empty:
             notes.append(f"mask(s) of {of} without a valid pixel: {listed(empty)}: {hint}")
     return notes
 
 
-def refuse_faults(
-    name: str, pairs: Sequence[tuple[Path, Path]], scans: Sequence[Scan], known: set[int]
-) -> None:
+def refuse_faults(name: str, scans: Iterable[Scan], labels: LabelMap) -> None:
     """Raise UserError, with the first few, if images or masks cannot be used."""
     faults = [found.fault for found in scans if found.fault]
     if faults:
         more = f", and {len(faults) - FEW:,} more" if len(faults) > FEW else ""
         raise UserError(f"{'; '.join(faults[:FEW])}{more}: mend these files of {name}")
-    for (_, path), found in zip(pairs, scans, strict=True):
-        odd = sorted(set(np.flatnonzero(found.counts).tolist()) - known)
-        if odd:
-            raise UserError(
-                f"{path} holds the values {odd[:20]}: expected class ids {sorted(known)[:20]}, or "
-                f"{IGNORED} for pixels to ignore; pixel_values names the value of each class, "
-                "ignored those of none"
-            )
+    unknown = [found.unknown for found in scans if found.unknown]
+    if unknown:
+        more = f" ({len(unknown):,} masks of {name} hold such values)" if len(unknown) > 1 else ""
+        raise UserError(
+            f"{unknown[0]}{more}: expected {expected(labels)}; pixel_values names the value of "
+            "each class, ignored those of none"
+        )
 
 
-def setting_for(values: Sequence[int], classes: int) -> str:
+def expected(labels: LabelMap) -> str:
+    """Which values masks may hold."""
+    listing = told_all(labels.values, labels.coloured)
+    without = labels.known.difference(labels.values)
+    none = f", or {told_all(sorted(without), labels.coloured)} for pixels to ignore"
+    return f"{listing}{none if without else ''}"
+
+
+def setting_for(values: Sequence[int], labels: LabelMap) -> str:
     """What masks that hold `values` may be in want of."""
-    shown = ",".join(map(str, values[:20])) + (",..." if len(values) > 20 else "")
-    if len(values) == classes:
+    shown = told_all(values, labels.coloured)
+    if len(values) == len(labels.values):
         return f"they hold the values {shown}; perhaps pixel_values=[{shown}] is meant"
     unnamed = f", of which {IGNORED} has no class unless pixel_values names it"
     return (
-        f"they hold the values {shown}{unnamed if IGNORED in values else ''}; pixel_values names "
-        "the value of each class in the order of classes"
+        f"they hold the values {shown}{unnamed if labels.is_unnamed(values) else ''}; pixel_values "
+        "names the value of each class in the order of classes"
     )
 
 
@@ -138,61 +167,3 @@ def listed(names: Sequence[str]) -> str:
     """The first few."""
     more = f" and {len(names) - FEW:,} more" if len(names) > FEW else ""
     return f"{', '.join(map(repr, names[:FEW]))}{more}"
-
-
-class MaskFolder(NamedTuple):
-    """What a folder of masks holds.
-
-    Attributes:
-        images: how many, each with its mask.
-        pixels: share of the pixels of each value.
-        faults: one line each.
-        notes: what is only suspicious, one line each.
-    """
-
-    images: int
-    pixels: dict[int, float]
-    faults: list[str]
-    notes: list[str]
-
-
-def check_mask_folder(images: Path, masks: Path) -> MaskFolder:
-    """Decode every image and mask: that it is one number a pixel, and of its image's size.
-
-    Raises:
-        UserError: if an image has no mask, or there are none.
-    """
-    pairs = find_masks(images, masks).pairs
-    scans = of_each(scan, pairs)
-    faults = [found.fault for found in scans if found.fault]
-    for (_, path), found in zip(pairs, scans, strict=True):
-        if found.counts.any() and found.counts.sum() == found.counts[IGNORED]:
-            faults.append(
-                f"{path} has no pixel with a class: all are {IGNORED}, which is ignored unless "
-                "pixel_values names it"
-            )
-    counts = np.sum([found.counts for found in scans], axis=0)
-    values = np.flatnonzero(counts).tolist()
-    if len(values) == 1 and values != [IGNORED]:
-        faults.append(
-            f"all masks in {masks} hold {values[0]} alone: there is nothing to tell apart"
-        )
-    shares = {v: float(counts[v] / counts.sum()) for v in values}
-    return MaskFolder(len(pairs), shares, faults, notes_on(values))
-
-
-def notes_on(values: Sequence[int]) -> list[str]:
-    """What should be known of masks that hold these values and no others."""
-    classes = [value for value in values if value != IGNORED]
-    if len(classes) == 1 and IGNORED in values:
-        return [
-            f"the only values are {classes[0]} and {IGNORED}, and {IGNORED} is ignored unless it "
-            f"is named: if both are classes, train with pixel_values=[{classes[0]},{IGNORED}]"
-        ]
-    if len(classes) > 1 and classes != list(range(len(classes))):
-        shown = ",".join(map(str, classes[:20])) + (",..." if len(classes) > 20 else "")
-        return [
-            f"the values are not 0, 1, 2, ...: train with pixel_values=[{shown}], one for each "
-            "class, and name those without a class in ignored"
-        ]
-    return []

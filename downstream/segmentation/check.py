@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 from mmengine.config import Config
 
-from downstream.dense.data import Masks, label_table, mask_splits, semantic_classes
+from downstream.dense.data import Masks, mask_splits, semantic_classes
+from downstream.dense.label_map import label_map
 from downstream.dense.masks import check_masks
 from downstream.dense.task import check_task
 
@@ -35,7 +36,7 @@ def read_semantic(config: Config) -> Semantic:
 def read_checked(config: Config) -> Semantic:
     """As :func:`read_semantic`. Raises UserError also for masks that no segmentor can learn."""
     data = read_semantic(config)
-    check_masks(data.splits, label_table(config, data.classes), config.get("ignored") or ())
+    check_masks(data.splits, label_map(config, data.classes))
     return data
 
 

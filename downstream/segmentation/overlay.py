@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from mmengine.model import BaseModel
 
-from downstream.dense.data import IGNORED
+from downstream.dense.label_map import IGNORED
 from downstream.drawing import legend, paint
 
 BACKGROUND = "background"  # a class that is not painted

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from mmcv.transforms import BaseTransform
 from mmengine.config import Config
 from mmseg.registry import TRANSFORMS
 
 import downstream.dense.loading  # noqa: F401  registers
-from downstream.dense.data import IGNORED, VALUES, read_mask
+from downstream.dense.label_map import LabelMap
+from downstream.dense.mask_file import read_mask
 
 Transform = dict[str, Any]
 
@@ -19,21 +19,21 @@ class LoadMask(BaseTransform):
     """Read a mask and replace its values by labels.
 
     Args:
-        table: 256 labels, by pixel value, 255 for those to ignore.
+        labels: what the values mean.
     """
 
-    def __init__(self, table: Sequence[int]) -> None:
-        self.table = np.array(table, dtype=np.uint8)
+    def __init__(self, labels: LabelMap) -> None:
+        self.table, self.coloured = labels.lookup(), labels.coloured
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Add `gt_seg_map` (H, W) uint8, 255 where there is no class."""
-        results["gt_seg_map"] = self.table[read_mask(results["seg_map_path"])]
+        results["gt_seg_map"] = self.table[read_mask(results["seg_map_path"], self.coloured)]
         results["seg_fields"].append("gt_seg_map")
         return results
 
 
 def training_pipeline(
-    table: Sequence[int],
+    labels: LabelMap,
     scale: tuple[int, int],
     jitter: tuple[float, float] | None,
     crop: int,
@@ -43,7 +43,7 @@ def training_pipeline(
     """Scale, crop, mirror and change colours.
 
     Args:
-        table: see :class:`LoadMask`.
+        labels: see :class:`LoadMask`.
         scale: (longer, shorter) side at most, in pixels, ratio kept.
         jitter: range of a factor for the scale; None for none.
         crop: side of what is cut out, in pixels; smaller images are filled up.
@@ -54,7 +54,7 @@ def training_pipeline(
     if jitter is not None:
         resize |= {"type": "RandomResize", "ratio_range": tuple(jitter)}
     return [
-        *_load(table),
+        *_load(labels),
         resize,
         {"type": "RandomCrop", "crop_size": (crop, crop), "cat_max_ratio": 0.75},
         {"type": "RandomFlip", "prob": flip},
@@ -63,24 +63,24 @@ def training_pipeline(
     ]
 
 
-def evaluation_pipeline(table: Sequence[int], scale: tuple[int, int]) -> list[Transform]:
+def evaluation_pipeline(labels: LabelMap, scale: tuple[int, int]) -> list[Transform]:
     """Scale only."""
-    load, mask = _load(table)
+    load, mask = _load(labels)
     resize = {"type": "Resize", "scale": tuple(scale), "keep_ratio": True}
     return [load, resize, mask, {"type": "PackSegInputs"}]
 
 
 def plain_pipeline(config: Config) -> list[Transform]:
     """As :func:`evaluation_pipeline`, for images without masks; of a completed config."""
-    steps = evaluation_pipeline([IGNORED] * VALUES, config.image.scale)
+    steps = evaluation_pipeline(LabelMap(()), config.image.scale)
     return [step for step in steps if step["type"] != "LoadMask"]
 
 
 def multiscale_pipeline(
-    table: Sequence[int], scale: tuple[int, int], factors: Sequence[float]
+    labels: LabelMap, scale: tuple[int, int], factors: Sequence[float]
 ) -> list[Transform]:
     """Every image at several scales, as it is and mirrored."""
-    load, mask = _load(table)
+    load, mask = _load(labels)
     sizes = [tuple(round(side * factor) for side in scale) for factor in factors]
     resizes = [{"type": "Resize", "scale": size, "keep_ratio": True} for size in sizes]
     flips = [{"type": "RandomFlip", "prob": chance} for chance in (0.0, 1.0)]
@@ -88,5 +88,5 @@ def multiscale_pipeline(
     return [load, {"type": "TestTimeAug", "transforms": steps}]
 
 
-def _load(table: Sequence[int]) -> list[Transform]:
-    return [{"type": "LoadImage"}, {"type": "LoadMask", "table": list(table)}]
+def _load(labels: LabelMap) -> list[Transform]:
+    return [{"type": "LoadImage"}, {"type": "LoadMask", "labels": labels}]

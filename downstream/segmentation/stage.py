@@ -13,8 +13,9 @@ from mmengine.model import BaseModel, revert_sync_batchnorm
 from mmseg.models import SegTTAModel
 
 from downstream.dense.charts import class_bars, confusion_matrix
-from downstream.dense.data import Masks, image_sizes, label_table, typical_size
+from downstream.dense.data import Masks, image_sizes, typical_size
 from downstream.dense.fit_size import Sides
+from downstream.dense.label_map import label_map
 from downstream.dense.masks import check_masks
 from downstream.dense.stored import ModelFile
 from downstream.dense.task import DenseTask, Results, TaskImages, run_task, set_epochs
@@ -65,8 +66,7 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
 
 def notes(config: Config, data: Semantic) -> list[str]:
     """What is suspicious in the masks. Raises UserError as :func:`check_masks`."""
-    table, ignored = label_table(config, data.classes), config.get("ignored") or ()
-    return check_masks(data.splits, table, ignored, data.classes)
+    return check_masks(data.splits, label_map(config, data.classes), data.classes)
 
 
 def complete(config: Config, data: Semantic, folder: Path) -> TaskImages:
@@ -88,9 +88,9 @@ def complete(config: Config, data: Semantic, folder: Path) -> TaskImages:
         weight = [config.background_weight] + [1.0] * (len(data.classes) - 1)
         model.decode_head.loss_decode.class_weight = weight
     set_epochs(config, len(splits["train"].pairs))
-    table = label_table(config, data.classes)
-    train = PairedImages(splits["train"].pairs, training_pipeline(table, **image))
-    val = PairedImages(splits["val"].pairs, evaluation_pipeline(table, image.scale))
+    labels = label_map(config, data.classes)
+    train = PairedImages(splits["train"].pairs, training_pipeline(labels, **image))
+    val = PairedImages(splits["val"].pairs, evaluation_pipeline(labels, image.scale))
     return TaskImages(train, val, data.classes)
 
 
@@ -123,8 +123,8 @@ def test(
     metric, val = Confusion(len(images.classes)), images.val
     metrics = measure_images(model, val, metric, config.test_loader, reporter)
     if config.multiscale:
-        table = label_table(config, images.classes)
-        steps = multiscale_pipeline(table, config.image.scale, config.multiscale)
+        labels = label_map(config, images.classes)
+        steps = multiscale_pipeline(labels, config.image.scale, config.multiscale)
         scaled, singly = PairedImages(val.pairs, steps), {**config.test_loader, "batch_size": 1}
         averaged, again = SegTTAModel(module=model), Confusion(len(images.classes))
         found = measure_images(averaged, scaled, again, singly, reporter)

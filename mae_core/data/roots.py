@@ -99,7 +99,8 @@ def files_below(root: Path) -> list[str]:
     What a benchmark wrote below `root`, pictures among it, is left out, and that is said.
 
     Raises:
-        UserError: if a folder cannot be listed, or a link leads back to one above it.
+        UserError: if a folder cannot be listed, or a link leads back to one above it, by whatever
+            links the walk came there.
     """
     found: list[str] = []
     for place, folders, files in os.walk(root, followlinks=True, onerror=_cannot_list):
@@ -110,10 +111,17 @@ def files_below(root: Path) -> list[str]:
         prefix = place[len(f"{root}/") :] + "/" if place != str(root) else ""
         found.extend(prefix + file for file in files if not file.startswith(MLFLOW))
         for folder in folders:
-            link = f"{place}/{folder}"
-            if os.path.islink(link) and Path(place).resolve().is_relative_to(Path(link).resolve()):
+            link = Path(place, folder)
+            if link.is_symlink() and _leads_back(link, root):
                 raise UserError(f"{link} links to a folder that it lies in: remove the link")
     return found
+
+
+def _leads_back(link: Path, root: Path) -> bool:
+    """Whether a link below `root` points to a folder above it, or to what holds one of these."""
+    target, above = link.resolve(), link.parents
+    places = above[: above.index(root) + 1]
+    return any(place.resolve().is_relative_to(target) for place in places)
 
 
 def is_written_by_us(place: str, folders: Sequence[str], files: Sequence[str]) -> bool:

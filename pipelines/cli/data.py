@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Check, convert, measure, pack and time a data set.")
 app.add_typer(convert_app)
+
+VALUES = 256  # of masks, shown at most
 Data = Annotated[
     str,
     typer.Argument(help="A folder, .tar, .parquet, .npz, .csv, hf:<name> or demo/..., as configs."),
@@ -75,7 +77,19 @@ def check(
         Path | None, typer.Option(help="Of a COCO JSON: the images' folder.", show_default=False)
     ] = None,
     masks: Annotated[
-        Path | None, typer.Option(help="A folder with a PNG of class ids for each image.")
+        Path | None,
+        typer.Option(
+            help="Semantic masks: a folder, or a pattern, masks/{name}_mask.png.",
+            show_default=False,
+        ),
+    ] = None,
+    pixel_values: Annotated[
+        str | None,
+        typer.Option(help="Of masks: that of each class, as in configs.", show_default=False),
+    ] = None,
+    ignored: Annotated[
+        str | None,
+        typer.Option(help="Of masks: values without a class.", show_default=False),
     ] = None,
     against: Annotated[
         list[str] | None,
@@ -89,7 +103,10 @@ def check(
     with checking(f"data check {data}"):
         chosen = chosen_bands(bands, clip, log1p, fill)
         if not against:
-            check_any(data, workers, images, masks, chosen, meaning)
+            if masks is not None and not data.endswith(".json"):
+                check_mask_images(Path(data).expanduser(), masks, pixel_values, ignored)
+                return
+            check_any(data, workers, images, chosen, meaning)
             return
         if data.endswith(".json") or images or masks:
             raise UserError("--against compares images: name their folder, without annotations")
@@ -121,16 +138,12 @@ def check_any(
     data: str,
     workers: int | None,
     images: Path | None,
-    masks: Path | None,
     bands: "Bands | None",
     meaning: Meaning = None,
 ) -> None:
     """Check what `data` is."""
     if data.endswith(".json"):
         check_coco(Path(data).expanduser(), images)
-        return
-    if masks is not None:
-        check_mask_images(Path(data).expanduser(), masks)
         return
     from mae_core.data.check import check as check_data
     from mae_core.data.sources.base import same_names
@@ -270,17 +283,30 @@ def check_coco(path: Path, images: Path | None) -> None:
     tell_faults([*found.faults, *found.flat], path)
 
 
-def check_mask_images(images: Path, masks: Path) -> None:
+def check_mask_images(
+    images: Path, masks: Path, pixel_values: str | None, ignored: str | None
+) -> None:
     """Show what masks hold. Raises UserError if anything in them is wrong."""
-    from downstream.dense.masks import check_mask_folder
+    from downstream.dense.label_map import told_value
+    from downstream.dense.mask_folder import check_mask_folder
+    from mae_core.config import literal
 
+    settings = [None if text is None else literal(text) for text in (pixel_values, ignored)]
     with console.status("checking"):
-        found = check_mask_folder(images, masks)
-    console.print(f"{found.images:,} images in {images}, masks in {masks}", soft_wrap=True)
-    table = Table("value")
+        found = check_mask_folder(images, masks, *settings)
+    classes = f"{len(found.labels.values)} classes" + " by colour" * found.labels.coloured
+    where = f"{found.images:,} images in {images}, masks in {masks}: {classes}"
+    console.print(where, soft_wrap=True, markup=False)
+    table = Table("value", "class")
     table.add_column("share of the pixels", justify="right")
-    for value, share in found.pixels.items():
-        table.add_row(str(value), f"{share:.2%}")
+    frequent = sorted(found.pixels, key=lambda value: -found.pixels[value])[:VALUES]
+    for value in sorted(frequent):
+        label = found.labels.labels.get(value, "none")
+        table.add_row(
+            told_value(value, found.labels.coloured), str(label), f"{found.pixels[value]:.2%}"
+        )
+    if len(found.pixels) > VALUES:
+        table.add_row(f"{len(found.pixels) - VALUES:,} more", "", "")
     console.print(table)
     for note in found.notes:
         console.print(note, style="yellow", markup=False, soft_wrap=True)

@@ -6,6 +6,7 @@ from mmengine.registry import init_default_scope
 
 from downstream.dense.data import mask_splits
 from downstream.dense.draws import DrawnImages
+from downstream.dense.label_map import LabelMap
 from downstream.segmentation.pairs import PairedImages
 from downstream.segmentation.pipeline import training_pipeline
 from mae_core.config import load_config
@@ -17,7 +18,7 @@ def drawn(scenes: Path) -> DrawnImages:
     config.data_root = str(scenes)
     config.val_data = {"images": "val", "masks": "val_masks"}
     init_default_scope("mmseg")
-    steps = training_pipeline(list(range(256)), (48, 48), (0.5, 2.0), 30, 0.5, True)
+    steps = training_pipeline(LabelMap(tuple(range(3))), (48, 48), (0.5, 2.0), 30, 0.5, True)
     return DrawnImages(PairedImages(mask_splits(config)["train"].pairs, steps))
 
 

@@ -8,9 +8,10 @@ from mmdet.registry import TRANSFORMS
 from mmengine.registry import init_default_scope
 from PIL import Image
 
-from downstream.dense.data import Masks, image_sizes, read_mask
+from downstream.dense.data import Masks, image_sizes
 from downstream.dense.faults import check_annotations
-from downstream.dense.masks import check_mask_folder
+from downstream.dense.mask_file import read_mask
+from downstream.dense.mask_folder import check_mask_folder
 from downstream.detection.pipeline import evaluation_pipeline
 from downstream.drawing import read_image
 from mae_core.data.decode import ORIENTATION, Unreadable, upright

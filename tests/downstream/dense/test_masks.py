@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from mmengine.config import Config
 from PIL import Image
 
-from downstream.dense.data import IGNORED, find_masks, label_table, mask_splits
-from downstream.dense.masks import LOOKED_AT, check_mask_folder, check_masks
+from downstream.dense.data import mask_splits
+from downstream.dense.label_map import IGNORED, label_map
+from downstream.dense.masks import LOOKED_AT, check_masks
 from mae_core import UserError
 from tests.downstream.conftest import split_config
 
@@ -42,8 +43,7 @@ def dataset(root: Path, values: list[int]) -> Config:
 
 
 def look(fields: Config, classes: tuple[str, ...] = TWO) -> list[str]:
-    ignored = fields.get("ignored") or ()
-    return check_masks(mask_splits(fields), label_table(fields, classes), ignored, classes)
+    return check_masks(mask_splits(fields), label_map(fields, classes), classes)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,10 @@ def look(fields: Config, classes: tuple[str, ...] = TWO) -> list[str]:
         ([1, 255], r"no class but 'cell'.*pixel_values=\[1,255\]"),
         ([255], "no class, .*255 has no class unless pixel_values names it"),
         ([0], "no class but 'background'"),
-        ([0, 128], r"holds the values \[128\].*pixel_values"),
+        (
+            [0, 128],
+            r"holds 128 \(50.00%\) of its pixels, which no class has .4 masks of train.*0,1",
+        ),
     ],
 )
 def test_masks_of_which_a_score_means_nothing_are_refused(
@@ -67,7 +70,7 @@ def test_named_values_are_served(tmp_path: Path) -> None:
     fields = dataset(tmp_path, [0, 255])
     fields.pixel_values = [0, 255]
     assert look(fields) == []
-    assert label_table(fields, TWO)[255] == 1
+    assert label_map(fields, TWO).lookup()[255] == 1
 
 
 def test_what_is_only_suspicious_is_a_note(tmp_path: Path) -> None:
@@ -88,7 +91,7 @@ def test_of_many_masks_some_are_looked_at(tmp_path: Path) -> None:
     splits = mask_splits(fields)
     pairs = splits["train"].pairs
     splits["train"] = type(splits["train"])(pairs * (LOOKED_AT // 2))
-    notes = check_masks(splits, label_table(fields, (*TWO, "rare")), (), (*TWO, "rare"))
+    notes = check_masks(splits, label_map(fields, (*TWO, "rare")), (*TWO, "rare"))
     assert "train that was looked at" in notes[0]
 
 
@@ -121,83 +124,44 @@ def test_a_mask_that_is_cut_off_or_of_another_size_is_named(tmp_path: Path) -> N
         look(fields)
 
 
-def test_images_and_masks_in_one_folder_are_told_apart(tmp_path: Path) -> None:
-    images(tmp_path / "all", suffix=".jpg")
-    draw(tmp_path / "all", [0, 1])
-    pairs = find_masks(tmp_path / "all", tmp_path / "all").pairs
-    assert [(i.name, m.name) for i, m in pairs] == [(f"0{n}.jpg", f"0{n}.png") for n in range(4)]
-    (tmp_path / "all" / "02.png").unlink()
-    with pytest.raises(UserError, match=r"no mask at .*02\.png for 02\.jpg"):
-        find_masks(tmp_path / "all", tmp_path / "all")
-
-
-def test_masks_below_their_images_are_no_images(tmp_path: Path) -> None:
-    images(tmp_path, suffix=".jpg")
-    draw(tmp_path / "masks", [0, 1], 6)
-    pairs = find_masks(tmp_path, tmp_path / "masks").pairs
-    assert [image.name for image, _ in pairs] == [f"0{n}.jpg" for n in range(4)]
-
-
-def test_capitals_and_links_are_served(tmp_path: Path) -> None:
-    images(tmp_path / "images" / "a", suffix=".JPG")
-    draw(tmp_path / "elsewhere", [0, 1], suffix=".PNG")
-    (tmp_path / "masks").mkdir()
-    (tmp_path / "masks" / "a").symlink_to(tmp_path / "elsewhere")
-    (tmp_path / "masks" / "a" / "._00.png").write_bytes(b"a Mac's")
-    assert len(find_masks(tmp_path / "images", tmp_path / "masks").pairs) == 4
-
-
-def test_two_images_of_one_mask_or_two_masks_of_one_name_are_refused(tmp_path: Path) -> None:
-    images(tmp_path / "images", suffix=".jpg")
-    draw(tmp_path / "masks", [0, 1])
-    draw(tmp_path / "masks", [0, 1], 1, ".PNG")
-    with pytest.raises(UserError, match="two masks of one name"):
-        find_masks(tmp_path / "images", tmp_path / "masks")
-    (tmp_path / "masks" / "00.PNG").unlink()
-    images(tmp_path / "images", 1, ".bmp")
-    with pytest.raises(UserError, match="have the same mask"):
-        find_masks(tmp_path / "images", tmp_path / "masks")
-
-
-@pytest.mark.parametrize(
-    ("fields", "told"),
-    [
-        ({"pixel_values": [0, 256]}, "expected different numbers from 0 to 255"),
-        ({"pixel_values": [0, 0]}, "expected different numbers"),
-        ({"pixel_values": [0, -1]}, "expected different numbers"),
-        ({"pixel_values": [0, "1"]}, "expected different numbers"),
-        ({"pixel_values": 7}, "expected different numbers"),
-        ({"ignored": [1]}, r"both have \[1\]"),
-        ({"ignored": [300]}, "ignored="),
-    ],
-)
-def test_impossible_values_are_refused(
-    fields: dict[str, object], told: str, tmp_path: Path
-) -> None:
+def test_a_colour_of_no_class_is_told_with_its_share_and_file(tmp_path: Path) -> None:
+    fields = coloured(tmp_path)
+    assert look(fields) == []
+    odd = np.asarray(Image.open(tmp_path / "val_masks" / "02.png")).copy()
+    odd[0, :2] = (0, 255, 0)
+    Image.fromarray(odd).save(tmp_path / "val_masks" / "02.png")
+    told = r"val_masks/02\.png holds '#00ff00' \(3\.12%\).*expected '#000000','#ff0000'; pixel_val"
     with pytest.raises(UserError, match=told):
-        label_table(split_config(tmp_path, **fields), TWO)
+        look(fields)
+    fields.ignored = ["#00ff00"]
+    assert look(fields) == []
 
 
-def test_data_check_says_what_the_values_mean(tmp_path: Path) -> None:
-    dataset(tmp_path, [0, 255])
-    found = check_mask_folder(tmp_path / "train", tmp_path / "train_masks")
-    assert not found.faults and "pixel_values=[0,255]" in found.notes[0]
-    draw(tmp_path / "train_masks", [0, 64, 128, 255])
-    found = check_mask_folder(tmp_path / "train", tmp_path / "train_masks")
-    assert "pixel_values=[0,64,128]" in found.notes[0]
-    draw(tmp_path / "train_masks", [3])
-    assert (
-        "hold 3 alone" in check_mask_folder(tmp_path / "train", tmp_path / "train_masks").faults[0]
-    )
-    (tmp_path / "train_masks" / "00.png").write_bytes(b"")
-    assert (
-        "cannot be read"
-        in check_mask_folder(tmp_path / "train", tmp_path / "train_masks").faults[0]
-    )
+def test_smoothed_borders_are_said_to_be_so(tmp_path: Path) -> None:
+    fields = coloured(tmp_path)
+    for split in ("train", "val"):
+        for path in sorted((tmp_path / f"{split}_masks").iterdir()):
+            whole = Image.open(path).resize((128, 128), Image.Resampling.BICUBIC)
+            whole.save(path)
+            Image.new("RGB", (128, 128)).save(tmp_path / split / path.name)
+    with pytest.raises(UserError, match=r"and \d+ more values .* borders smoothed by"):
+        look(fields)
+
+
+def coloured(root: Path) -> Config:
+    """Black and red masks, one of them with a palette, one opaque with alpha."""
+    fields = dataset(root, [0, 1])
+    for path in root.glob("*_masks/*.png"):
+        ids = np.asarray(Image.open(path))
+        red = Image.fromarray(np.stack([ids * 255, ids * 0, ids * 0], -1))
+        red = red.quantize(2) if path.stem == "01" else red
+        (red.convert("RGBA") if path.stem == "03" else red).save(path)
+    fields.pixel_values = ["#000000", [255, 0, 0]]
+    return fields
 
 
 KINDS = st.sampled_from(
-    ["L", "1", "P", "RGB", "RGBA", "I;16", "LA", "torn", "empty", "gone", "text"]
+    ["L", "1", "P", "RGB", "RGBA", "I;16", "I", "LA", "CMYK", "torn", "empty", "gone", "text"]
 )
 
 
@@ -222,15 +186,15 @@ def test_any_mask_is_served_or_told(tmp_path: Path, data: st.DataObject) -> None
         content = path.read_bytes()
         path.write_bytes(content[: data.draw(st.integers(0, len(content) - 1))])
     else:
-        Image.new(kind, size).save(path)
-    fields.pixel_values = data.draw(st.none() | st.lists(st.integers(-1, 256), max_size=3))
+        Image.new(kind, size).save(path, "TIFF" if kind in ("CMYK", "I") else "PNG")
+    fields.pixel_values = data.draw(st.none() | st.lists(st.integers(-1, 65536), max_size=3))
     fields.ignored = data.draw(st.lists(st.integers(0, 255), max_size=2))
     try:
         look(fields)
     except UserError as error:
         assert str(error)
     else:
-        labels = np.array(label_table(fields, TWO))
+        labels = label_map(fields, TWO).lookup()
         for _, mask in mask_splits(fields)["val"].pairs:
             found = labels[np.asarray(Image.open(mask))]
             assert found.shape == (8, 8) and set(np.unique(found)) <= {0, 1, IGNORED}

@@ -6,6 +6,7 @@ import pytest
 from mmengine.registry import init_default_scope
 from PIL import Image
 
+from downstream.dense.label_map import LabelMap
 from downstream.segmentation.pairs import PairedImages
 from downstream.segmentation.pipeline import (
     evaluation_pipeline,
@@ -13,7 +14,7 @@ from downstream.segmentation.pipeline import (
     training_pipeline,
 )
 
-TABLE = [255, 0, 1] + [255] * 253  # value 0 is no class
+LABELS = LabelMap((1, 2), frozenset([0]))
 
 
 @pytest.fixture
@@ -28,22 +29,32 @@ def labels(item: dict[str, Any]) -> np.ndarray:
 
 
 def test_masks_keep_their_size_and_values_become_labels(pairs: list[tuple[Path, Path]]) -> None:
-    images = PairedImages(pairs, evaluation_pipeline(TABLE, (96, 96)))
+    images = PairedImages(pairs, evaluation_pipeline(LABELS, (96, 96)))
     for i, (_, mask) in enumerate(pairs):
         item = images[i]
         assert item["inputs"].shape == (3, 96, 96)
-        assert np.array_equal(labels(item), np.array(TABLE)[np.asarray(Image.open(mask))])
+        assert np.array_equal(labels(item), LABELS.lookup()[np.asarray(Image.open(mask))])
+
+
+def test_masks_in_colours_are_the_same_labels(pairs: list[tuple[Path, Path]]) -> None:
+    numbers = PairedImages(pairs, evaluation_pipeline(LABELS, (96, 96)))
+    expected = [labels(numbers[i]) for i in range(len(pairs))]
+    for _, mask in pairs:
+        Image.open(mask).convert("RGB").save(mask)
+    by_colour = LabelMap((0x010101, 0x020202), frozenset([0]), coloured=True)
+    images = PairedImages(pairs, evaluation_pipeline(by_colour, (96, 96)))
+    assert all(np.array_equal(labels(images[i]), expected[i]) for i in range(len(pairs)))
 
 
 @pytest.mark.parametrize("jitter", [None, (0.5, 2.0)])
 def test_training_sees_crops(pairs: list[tuple[Path, Path]], jitter: Any) -> None:
-    steps = training_pipeline(TABLE, (48, 48), jitter, crop=24, flip=0.5, photometric=True)
+    steps = training_pipeline(LABELS, (48, 48), jitter, crop=24, flip=0.5, photometric=True)
     shapes = {PairedImages(pairs, steps)[0]["inputs"].shape for _ in range(5)}
     assert all(max(shape[1:]) <= 24 for shape in shapes)
 
 
 def test_several_scales_are_seen_as_they_are_and_mirrored(pairs: list[tuple[Path, Path]]) -> None:
-    images = PairedImages(pairs, multiscale_pipeline(TABLE, (48, 48), [0.5, 1.0]))
+    images = PairedImages(pairs, multiscale_pipeline(LABELS, (48, 48), [0.5, 1.0]))
     item = images[0]
     assert [view.shape[-1] for view in item["inputs"]] == [24, 24, 48, 48]
     one, mirrored = item["inputs"][2:]

@@ -6,6 +6,8 @@ import pytest
 from mae_core import UserError
 from mae_core.data import demo, roots
 from mae_core.data.roots import files_below, path_digest, resolve_path, resolve_root
+from mae_core.data.sources import data_digest
+from mae_core.data.state import data_state
 
 
 def tree(folder: Path, **files: str) -> Path:
@@ -153,3 +155,56 @@ def test_relative_paths_are_below_the_folder_of_the_variable(
     monkeypatch.setenv(roots.DATA, str(tmp_path / "a"))
     assert resolve_root("photos") == (tmp_path / "a" / "photos").resolve()
     assert resolve_root(str(tmp_path / "elsewhere")) == (tmp_path / "elsewhere").resolve()
+
+
+@pytest.mark.parametrize("limit", [roots.CONTENT_LIMIT, 0])
+def test_the_digest_covers_what_links_lead_to(
+    limit: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(roots, "CONTENT_LIMIT", limit)
+    folder = tree(tmp_path / "elsewhere" / "photos", x="1")
+    file = tree(tmp_path / "elsewhere" / "labels", y="1") / "y"
+    root = tree(tmp_path / "mine")
+    (root / "photos").symlink_to(folder)
+    (root / "y").symlink_to(file)
+    (tmp_path / "other").symlink_to(root)
+
+    def found() -> tuple[str, str]:
+        path_digest.cache_clear()
+        return data_digest(str(tmp_path / "other")), data_state([str(tmp_path / "other")])
+
+    seen = [found()]
+    for path, content in ((folder / "x", "2"), (file, "2"), (folder / "z", "")):
+        path.write_text(content)
+        os.utime(path, ns=(len(seen), len(seen)))
+        seen.append(found())
+    (root / "y").unlink()
+    (root / "y").symlink_to(tree(tmp_path / "elsewhere" / "third", y="3") / "y")
+    seen.append(found())
+    assert len({digest for digest, _ in seen}) == len({state for _, state in seen}) == 5
+
+
+@pytest.mark.parametrize(
+    "links",
+    [
+        {"mine/up": "mine"},
+        {"mine/a/up": "mine"},
+        {"mine/a/out": "aside", "aside/back": "mine/a"},
+        {"mine/a/out": "aside/deep", "aside/deep/all": "aside"},
+    ],
+)
+def test_links_that_lead_in_circles_are_refused(links: dict[str, str], tmp_path: Path) -> None:
+    for name in ("mine/a", "aside/deep"):
+        (tmp_path / name).mkdir(parents=True)
+    for name, target in links.items():
+        (tmp_path / name).symlink_to(tmp_path / target)
+    with pytest.raises(UserError, match="links to a folder that it lies in: remove the link"):
+        files_below(tmp_path / "mine")
+
+
+def test_two_links_to_one_folder_are_no_circle(tmp_path: Path) -> None:
+    folder = tree(tmp_path / "elsewhere", x="1")
+    root = tree(tmp_path / "mine")
+    (root / "a").symlink_to(folder)
+    (root / "b").symlink_to(folder)
+    assert sorted(files_below(root)) == ["a/x", "b/x"]

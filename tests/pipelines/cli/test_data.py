@@ -140,6 +140,26 @@ def test_check_looks_at_masks(scenes: Path, call) -> None:  # noqa: F811
     assert code == USER_MISTAKE and "1 fault(s)" in err and "00.png is 9×9 pixels" in out
 
 
+def test_check_says_what_it_took_masks_for(scenes: Path, call) -> None:  # noqa: F811
+    for mask in sorted((scenes / "train_masks").iterdir()):
+        colours = np.array([[0, 0, 0], [255, 0, 0], [0, 0, 255]], np.uint8)[
+            np.array(Image.open(mask))
+        ]
+        Image.fromarray(colours).save(scenes / "train" / f"{mask.stem}_mask.png")
+    check = "check", scenes / "train", "--masks", scenes / "train" / "{name}_mask.png"
+    code, out, _ = call(*check)
+    assert code == 0 and "8 images" in out and "{name}_mask.png: 3 classes by colour" in out
+    assert "pixel_values=['#000000','#0000ff','#ff0000']" in out and "%" in out
+    code, out, err = call(*check, "--pixel-values", "['#000000','#ff0000']")
+    assert code == USER_MISTAKE and "00_mask.png holds" not in out  # it has no blue
+    assert "01_mask.png holds '#0000ff'" in out and "4 fault(s)" in err
+    told = ("--pixel-values", "['#000000',[255,0,0]]", "--ignored", "['#0000ff']")
+    code, out, _ = call(*check, *told)
+    assert code == 0 and "2 classes by colour" in out and "none" in out
+    code, _, err = call(*check, "--pixel-values", "red")
+    assert code == USER_MISTAKE and "pixel_values='red': expected" in err
+
+
 def test_check_and_pack_take_a_table_with_names_of_its_own(
     data: Path, tmp_path: Path, call
 ) -> None:
