@@ -122,3 +122,31 @@ def test_a_metric_that_no_card_knows_is_shown_last_and_never_compared() -> None:
     assert sorted([unknown, *HEADLINES], key=order)[-1] == unknown
     assert number(unknown, 0.412, 0.02) == "0.412 ± 0.020"
     assert not is_headline(unknown) and not is_compared(unknown)
+
+
+@pytest.mark.parametrize(
+    ("value", "ci95", "expected"),
+    [
+        (12.3412, 0.412, "12.3 ± 0.4 px"),
+        (0.012345, 0.0012, "0.0123 ± 0.0012 px"),
+        (12345.6, 678.0, "12346 ± 678 px"),
+        (0.5, 0.0, "0.500 ± 0.000 px"),
+        (12.3412, None, "12.3 px"),
+        (0.0, None, "0.0 px"),
+        (float("nan"), None, "no value"),
+        (1.7976931348623157e308, None, "no value"),  # as MLflow has what is infinite
+    ],
+)
+def test_an_error_has_the_datas_unit_and_as_many_digits_as_its_interval(
+    value: float, ci95: float | None, expected: str
+) -> None:
+    assert number("knn/mae", value, ci95, "px") == expected
+    assert other_unit("knn/mae") == " (not percent)" and unit("knn/mae") == ""
+
+
+def test_a_difference_of_errors_has_the_unit_too() -> None:
+    assert change("knn/rmse", -1.23456, 0.5, "years") == "-1.2 years"
+    assert change("knn/rmse", 0.5, None) == "+0.500"
+    assert number("knn/r2", -0.25, 0.1) == "-0.250 ± 0.100"
+    assert lower_is_better("knn/mae") and lower_is_better("fine-tune/rmse")
+    assert not lower_is_better("knn/r2") and not lower_is_better("linear-probe/spearman")
