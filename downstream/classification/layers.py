@@ -85,9 +85,14 @@ def check_choice(config: Config, train: ImageDataset) -> None:
             f"layer='best' needs held_out, the share of the train images that chooses, above 0 and "
             f"below 1, such as held_out=0.1; found held_out={part!r}"
         )
-    chooses = held_out(train.labels, train.classes, train.source.groups, config)
+    chooses = held_out(strata_of(train), train.classes, train.source.groups, config)
     if len(chooses) == len(train):
         raise UserError(f"held_out={part} leaves no train image to learn: make it smaller")
+
+
+def strata_of(images: ImageDataset) -> NDArray[np.int64]:
+    """(N,): of which an equal share is drawn, the classes where images have one each."""
+    return images.labels if images.targets is None else np.zeros(len(images), dtype=np.int64)
 
 
 def held_out(
@@ -98,7 +103,7 @@ def held_out(
     Where groups are known they are whole groups, and so about that share.
 
     Args:
-        labels: (N,), of the train images.
+        labels: (N,), see :func:`strata_of`.
         classes: names by label, for messages.
         groups: of the train images, or None.
         config: `held_out` and `seed`.

@@ -111,8 +111,7 @@ def of_known_classes(train: Features, novel: Sequence[str] | None) -> Features:
     """The features of the train images whose class is not in `novel`."""
     wanted = [number for number, name in enumerate(train.classes) if name not in (novel or ())]
     chosen = torch.isin(train.y, torch.tensor(wanted))
-    groups = None if train.groups is None else train.groups.only(np.flatnonzero(chosen.numpy()))
-    return Features(train.x[chosen], train.y[chosen], train.classes, train.columns, groups)
+    return train.only(chosen)
 
 
 def held_out(novel: object, val: ImageDataset) -> list[str]:
