@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from downstream.classification.answers import CLASS, LABELS, MAIN, NUMBER
 from downstream.classification.label_metrics import LABEL_METRICS
 from downstream.classification.number_metrics import LOWER_IS_BETTER, NUMBER_METRICS
+from downstream.classification.ranking import Ranked, area, precision
 from downstream.outcomes import Grouped, Resampled, in_groups
 from downstream.statistics import (
     LEVEL,
@@ -110,12 +111,12 @@ def quadratic_kappa(shares: Values, labels: Numbers) -> OfWeights:
 
 def auroc(shares: Values, labels: Numbers) -> OfWeights:
     """Area under the ROC curve; of more than two classes the mean of each against the rest."""
-    return _mean_of_classes(_area, shares, labels)
+    return _mean_of_classes(area, shares, labels)
 
 
 def average_precision(shares: Values, labels: Numbers) -> OfWeights:
     """Mean precision at the images of a class; of more than two classes the mean of theirs."""
-    return _mean_of_classes(_precision, shares, labels)
+    return _mean_of_classes(precision, shares, labels)
 
 
 def ece(shares: Values, labels: Numbers) -> OfWeights:
@@ -282,51 +283,12 @@ def _confusion(shares: Values, labels: Numbers) -> Callable[[Values], Values]:
     return counted
 
 
-class _Ranked(NamedTuple):
-    """Images by the score of one class, the highest first.
-
-    Attributes:
-        order: (N,) their numbers.
-        ends: the place of the last image of each score, as images of one score have no order.
-        own: (N,) bool, in that order: whether they are of the class.
-    """
-
-    order: Numbers
-    ends: Numbers
-    own: NDArray[np.bool_]
-
-    @classmethod
-    def of(cls, scores: Values, own: NDArray[np.bool_]) -> "_Ranked":
-        order = np.argsort(-scores, kind="stable")
-        ends = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
-        return cls(order, ends, own[order])
-
-    def counts(self, times: Values) -> tuple[Values, Values]:
-        """How many of the class, and of the others, have each score or a higher one."""
-        ranked = times[self.order]
-        own = np.cumsum(ranked * self.own)[self.ends]
-        return own, np.cumsum(ranked)[self.ends] - own
-
-
-def _area(own: Values, others: Values) -> float:
-    """Under the ROC curve, by trapezoids: half of what pairs of one score have counts."""
-    both = np.append(0.0, own[:-1]) + own
-    return float((np.diff(others, prepend=0.0) * both).sum() / (2 * own[-1] * others[-1]))
-
-
-def _precision(own: Values, others: Values) -> float:
-    """Mean over the images of the class; there is one at the first score that counts."""
-    steps, all_of_it = np.diff(own, prepend=0.0), own + others
-    there = steps > 0
-    return float((steps[there] * own[there] / all_of_it[there]).sum() / own[-1])
-
-
 def _mean_of_classes(
     one: Callable[[Values, Values], float], shares: Values, labels: Numbers
 ) -> OfWeights:
     """The mean over classes; of two the second one's. Those without images do not count."""
     classes: Iterable[int] = [1] if shares.shape[1] == 2 else range(shares.shape[1])
-    ranked = [_Ranked.of(shares[:, label], labels == label) for label in classes]
+    ranked = [Ranked.of(shares[:, label], labels == label) for label in classes]
 
     def value(times: Values) -> float:
         found = []
