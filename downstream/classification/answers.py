@@ -88,6 +88,8 @@ class Number(Answers):
     """
 
     kind = NUMBER
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, numbers: Tensor, unit: str = "") -> None:
         super().__init__()
@@ -131,9 +133,7 @@ def names_of(dataset: ImageDataset) -> list[str]:
 
 def labels_of(dataset: ImageDataset) -> Tensor:
     """What the images are to be answered with: (N,) int64 classes, or (N, C) float32."""
-    return torch.from_numpy(
-        dataset.labels if dataset.targets is None else dataset.targets.values
-    )
+    return torch.from_numpy(dataset.labels if dataset.targets is None else dataset.targets.values)
 
 
 def refuse_others(about: Mapping[str, Any], path: str) -> None:

@@ -27,7 +27,8 @@ def load_classifier(
         pixels: mean and deviation of the images, see :func:`mae_core.for_encoder.with_encoder`.
 
     Raises:
-        UserError: if it holds no classifier, one that answers with labels or a number, or not all weights of this one.
+        UserError: if it holds no classifier, or not all weights of this one, or if it answers
+            with several labels or a number.
     """
     state, about = read_weights(path), read_metadata(path)
     refuse_others(about, path)

@@ -17,8 +17,8 @@ from downstream.classification.few_labels import METHODS
 from downstream.classification.layers import check_choice, strata_of
 from downstream.classification.logistic import fit_logistic
 from downstream.classification.metrics import Scored, main_outcome, outcome_again
-from downstream.classification.separate import fit_labels, fit_number
 from downstream.classification.scaling import standardized
+from downstream.classification.separate import fit_labels, fit_number
 from downstream.curves import Point, draw_curves
 from downstream.outcomes import Grouped, Resampled, save_outcomes
 from downstream.parts import PartReporter, cached_outcome

@@ -196,9 +196,7 @@ def main_outcome(found: Scored, groups: Groups | None) -> torch.Tensor:
     return torch.from_numpy(outcome.values) if isinstance(outcome, Resampled) else found.correct
 
 
-def outcome_again(
-    kept: torch.Tensor, groups: Groups | None
-) -> torch.Tensor | Grouped | Resampled:
+def outcome_again(kept: torch.Tensor, groups: Groups | None) -> torch.Tensor | Grouped | Resampled:
     """The outcome of :func:`main_outcome`, of one training or of S of them, stacked."""
     if kept.dtype == torch.bool:
         return in_groups(kept, groups)

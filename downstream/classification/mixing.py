@@ -29,7 +29,11 @@ class MixingNormalize(Normalize):
     """
 
     def __init__(
-        self, classes: int | None, label_smoothing: float, mixing: dict[str, Any], pixels: dict[str, Any]
+        self,
+        classes: int | None,
+        label_smoothing: float,
+        mixing: dict[str, Any],
+        pixels: dict[str, Any],
     ) -> None:
         super().__init__(**pixels)
         self.several = classes is None
