@@ -64,9 +64,11 @@ class TarSource:
         texts = np.concatenate([index.classes for index in indices])[order]
         kept = np.concatenate([index.targets for index in indices])[order]
         self.targets = _targets([index for index in indices if len(index.names)], kept, place)
+        self.classes: list[str] = []
+        self.labels = no_labels(len(names))
         if self.targets is not None:
-            self.classes, self.labels = [], no_labels(len(names))
-        elif (texts != b"").any():
+            return
+        if (texts != b"").any():
             self.classes, self.labels = _stated(texts, self.files[0])
         else:
             self.classes, self.labels = labels_by_folder([names[i] for i in order])
