@@ -108,8 +108,8 @@ def target_table(targets: "Targets") -> Table:
         shown = [f"{number:.6g}" for number in (values.min(), values.mean(), values.max())]
         table.add_row(Text(f"{targets.names[0]}{unit}"), *shown)
         return table
-    title = f"{len(targets.names)} labels, {values.sum(axis=1).mean():.3g} an image on average"
-    table = Table("label", title=title, title_justify="left")
+    many = "s" * (len(targets.names) != 1)
+    table = Table("label", title=f"{len(targets.names)} label{many}", title_justify="left")
     table.add_column("images", justify="right")
     counts = values.sum(axis=0).astype(int).tolist()
     for name, count in list(zip(targets.names, counts, strict=True))[:LISTED]:
@@ -117,6 +117,7 @@ def target_table(targets: "Targets") -> Table:
     if rest := counts[LISTED:]:
         table.add_row(f"{len(rest)} more", f"{min(rest):,} to {max(rest):,} each")
     table.add_row("[italic]no label[/]", f"{int((~values.any(axis=1)).sum()):,}")
+    table.add_row("[italic]labels an image[/]", f"{values.sum(axis=1).mean():.3g}")
     return table
 
 

@@ -120,10 +120,10 @@ def labels_in_column(values: Any, of: str, names: Sequence[str] | None = None) -
     if not is_list(values.type):
         found = texts(values, of)
         values = pc.split_pattern(pa.array(found, pa.large_string()), separator_of(found, of))
-    elif pa.types.is_fixed_size_list(values.type):  # whose missing rows Arrow takes for full ones
-        values = values.cast(pa.list_(values.type.value_type))
-    flat = pc.list_flatten(values)
-    rows = pc.list_parent_indices(values).to_numpy()
+    there = values.is_valid()  # what else Arrow makes of missing lists depends on their type
+    lists = values.filter(there)
+    flat = pc.list_flatten(lists)
+    rows = np.flatnonzero(there)[pc.list_parent_indices(lists).to_numpy()]
     if pa.types.is_integer(flat.type):
         numbers = pc.fill_null(flat.cast(pa.int64(), safe=False), -1).to_numpy()
         return _numbered(rows, numbers, len(values), of, names)
