@@ -178,18 +178,21 @@ def test_check_and_pack_take_a_table_with_names_of_its_own(
     assert code == USER_MISTAKE and "columns" in err
 
 
-def test_check_shows_labels_and_numbers(data: Path, tmp_path: Path, call) -> None:
+def test_check_shows_labels_and_numbers(
+    data: Path, tmp_path: Path, call, caplog: pytest.LogCaptureFixture
+) -> None:
     rows = [f"class-0/{n}.png;{'|'.join('ab'[: n % 3])};{n % 2};{n}.5" for n in range(6)]
     table = data / "t.csv"
     table.write_text("\n".join(["path;labels;c[/];age", *rows]))
-    code, out, err = call("check", table, "--workers", 0)
+    code, out, _ = call("check", table, "--workers", 0)
     shown = [line.replace("│", " ").split() for line in out.splitlines()]
     assert code == 0 and "2 labels" in out and "classes" not in out
     assert ["a", "4"] in shown and ["b", "2"] in shown and ["no", "label", "2"] in shown
     assert ["labels", "an", "image", "1"] in shown
-    assert "labels are separated by '|', in 2 rows" in err
-    code, out, err = call("check", table, "-o", "columns.labels=['c[/]']", "--workers", 0)
-    assert code == 0 and "1 label" in out and "c[/]" in out and "'labels' is not read" in err
+    assert "labels are separated by '|', in 2 rows" in caplog.text
+    code, out, _ = call("check", table, "-o", "columns.labels=['c[/]']", "--workers", 0)
+    assert code == 0 and "1 label" in out and "c[/]" in out
+    assert "'labels' is not read" in caplog.text
     number = ("-o", "columns.number=age", "-o", "unit=years", "--workers", 0)
     code, out, _ = call("check", table, *number)
     assert code == 0 and "age (years)" in out
