@@ -89,16 +89,21 @@ def open_source(
     if part is not None:
         source = Selection(source, share_of(source, part, seed))
     if per_class is not None:
-        if source.targets is not None:
-            raise UserError(
-                f"per_class={per_class} needs one class an image, and those of {data} have "
-                f"{source.targets.kind}: take a part=(0.0, 0.5) of them"
-            )
+        _check_classified(source, per_class, data)
         chosen = seed if per_class_seed is None else per_class_seed
         source = Selection(source, balanced(source.labels, source.classes, per_class, chosen))
     if source.targets is not None:
         tell_constant(source.targets, data)
     return source
+
+
+def _check_classified(source: Source, per_class: int, data: str) -> None:
+    if source.targets is not None:
+        have = "several labels" if source.targets.kind == "labels" else "a number"
+        raise UserError(
+            f"per_class={per_class} needs one class an image, and those of {data} have {have} "
+            "each: take a part=(0.0, 0.5) of them"
+        )
 
 
 def listed_in(source: Source, data: str, names_in: str) -> NDArray[np.int64]:

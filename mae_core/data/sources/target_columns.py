@@ -86,7 +86,7 @@ def labels_in_columns(columns: Mapping[str, Any], of: str) -> Targets:
             mark = MARKS.get(value.lower())
             if mark is None:
                 odd[f"'{value[:40]}'"] += 1
-                first = first or f"{odd.most_common(1)[0][0]} in row {row + 1:,} of '{name}'"
+                first = first or f"'{value[:40]}' in row {row + 1:,} of '{name}'"
             else:
                 marks[row, place] = mark
     if odd:

@@ -143,7 +143,9 @@ def test_lists_parts_splits_and_groups_choose_rows(folder: Path, tmp_path: Path)
     parts = [open_source(data, part=part) for part in ((0, 0.5), (0.5, 1))]
     assert all(part.targets and part.targets.names == NAMES for part in parts)
     assert sorted(len(part) for part in parts) == [2, 4]
-    with pytest.raises(UserError, match=r"per_class=1 needs one class an image.*have labels: take"):
+    with pytest.raises(
+        UserError, match=r"per_class=1 needs one class an image.*have several labels each: take"
+    ):
         open_source(data, per_class=1)
 
 
