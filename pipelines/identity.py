@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mae_core.data.roots import path_digest
 from mae_core.data.sources import data_digest, table_files
+from mae_core.data.sources.columns import Columns
 from mae_core.errors import UserError
 from mae_core.files import digest
 from mae_core.names import has_file
@@ -85,7 +86,7 @@ class Read(NamedTuple):
     place: str
     key: str
     value: str
-    columns: Mapping[str, str] | None = None
+    columns: Columns | None = None
     root: str | None = None
 
     def digest(self) -> str:

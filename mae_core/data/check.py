@@ -12,6 +12,7 @@ from mae_core.data.bands import Bands
 from mae_core.data.decode import ArrayImage, PillowImage, Unreadable, bits_used, open_image
 from mae_core.data.each import Progress, each_image, read_stored
 from mae_core.data.sources import NO_LABEL, Source, data_digest, open_source
+from mae_core.data.sources.targets import Targets
 from mae_core.data.stored import read_raster
 
 
@@ -28,6 +29,7 @@ class Checked(NamedTuple):
         unreadable: why each of the others could not be read.
         filled: numbers that were missing and filled, over all images.
         groups: how many there are, such as patients; None where they are not known.
+        targets: of the images, readable or not, where these are no classes.
     """
 
     images: int
@@ -39,6 +41,7 @@ class Checked(NamedTuple):
     unreadable: list[str]
     filled: int
     groups: int | None = None
+    targets: Targets | None = None
 
 
 class Finding(NamedTuple):
@@ -66,7 +69,7 @@ def check(
         progress: called with images done and images in all.
         workers: processes; one a core by default.
         bands: read pixels as they are stored; all images must have as many.
-        meaning: `split`, `columns`, `root` and `group` of :func:`open_source`.
+        meaning: `split`, `columns`, `root`, `group` and `unit` of :func:`open_source`.
 
     Raises:
         UserError: as `open_source` does.
@@ -94,6 +97,7 @@ def check(
         unreadable=unreadable,
         filled=filled,
         groups=None if source.groups is None else len(np.unique(source.groups.of)),
+        targets=source.targets,
     )
 
 

@@ -18,6 +18,7 @@ from pipelines.cli.data_shown import (
     report_packed,
     report_stats,
     stage_table,
+    target_table,
     tell_faults,
 )
 from pipelines.last_net import checking
@@ -41,7 +42,7 @@ Meaning = Annotated[
     typer.Option(
         "-o",
         metavar="KEY=VALUE",
-        help="What a table or a name means, as in configs: split, columns.path, root, group.",
+        help="What a table or a name means, as in configs: split, columns.path, root, group, unit.",
     ),
 ]
 
@@ -150,7 +151,8 @@ def check_any(
 
     with bar("checking") as progress:
         found = check_data(data, progress, workers, bands, meant_by(meaning))
-    console.print(overview(data, found), class_table(found))
+    labelled = class_table(found) if found.targets is None else target_table(found.targets)
+    console.print(overview(data, found), labelled)
     if same := same_names(list(found.classes)):
         console.print(
             "folders in different places have the same name; each is a class of its own:",
@@ -254,13 +256,16 @@ def meant_by(given: list[str] | None) -> dict[str, Any]:
     """What `-o` says of a table, as :func:`mae_core.data.sources.open_source` takes it."""
     from mmengine.config import Config
 
-    from mae_core.config import apply_overrides
+    from mae_core.config import apply_overrides, literal
+    from mae_core.data.images import MEANING
     from mae_core.data.sources.columns import KNOWN
 
-    config = Config({"split": "", "columns": dict.fromkeys(KNOWN, ""), "root": "", "group": ""})
+    config = Config({**dict.fromkeys(MEANING, ""), "columns": dict.fromkeys(KNOWN, "")})
     apply_overrides(config, given or [])
     found = {key: value for key, value in config.to_dict().items() if key != "columns" and value}
     columns = {kind: name for kind, name in config.columns.items() if name}
+    if columns.get("labels", "").startswith("["):  # a column for each label
+        columns["labels"] = literal(columns["labels"])
     return {**found, "columns": columns} if columns else found
 
 

@@ -90,7 +90,7 @@ def write_all(home: Path) -> Path:
 
 
 def tables(home: Path) -> None:
-    """`labels.csv` with the photos' paths, and `patients.csv` with other names of columns."""
+    """`labels.csv` with the photos' paths, others with other names of columns and other labels."""
     rows = []
     for path in sorted((home / "photos").rglob("*.jpg")):
         split, label, name = path.relative_to(home / "photos").parts
@@ -99,6 +99,14 @@ def tables(home: Path) -> None:
         last = "group" if name == "labels" else "patient"
         lines = [f"{head},split,{last}", *(below + ",".join(row) for row in rows)]
         (home / f"{name}.csv").write_text("\n".join(lines))
+    findings, ages = ["path,Finding Labels,Edema,Mass"], ["path,age"]
+    for number, (path, *_) in enumerate(rows):
+        edema, mass = number % 2, number // 2 % 2
+        names = "|".join(["Edema"] * edema + ["Mass"] * mass) or "No Finding"
+        findings.append(f"photos/{path},{names},{edema},{mass}")
+        ages.append(f"photos/{path},{20 + number}.5")
+    (home / "findings.csv").write_text("\n".join(findings))
+    (home / "ages.csv").write_text("\n".join(ages))
 
 
 def picture(rng: np.random.Generator, label: int) -> np.ndarray:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from mae_core.data.sources.targets import Targets
 from mae_core.errors import UserError
 from mae_core.notices import counted, printable, say
 
@@ -66,11 +67,14 @@ class Source(Protocol):
         labels: (N,) int64, `NO_LABEL` where there is none.
         groups: what images belong together, such as those of a patient; None where that is not
             known.
+        targets: of images that have several labels or a number; then they have no classes, and no
+            label. None without.
     """
 
     classes: list[str]
     labels: NDArray[np.int64]
     groups: Groups | None
+    targets: Targets | None
 
     def __len__(self) -> int: ...
 
@@ -105,6 +109,11 @@ def no_images(path: Path, others: Mapping[str, int]) -> UserError:
     """The error of a place that should hold images, and holds `others`, see :func:`left_out`."""
     found = f"; it holds {counted(others)}" if others else ""
     return UserError(f"{path} holds no images; known are {' '.join((*SUFFIXES, ARRAY))}{found}")
+
+
+def no_labels(count: int) -> NDArray[np.int64]:
+    """(N,) of :data:`NO_LABEL`."""
+    return np.full(count, NO_LABEL, dtype=np.int64)
 
 
 def natural(name: str) -> tuple[list[str | int], str]:

@@ -19,6 +19,7 @@ from mae_core.data.sources.base import (
     suffixes_among,
     tell_left_out,
 )
+from mae_core.data.sources.targets import Targets
 
 
 class FilesBelow:
@@ -55,6 +56,7 @@ class FolderSource(FilesBelow):
     """
 
     groups: Groups | None = None
+    targets: Targets | None = None
 
     def __init__(self, root: Path) -> None:
         files = files_below(root)

@@ -15,7 +15,7 @@ Indices = NDArray[np.int64]
 
 
 class Selection:
-    """The images `indices` of a source, with the classes and groups of the whole."""
+    """The images `indices` of a source, with the classes, labels and groups of the whole."""
 
     def __init__(self, source: Source, indices: Indices) -> None:
         self.source = source
@@ -23,6 +23,7 @@ class Selection:
         self.classes = source.classes
         self.labels = source.labels[indices]
         self.groups = None if source.groups is None else source.groups.only(indices)
+        self.targets = None if source.targets is None else source.targets.only(indices)
 
     def __len__(self) -> int:
         return len(self.indices)

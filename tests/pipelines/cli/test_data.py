@@ -178,6 +178,44 @@ def test_check_and_pack_take_a_table_with_names_of_its_own(
     assert code == USER_MISTAKE and "columns" in err
 
 
+def test_check_shows_labels_and_numbers(
+    data: Path, tmp_path: Path, call, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = [f"class-0/{n}.png;{'|'.join('ab'[: n % 3])};{n % 2};{n}.5" for n in range(6)]
+    table = data / "t.csv"
+    table.write_text("\n".join(["path;labels;c[/];age", *rows]))
+    code, out, _ = call("check", table, "--workers", 0)
+    shown = [line.replace("│", " ").split() for line in out.splitlines()]
+    assert code == 0 and "2 labels" in out and "classes" not in out
+    assert ["a", "4"] in shown and ["b", "2"] in shown and ["no", "label", "2"] in shown
+    assert ["labels", "an", "image", "1"] in shown
+    assert "labels are separated by '|', in 2 rows" in caplog.text
+    code, out, _ = call("check", table, "-o", "columns.labels=['c[/]']", "--workers", 0)
+    assert code == 0 and "1 label" in out and "c[/]" in out
+    assert "'labels' is not read" in caplog.text
+    number = ("-o", "columns.number=age", "-o", "unit=years", "--workers", 0)
+    code, out, _ = call("check", table, *number)
+    assert code == 0 and "age (years)" in out
+    assert ["age", "(years)", "0.5", "3", "5.5"] in [
+        line.replace("│", " ").split() for line in out.splitlines()
+    ]
+    code, _, _ = call("pack", table, tmp_path / "packed", *number)
+    code, out, _ = call("check", tmp_path / "packed", "--workers", 0)
+    assert code == 0 and "age (years)" in out
+    code, _, err = call("check", table, "-o", "unit=years", "--workers", 0)
+    assert code == USER_MISTAKE and "unit='years' is of numbers" in err and "Traceback" not in err
+
+
+def test_bench_and_duplicates_take_images_with_labels(data: Path, call) -> None:
+    names = [f"class-{i}/{n}.png,{n}" for i in range(2) for n in range(6)]
+    (data / "t.csv").write_text("\n".join(["path,number", *names]))
+    code, out, _ = call("bench", data / "t.csv", "--input-size", 12, "--workers", 0)
+    assert code == 0 and "bounds the loading" in out
+    out_folder = data.parent / "pairs"
+    found = call("check", data / "t.csv", "--against", data / "t.csv", "--out", out_folder)
+    assert found[0] in (0, USER_MISTAKE) and (out_folder / "names.txt").is_file()
+
+
 def test_stats_prints_a_line_for_a_config_and_draws(tmp_path: Path, call) -> None:
     data = write_fields(tmp_path / "fields") / "train"
     picture = tmp_path / "stats.png"
