@@ -4,6 +4,7 @@ Without torch, and with the slow part of SciPy only where a test needs it: a lea
 runs needs neither.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -33,8 +34,8 @@ class Comparison:
     """The difference of two encoders on the same cases.
 
     Attributes:
-        difference: mean of the first minus mean of the second, -1 to 1.
-        low, high: 95 % interval of the difference.
+        difference: the first's value minus the second's, in the metric's unit.
+        low, high: 95 % interval of the difference; infinite where nothing is known of it.
         p: probability of such a difference, or a larger one, if there were none.
     """
 
@@ -179,7 +180,7 @@ def compare(first: Outcomes, second: Outcomes, seed: int = 0) -> Comparison:
     if isinstance(first, Resampled) and isinstance(second, Resampled):
         apart = first.values - second.values
         if not _enough(apart):
-            return Comparison(float(apart[..., 0].mean()), -1.0, 1.0, 1.0)
+            return _unknown(float(apart[..., 0].mean()))
         return _of_resampled_trainings(apart) if apart.ndim == 2 else _of_resamples(apart)
     if isinstance(first, Episodes) and isinstance(second, Episodes):
         return _of_episodes(first, second)
@@ -232,11 +233,16 @@ def _of_grouped(first: Grouped, second: Grouped) -> Comparison:
     difference = first.values.astype(np.float64) - second.values.astype(np.float64)
     groups = groups_in(first.groups)
     if groups < 2:
-        return Comparison(float(difference.mean()), -1.0, 1.0, 1.0)
+        return _unknown(float(difference.mean()))
     if difference.ndim == 2:
         return _of_trainings(difference, first.groups)
     error = grouped_variance(difference, first.groups) ** 0.5
     return _by_t(Layout(float(difference.mean()), error, groups - 1))
+
+
+def _unknown(difference: float) -> Comparison:
+    """Of a difference in any unit, of which one group of cases, or no resample, says no more."""
+    return Comparison(difference, -math.inf, math.inf, 1.0)
 
 
 def _mcnemar(difference: Values) -> Comparison:

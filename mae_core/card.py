@@ -13,6 +13,7 @@ from typing import Any, Literal
 from mae_core.stage import StageResult
 
 SHARE = "share"
+OF_DATA = "unit of the data"
 PICTURE = ".png"
 CASES = ("data_root", "val_data", "val_dataloader", "sets", "datasets")
 
@@ -24,11 +25,12 @@ class MetricInfo:
     Attributes:
         pattern: regular expression of the whole name below the task: 'top1', r'top1_k(\\d+)'.
         title: what a reader calls it; a template for :meth:`re.Match.expand`, such as r'k = \\1'.
-        unit: 'share' for 0 to 1, which is shown in percent; all else is shown as it is, with the
-            unit behind the title.
+        unit: 'share' for 0 to 1, which is shown in percent; :data:`OF_DATA` for that of each
+            result, :attr:`mae_core.stage.Metric.unit`, which is shown behind the number; all else
+            is shown as it is, with the unit behind the title.
         higher_is_better: None where no value is better than another: nothing is compared.
         headline: whether it belongs into the report's first table.
-        digits: after the point.
+        digits: after the point; in a unit of the data there are as many as the interval allows.
     """
 
     pattern: str

@@ -28,12 +28,14 @@ class Metric:
     """A result.
 
     Attributes:
-        value: in 0 to 1, except losses.
+        value: in 0 to 1, or as the card's :class:`mae_core.card.MetricInfo` says.
         ci95: half width of the 95 % confidence interval; None where it has no meaning.
+        unit: of both where the card says that it is the data's, such as 'px'; '' if not known.
     """
 
     value: float
     ci95: float | None = None
+    unit: str = ""
 
 
 @dataclass(frozen=True)

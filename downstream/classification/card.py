@@ -3,7 +3,7 @@
 import re
 
 from downstream.classification.few_labels import METHODS
-from mae_core.card import MetricInfo, Stage
+from mae_core.card import OF_DATA, MetricInfo, Stage
 
 FEW = "Few images, few labels"  # section of the report
 SETS = {  # of labels: what a name's number counts
@@ -32,6 +32,21 @@ def further(title: str) -> tuple[MetricInfo, ...]:
     )
 
 
+def of_targets(title: str) -> tuple[MetricInfo, ...]:
+    """Of images with several labels, or a number: those that :func:`further` does not have.
+
+    See `downstream/classification/label_metrics.py` and `number_metrics.py`.
+    """
+    errors = (("mae", "mean absolute error"), ("rmse", "root mean squared error"))
+    return (
+        MetricInfo("map", f"{title}, mean average precision"),
+        MetricInfo("exact_match", f"{title}, all labels right"),
+        MetricInfo("r2", f"{title}, R²", unit="at most 1", digits=3),
+        MetricInfo("spearman", f"{title}, Spearman's correlation", unit="-1 to 1", digits=3),
+        *(MetricInfo(name, f"{title}, {said}", OF_DATA, False) for name, said in errors),
+    )
+
+
 def amount(name: str) -> str:
     """'1pct' -> '1 % of them', '2img' -> '2 image(s) a class'; other names stay."""
     found = (re.fullmatch(pattern, name) for pattern in SETS)
@@ -49,6 +64,7 @@ CARDS = (
         metrics=(
             MetricInfo("top1", "Training from scratch, top-1", headline=False),
             *further("Training from scratch"),
+            *of_targets("Training from scratch"),
         ),
     ),
     Stage(
@@ -61,7 +77,11 @@ CARDS = (
         from_scratch=True,
         random_from_scratch=True,
         several_devices=True,
-        metrics=(MetricInfo("top1", "Fine-tuning, top-1"), *further("Fine-tuning")),
+        metrics=(
+            MetricInfo("top1", "Fine-tuning, top-1"),
+            *further("Fine-tuning"),
+            *of_targets("Fine-tuning"),
+        ),
     ),
     Stage(
         name="partial-finetune",
@@ -93,7 +113,11 @@ CARDS = (
         help="Train a linear classifier on the frozen encoder.",
         module="downstream.classification.linear_probe",
         whole_batch=True,  # it normalises over the batch
-        metrics=(MetricInfo("top1", "Linear probe, top-1"), *further("Linear probe")),
+        metrics=(
+            MetricInfo("top1", "Linear probe, top-1"),
+            *further("Linear probe"),
+            *of_targets("Linear probe"),
+        ),
     ),
     Stage(
         name="knn",
@@ -102,6 +126,7 @@ CARDS = (
         metrics=(
             MetricInfo("top1", "kNN, top-1"),
             *further("kNN"),
+            *of_targets("kNN"),
             MetricInfo(r"top1_k(\d+)", r"kNN, top-1, k = \1", headline=False),
         ),
     ),

@@ -274,7 +274,7 @@ def summary(result: StageResult) -> str:
     for name, metric in result.metrics.items():
         interval = "" if metric.ci95 is None else f" ± {metric.ci95:.3f}"
         digits = 3 if abs(metric.value) < 1000 else 0  # a share or a loss, or a count
-        parts.append(f"{name} {metric.value:.{digits}f}{interval}")
+        parts.append(f"{name} {metric.value:.{digits}f}{interval} {metric.unit}".rstrip())
     return ", ".join(parts)
 
 

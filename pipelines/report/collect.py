@@ -30,13 +30,14 @@ from pipelines.tracking.tracker import Tracker
 
 @dataclass(frozen=True)
 class Row:
-    """One number: a metric of a task for an encoder, 0 to 1, with its interval's half width.
+    """One number: a metric of a task for an encoder, with its interval's half width.
 
     Of a stage that ran with several seeds it is their mean; `mlflow_run_id` is the first one's run,
     and `seeds` has all: dicts of `seed`, `value`, `mlflow_run_id` and `encoder_run`, the run that
     made its encoder, '' if none did. `labels` counts the labelled images that the task was trained
     with, None where that is not known or the metric's name says it. `groups` counts those that the
-    test images come in, which the interval is over then; None where they are not known.
+    test images come in, which the interval is over then; None where they are not known. `unit` is
+    that of the data, if the metric has it. A value may be nan, see :func:`is_known`.
     """
 
     encoder: str
@@ -48,6 +49,7 @@ class Row:
     seeds: tuple[dict[str, Any], ...] = ()
     labels: int | None = None
     groups: int | None = None
+    unit: str = ""
 
 
 @dataclass(frozen=True)
@@ -163,13 +165,11 @@ def joined(
     """One row of the runs of a stage, which differ in their seed."""
     task, _, metric = name.partition("/")
     first, values = runs[0], [run.metrics[name].value for run in runs]
+    labels, unit = first.labels, first.metrics[name].unit
     if len(runs) == 1:
-        ci95 = first.metrics[name].ci95
-        groups = count_groups(outcomes[0])
-        row = Row(
-            encoder, task, metric, values[0], ci95, first.id, labels=first.labels, groups=groups
-        )
-        return row, outcomes[0]
+        ci95, groups = first.metrics[name].ci95, count_groups(outcomes[0])
+        names = (encoder, task, metric)
+        return Row(*names, values[0], ci95, first.id, (), labels, groups, unit), outcomes[0]
     seeds = tuple(
         {
             "seed": run.seed,
@@ -191,9 +191,8 @@ def joined(
             interval = over_trainings(cases).ci95
         case _:
             interval = mean(values).ci95
-    value = float(np.mean(values))
-    groups = count_groups(cases)
-    return Row(encoder, task, metric, value, interval, first.id, seeds, first.labels, groups), cases
+    of = (encoder, task, metric, float(np.mean(values)), interval, first.id, seeds)
+    return Row(*of, labels, count_groups(cases), unit), cases
 
 
 def count_groups(cases: Outcomes | None) -> int | None:

@@ -14,12 +14,15 @@ from rich.table import Table
 from mae_core.errors import UserError, suggest
 from mae_core.files import write_json, write_text
 from pipelines.report.collect import Benchmark, Row, collect
+from pipelines.report.differences import comparable
 from pipelines.report.differences import difference as verdict_on
 from pipelines.report.encoders import UNKNOWN, Facts, facts
 from pipelines.report.markdown import as_markdown
 from pipelines.report.names import (
+    NO_VALUE,
     change,
     is_compared,
+    is_known,
     number,
     order,
     other_unit,
@@ -33,18 +36,19 @@ from pipelines.tracking.tracker import Tracker, flatten
 SHOWN = 10  # benchmarks that a message names
 SHORT = 8  # characters of a run's id
 NOTE = (
-    "Differences to the first benchmark in points, with their 95 % interval. Those of the same "
-    "test cases are paired; 'unpaired' ones are from the two intervals, as if the tests were "
-    "independent."
+    "Differences to the first benchmark, of percentages in points, with their 95 % interval. Those "
+    "of the same test cases are paired; 'unpaired' ones are from the two intervals, as if the "
+    "tests were independent."
 )
 
 
 @dataclass(frozen=True)
 class Value:
-    """A metric of one benchmark, 0 to 1, and its difference to the first one.
+    """A metric of one benchmark, and its difference to the first one.
 
     Attributes:
-        value, ci95, mlflow_run_id: as in report.json; None where the benchmark has no such number.
+        value, ci95, mlflow_run_id, unit: as in report.json; None where the benchmark has no such
+            number.
         difference, low, high: to the first benchmark, and its 95 % interval.
         p: of no difference, None without an interval.
         paired: whether the difference is of the same test cases; None without a difference.
@@ -55,6 +59,7 @@ class Value:
     value: float | None = None
     ci95: float | None = None
     mlflow_run_id: str | None = None
+    unit: str = ""
     difference: float | None = None
     low: float | None = None
     high: float | None = None
@@ -216,9 +221,10 @@ def values(sides: Sequence[Side], encoder: str, name: str) -> list[Value]:
     rows = [side.benchmark.value(encoder, name) for side in sides]
     found = []
     for side, row in zip(sides, rows, strict=True):
-        known = (
-            {} if row is None else {k: asdict(row)[k] for k in ("value", "ci95", "mlflow_run_id")}
-        )
+        known: dict[str, Any] = {}
+        if row is not None:
+            known = {"ci95": row.ci95, "mlflow_run_id": row.mlflow_run_id, "unit": row.unit}
+            known["value"] = row.value if is_known(row.value) else None
         first = rows[0] if side is not sides[0] else None
         apart = {} if first is None or row is None else difference(side, row, sides[0], first)
         found.append(Value(**known, **apart))
@@ -227,6 +233,8 @@ def values(sides: Sequence[Side], encoder: str, name: str) -> list[Value]:
 
 def difference(side: Side, row: Row, first_side: Side, first: Row) -> dict[str, Any]:
     """The fields of :class:`Value` about the difference of two benchmarks' rows."""
+    if not comparable(row, first):
+        return {"about": "another unit"} if row.unit != first.unit else {}
     name = f"{row.task}/{row.metric}"
     same = side.cases(row)
     known = same is not None and same == first_side.cases(first)
@@ -265,10 +273,13 @@ def place_of(name: str) -> tuple[int, str]:
 def text(name: str, value: Value) -> str:
     """'+4.9 (2.1 to 7.7), better, unpaired: these two trainings, ...'; a dash without one."""
     if value.difference is None:
-        return "–"
-    parts = [change(name, value.difference)]
-    if value.low is not None and value.high is not None:
-        parts[0] += f" ({number(name, value.low, None)} to {number(name, value.high, None)})"
+        return value.about or "–"
+    bounds = None if value.low is None or value.high is None else (value.low, value.high)
+    arm = bounds and (bounds[1] - bounds[0]) / 2
+    parts = [change(name, value.difference, arm, value.unit)]
+    if bounds:
+        low, high = (change(name, end, arm).lstrip("+") for end in bounds)
+        parts[0] += f" ({low} to {high})"
         parts.append(value.verdict)
     else:
         parts.append("no interval")
@@ -276,10 +287,17 @@ def text(name: str, value: Value) -> str:
     return f"{said}: {value.about}" if value.verdict else said
 
 
+def shown(name: str, value: Value) -> str:
+    """The number, or a dash where the benchmark has none."""
+    if value.mlflow_run_id is None:
+        return "–"
+    return NO_VALUE if value.value is None else number(name, value.value, value.ci95, value.unit)
+
+
 def cells(line: Line) -> list[str]:
     """The texts of a line: encoder, metric, numbers, differences."""
     name = f"{line.task}/{line.metric}"
-    numbers = ["–" if v.value is None else number(name, v.value, v.ci95) for v in line.values]
+    numbers = [shown(name, value) for value in line.values]
     changes = [text(name, value) for value in line.values[1:]]
     return [line.encoder, title(name) + unit(name) + other_unit(name), *numbers, *changes]
 

@@ -1,5 +1,6 @@
 """Whether two rows differ, how sure that is, and what a verdict is about."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -8,7 +9,7 @@ from downstream.statistics import Comparison, compare, compare_apart, holm
 from mae_core.stage import Metric
 from pipelines.report.collect import Benchmark, Row
 from pipelines.report.encoders import GROUPS, group_of
-from pipelines.report.names import change, is_compared, lower_is_better
+from pipelines.report.names import change, is_compared, is_known, lower_is_better
 from pipelines.stages import NO_FILE, makers
 
 BASELINES = ("random", "supervised")
@@ -26,7 +27,7 @@ class Difference:
 
     Attributes:
         encoder, baseline, task, metric: what is compared; `baseline` is the other row.
-        difference, low, high: 0 to 1, and its 95 % interval; None without intervals.
+        difference, low, high: in the metric's unit, and its 95 % interval; None without intervals.
         p: of no difference; None without intervals.
         verdict: one of :data:`VERDICTS` at 5 %, '' without intervals.
         paired: whether it is of the same test cases.
@@ -34,6 +35,7 @@ class Difference:
             :data:`OF_GROUPS` where test images come in groups.
         holm: p corrected for all comparisons of the report.
         strongest: whether it is a baseline, and no other one has a better value.
+        unit: of the data, '' if the metric has none.
     """
 
     encoder: str
@@ -49,11 +51,17 @@ class Difference:
     about: str = ONE
     holm: float | None = None
     strongest: bool = False
+    unit: str = ""
 
     @property
     def name(self) -> str:
         """Of the metric, such as 'knn/top1'."""
         return f"{self.task}/{self.metric}"
+
+    @property
+    def arm(self) -> float | None:
+        """Half width of the interval, None without one."""
+        return None if self.low is None or self.high is None else (self.high - self.low) / 2
 
 
 def baselines(benchmark: Benchmark) -> tuple[str, ...]:
@@ -87,7 +95,7 @@ def differences(benchmark: Benchmark, names: Iterable[str]) -> list[Difference]:
         of_metric: dict[str, Difference] = {}
         for other_name in (*baselines(benchmark), *rivals(benchmark)):
             other = benchmark.value(other_name, name)
-            if one and other:
+            if one and other and comparable(one, other):
                 cases = (benchmark.outcomes.get((e, name)) for e in (first, other_name))
                 of_metric[other_name] = difference(one, other, *cases)
         hardest = strongest([d for n, d in of_metric.items() if n in baselines(benchmark)])
@@ -130,12 +138,18 @@ def difference(
     value = one.value - other.value
     names = (one.encoder, other.encoder, one.task, one.metric)
     if found is None:
-        return Difference(*names, value, about=about(one, other))
+        return Difference(*names, value, about=about(one, other), unit=one.unit)
     verdict = found.verdict
     if lower_is_better(f"{one.task}/{one.metric}"):
         verdict = OPPOSITE.get(verdict, verdict)
-    interval = (found.low, found.high, found.p)
-    return Difference(*names, value, *interval, verdict, paired is not None, about(one, other))
+    bounds = (found.low, found.high) if math.isfinite(found.low) else (None, None)
+    said = (verdict, paired is not None, about(one, other))
+    return Difference(*names, value, *bounds, found.p, *said, unit=one.unit)
+
+
+def comparable(one: Row, other: Row) -> bool:
+    """Whether two rows of a metric both have a value, in the same unit."""
+    return is_known(one.value) and is_known(other.value) and one.unit == other.unit
 
 
 def same_kind(one: Outcomes, other: Outcomes) -> bool:
@@ -176,8 +190,8 @@ def covers(row: Row) -> str:
 
 
 def text(found: Difference) -> str:
-    """'+5.9, better (p = 0.004, Holm 0.02): these two trainings, other test images', in points."""
-    said = change(found.name, found.difference)
+    """'+5.9, better (p = 0.004, Holm 0.02): these two trainings, other test images'."""
+    said = change(found.name, found.difference, found.arm, found.unit)
     if not found.verdict:
         return said
     said += f", {found.verdict}"

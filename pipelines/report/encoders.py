@@ -9,7 +9,7 @@ from mae_core.licences import is_non_commercial
 from mae_core.names import AT_RANDOM
 from mae_core.names import TRIVIAL as NOT_LEARNT
 from pipelines.report.collect import Benchmark
-from pipelines.report.names import is_compared, lower_is_better
+from pipelines.report.names import is_compared, is_known, lower_is_better
 from pipelines.stages import NO_FILE, makers
 from pipelines.tracking.stored_run import StoredRun
 
@@ -155,7 +155,7 @@ def mean_ranks(benchmark: Benchmark, names: Sequence[str]) -> dict[str, float]:
     for name in filter(is_compared, names):
         sign = 1 if lower_is_better(name) else -1
         rows = [benchmark.value(encoder, name) for encoder in benchmark.encoders]
-        values = {row.encoder: sign * row.value for row in rows if row is not None}
+        values = {row.encoder: sign * row.value for row in rows if row and is_known(row.value)}
         for encoder, value in values.items():
             before = sum(other < value for other in values.values())
             same = sum(other == value for other in values.values())

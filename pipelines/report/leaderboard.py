@@ -14,6 +14,7 @@ from pipelines.report.collect import Row, joined, outcomes_of
 from pipelines.report.differences import covers
 from pipelines.report.encoders import Facts, facts_of
 from pipelines.report.names import (
+    is_known,
     lower_is_better,
     metrics_of,
     number,
@@ -110,7 +111,8 @@ def boards(runs: Sequence[StoredRun], name: str, tracker: Tracker) -> list[Board
     found = []
     for key, origins in groups.items():
         places = [place(list(seeds.values()), name, tracker) for seeds in origins.values()]
-        places.sort(key=lambda p: p.row.value, reverse=not lower_is_better(name))
+        sign = 1 if lower_is_better(name) else -1
+        places.sort(key=lambda p: (not is_known(p.row.value), sign * p.row.value))
         found.append(Board(key, labels[key], tuple(places)))
     return sorted(found, key=lambda board: -len(board.places))
 
@@ -145,7 +147,7 @@ def table(board: Board, name: str) -> Table:
     shown.add_column("of")
     shown.add_column("benchmark")
     for rank, one in enumerate(board.places, start=1):
-        value, known = number(name, one.row.value, one.row.ci95), one.facts
+        value, known = number(name, one.row.value, one.row.ci95, one.row.unit), one.facts
         facts = known.size, known.cost, known.pixels, known.licence_shown(of_file=False)
         texts = one.row.encoder, value, *facts, covers(one.row), one.origin
         shown.add_row(str(rank), *map(escape, texts))

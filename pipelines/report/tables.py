@@ -16,6 +16,7 @@ from pipelines.report.encoders import (
 from pipelines.report.names import (
     change,
     is_compared,
+    is_known,
     lower_is_better,
     number,
     other_unit,
@@ -159,7 +160,7 @@ def column(
             Number(
                 cell(benchmark, encoder, name),
                 best=bool(row and top and row.value == top.value),
-                change=change(name, apart.difference) if apart else "",
+                change=change(name, apart.difference, apart.arm, apart.unit) if apart else "",
                 verdict=apart.verdict if apart else "",
                 said=text(apart) if apart else "",
                 published=", ".join(figures),
@@ -186,14 +187,14 @@ def cell(benchmark: Benchmark, encoder: str, name: str) -> str:
     """A number, 'failed', or a dash where the encoder has no such metric."""
     row = benchmark.value(encoder, name)
     if row is not None:
-        return number(name, row.value, row.ci95)
+        return number(name, row.value, row.ci95, row.unit)
     card = card_with(name.partition("/")[0])
     return "failed" if card and f"{card.name}[{encoder}]" in benchmark.failed else NONE
 
 
 def best(name: str, rows: Sequence[Row | None]) -> int | None:
     """The place of the best row, None where no value is better than another."""
-    values = [(row.value, place) for place, row in enumerate(rows) if row is not None]
+    values = [(row.value, place) for place, row in enumerate(rows) if row and is_known(row.value)]
     if not values or not is_compared(name):
         return None
     chosen = min if lower_is_better(name) else max
@@ -244,12 +245,13 @@ def one_by_one(found: Sequence[Difference]) -> list[tuple[str, ...]]:
     for one in found:
         interval = NONE
         if one.low is not None and one.high is not None:
-            interval = f"{change(one.name, one.low)} to {change(one.name, one.high)}"
+            low, high = (change(one.name, end, one.arm) for end in (one.low, one.high))
+            interval = f"{low} to {high} {one.unit}".rstrip()
         lines.append(
             (
                 title(one.name) + other_unit(one.name),
                 one.baseline,
-                change(one.name, one.difference),
+                change(one.name, one.difference, one.arm, one.unit),
                 interval,
                 one.verdict or NONE,
                 NONE if one.p is None else shown(one.p, ""),

@@ -8,9 +8,9 @@ from typing import Any
 from mae_core.files import write_bytes, write_json
 from pipelines.display import duration
 from pipelines.report.collect import Benchmark, Row, collect
-from pipelines.report.differences import baselines, differences, summaries
+from pipelines.report.differences import Difference, baselines, differences, summaries
 from pipelines.report.encoders import facts, group_of, in_order, mean_ranks, spec_of
-from pipelines.report.names import is_headline, number, order, title
+from pipelines.report.names import is_headline, is_known, number, order, title
 from pipelines.report.pictures import pictures
 from pipelines.report.published import Published, published
 from pipelines.report.render import rendered, write_pages
@@ -72,7 +72,7 @@ def write_report(run_id: str, tracker: Tracker, folder: Path, watts: float | Non
     content = {
         "rows": [row_as_json(row) for row in benchmark.rows],
         "encoders": {name: encoder_as_json(benchmark, name, ranks) for name in encoders},
-        "comparisons": [asdict(difference) for difference in found],
+        "comparisons": [difference_as_json(difference) for difference in found],
         "published": [asdict(figure) for figure in others],
         "left_out": benchmark.left_out,
         "stages": [stage.as_json() for stage in benchmark.stages],
@@ -83,9 +83,21 @@ def write_report(run_id: str, tracker: Tracker, folder: Path, watts: float | Non
 
 
 def row_as_json(row: Row) -> dict[str, Any]:
-    """A number as in report.json, without what it has not: several trainings, labels, groups."""
-    optional = ("seeds", "labels", "groups")
-    return {key: value for key, value in asdict(row).items() if key not in optional or value}
+    """A number as in report.json, without what it has not: several trainings, labels, groups, unit.
+
+    A value that is not known is None, as JSON has no nan.
+    """
+    optional = ("seeds", "labels", "groups", "unit")
+    found = {key: value for key, value in asdict(row).items() if key not in optional or value}
+    for one in (found, *found.get("seeds", ())):
+        one["value"] = one["value"] if is_known(one["value"]) else None
+    return found
+
+
+def difference_as_json(difference: Difference) -> dict[str, Any]:
+    """A comparison as in report.json, with a unit where it has one of the data."""
+    found = asdict(difference)
+    return found if difference.unit else {k: v for k, v in found.items() if k != "unit"}
 
 
 def encoder_as_json(
@@ -128,5 +140,7 @@ def grouped(rows: Sequence[Row]) -> str:
 def repeated(row: Row) -> str:
     """The single runs behind a number: 'kNN, top-1, mae: 75.0 (seed 0), 74.0 (seed 1)'."""
     name = f"{row.task}/{row.metric}"
-    runs = (f"{number(name, run['value'], None)} (seed {run['seed']})" for run in row.seeds)
+    runs = (
+        f"{number(name, run['value'], None, row.unit)} (seed {run['seed']})" for run in row.seeds
+    )
     return f"{title(name)}, {row.encoder}: {', '.join(runs)}"

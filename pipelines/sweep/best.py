@@ -9,7 +9,7 @@ import numpy as np
 
 from downstream.statistics import LEVEL, normal_quantile, t_quantile
 from pipelines.report.collect import Row, numbers
-from pipelines.report.names import lower_is_better
+from pipelines.report.names import is_known, lower_is_better
 from pipelines.sweep.collect import CELLS, OTHER, SELECTION, Entry
 from pipelines.tracking.stored_run import StoredRun
 from pipelines.tracking.tracker import Tracker
@@ -33,7 +33,7 @@ class Reported:
     """What is said of the winner.
 
     Attributes:
-        value: of the goal, 0 to 1.
+        value: of the goal.
         ci95: half width of its interval; None without one.
         held_out: whether no trial was tested on these images.
         settings: how many values the winner is the best of.
@@ -63,8 +63,9 @@ def best_of(trials: Sequence[Entry], goal: str) -> Best | None:
 
 
 def complete(trials: Sequence[Entry], goal: str) -> list[Entry]:
-    """The trials that came to their end and have the goal."""
-    return [one for one in trials if one.state == "complete" and goal in one.metrics]
+    """The trials that came to their end and have a value of the goal."""
+    ended = [one for one in trials if one.state == "complete" and goal in one.metrics]
+    return [one for one in ended if is_known(one.metrics[goal])]
 
 
 def without_seed(values: Mapping[str, Any]) -> dict[str, Any]:

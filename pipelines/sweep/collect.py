@@ -21,8 +21,9 @@ class Entry:
     Attributes:
         values: of its parameters, by short name.
         state: 'complete', 'pruned', 'failed', 'running' or 'stopped'.
-        metrics: 0 to 1, but for losses.
+        metrics: as of the stages.
         intervals: half widths of the 95 % intervals, of those metrics that have one.
+        units: of those metrics that have one of the data.
         note: why it was pruned or failed.
         mlflow_run_id: of its run.
     """
@@ -31,6 +32,7 @@ class Entry:
     state: str
     metrics: dict[str, float]
     intervals: dict[str, float]
+    units: dict[str, str]
     note: str
     mlflow_run_id: str
 
@@ -63,6 +65,7 @@ def entry(run: StoredRun, names: dict[str, str]) -> Entry:
         state=state,
         metrics={name: metric.value for name, metric in found.items()},
         intervals={name: m.ci95 for name, m in found.items() if m.ci95 is not None},
+        units={name: metric.unit for name, metric in found.items() if metric.unit},
         note=run.tags.get(PRUNED, "") if state == "pruned" else run.tags.get("error", ""),
         mlflow_run_id=run.id,
     )

@@ -1,5 +1,6 @@
 """A sweep's plots."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from mae_core.plots import COLOURS, lighten, new_figure, png
-from pipelines.report.names import title, unit
+from pipelines.report.names import is_known, other_unit, title, unit
 from pipelines.stages import metric_info
 from pipelines.sweep.collect import Entry
 
@@ -24,9 +25,10 @@ def curves(trials: Sequence[Entry], names: Sequence[str], metrics: Sequence[str]
     grid = figure.subplots(len(metrics), len(names), squeeze=False, sharex="col", sharey="row")
     for metric, axes in zip(metrics, grid, strict=True):
         for name, axis in zip(names, axes, strict=True):
-            measured = [one for one in trials if metric in one.metrics]
+            measured = [one for one in trials if is_known(one.metrics.get(metric, math.nan))]
             draw(axis, name, metric, measured, alone=len(names) == 1)
-        axes[0].set_ylabel(label(metric))
+        units = {one.units.get(metric, "") for one in trials} - {""}
+        axes[0].set_ylabel(label(metric, " or ".join(sorted(units))))
     for name, axis in zip(names, grid[-1], strict=True):
         axis.set_xlabel(name.replace("_", " "))
     return png(figure)
@@ -78,6 +80,7 @@ def importance_bars(weights: Mapping[str, float], goal: str) -> bytes:
     return png(figure)
 
 
-def label(metric: str) -> str:
-    """An axis' label: 'Linear probe,\\ntop-1 (%)'."""
-    return f"{title(metric)}{unit(metric)}".replace(", ", ",\n", 1)
+def label(metric: str, of_data: str = "") -> str:
+    """An axis' label: 'Linear probe,\\ntop-1 (%)', or with a unit of the data in the brackets."""
+    shown = f" ({of_data})" if of_data else unit(metric) or other_unit(metric)
+    return f"{title(metric)}{shown}".replace(", ", ",\n", 1)

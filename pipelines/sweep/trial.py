@@ -131,7 +131,7 @@ def metrics(outcomes: list[Outcome], tracker: Tracker) -> dict[str, Metric]:
     runs = [tracker.get(outcome.run_id) for outcome in outcomes]
     values = {}
     for row, _ in numbers(runs, tracker):
-        values[f"{row.task}/{row.metric}"] = Metric(row.value, row.ci95)
+        values[f"{row.task}/{row.metric}"] = Metric(row.value, row.ci95, row.unit)
     losses = [one.result.metrics[LOSS].value for one in outcomes if LOSS in one.result.metrics]
     if losses:
         values[LOSS] = Metric(fmean(losses))

@@ -11,7 +11,7 @@ import optuna
 from optuna.trial import create_trial
 
 from mae_core.files import write_bytes, write_json
-from pipelines.report.names import LOSS, is_headline, number, order, title
+from pipelines.report.names import LOSS, is_headline, number, order, other_unit, title
 from pipelines.report.render import write_pages
 from pipelines.sweep.best import SEED, Best, Reported, best_of, complete, reported
 from pipelines.sweep.collect import OTHER, SELECTION, Entry, entries
@@ -48,7 +48,7 @@ def write_sweep(run_id: str, tracker: Tracker, folder: Path) -> str:
         "goal": title(goal),
         "names": names,
         "varied": varied,
-        "metrics": [title(name) for name in metrics],
+        "metrics": [title(name) + other_unit(name) for name in metrics],
         "lines": [line(one, metrics, one in winners) for one in trials],
         "best": best and best_text(best, found, goal),
         "other": tags.get(SELECTION) == OTHER,
@@ -122,7 +122,12 @@ def shown(name: str, one: Entry) -> str:
     """A trial's number with its interval, a dash without one."""
     if name not in one.metrics:
         return "–"
-    return number(name, one.metrics[name], one.intervals.get(name))
+    return number(name, one.metrics[name], one.intervals.get(name), one.units.get(name, ""))
+
+
+def unit_of(best: Best, goal: str) -> str:
+    """Of the goal, if it has one of the data."""
+    return best.trials[0].units.get(goal, "")
 
 
 def best_text(best: Best, found: Reported | None, goal: str) -> dict[str, str]:
@@ -130,7 +135,7 @@ def best_text(best: Best, found: Reported | None, goal: str) -> dict[str, str]:
     value, ci95 = (found.value, found.ci95) if found else (best.value, None)
     return {
         "values_said": ", ".join(f"{name}={text(value)}" for name, value in best.values.items()),
-        "number": number(goal, value, ci95),
+        "number": number(goal, value, ci95, unit_of(best, goal)),
         "about": about(best, found, goal),
     }
 
@@ -139,7 +144,7 @@ def about(best: Best, found: Reported | None, goal: str) -> str:
     """The rest of the sentence: on which images, by which trainings, and chosen how."""
     if goal == LOSS:
         return ", the loss of the training itself"
-    chosen = number(goal, best.value, None)
+    chosen = number(goal, best.value, None, unit_of(best, goal))
     if found is None:
         return (
             " on the images that chose it, which is too high; it is tested on others once every "

@@ -12,6 +12,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from mae_core.stage import Metric
 
 INTERVAL = "_ci95"  # ends the name under which MLflow has a metric's interval
+UNITS = "units"  # tag: units by metric, of those that have one of the data
 FACTS = "encoder."  # begins the names of the tags that say what the encoder is
 
 
@@ -123,11 +124,16 @@ class StoredRun:
 
     def record(self, tag: str) -> dict[str, Any]:
         """A tag's JSON object; empty if there is none."""
-        try:
-            content = json.loads(self.tags.get(tag, "{}"))
-        except ValueError:
-            return {}
-        return content if isinstance(content, dict) else {}
+        return record(self.tags, tag)
+
+
+def record(tags: Mapping[str, str], tag: str) -> dict[str, Any]:
+    """A tag's JSON object; empty if there is none."""
+    try:
+        content = json.loads(tags.get(tag, "{}"))
+    except ValueError:
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def stored_run(run: Run) -> StoredRun:
@@ -139,7 +145,7 @@ def stored_run(run: Run) -> StoredRun:
         status=run.info.status,
         started=datetime.fromtimestamp(began / 1000, UTC),
         seconds=(ended - began) / 1000 if ended else 0.0,
-        metrics=decoded(run.data.metrics),
+        metrics=decoded(run.data.metrics, run.data.tags),
         params=run.data.params,
         tags=run.data.tags,
         artifacts=run.info.artifact_uri,
@@ -156,10 +162,17 @@ def encoded(metrics: Mapping[str, Metric]) -> dict[str, float]:
     return values
 
 
-def decoded(values: Mapping[str, float]) -> dict[str, Metric]:
-    """Metrics with their intervals from what MLflow has."""
+def units(metrics: Mapping[str, Metric]) -> dict[str, str]:
+    """The tag with the metrics' units; none if they have none."""
+    found = {name: metric.unit for name, metric in metrics.items() if metric.unit}
+    return {UNITS: json.dumps(found)} if found else {}
+
+
+def decoded(values: Mapping[str, float], tags: Mapping[str, str]) -> dict[str, Metric]:
+    """Metrics with their intervals and units from what MLflow has."""
+    known = record(tags, UNITS)
     return {
-        name: Metric(value, values.get(name + INTERVAL))
+        name: Metric(value, values.get(name + INTERVAL), known.get(name, ""))
         for name, value in values.items()
         if not name.endswith(INTERVAL)
     }

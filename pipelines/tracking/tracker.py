@@ -30,7 +30,7 @@ from pipelines.tracking.connection import with_driver as with_driver
 from pipelines.tracking.moved import ARTIFACTS, bring_along
 from pipelines.tracking.patience import SHORTLY, Undelivered, http_status, patiently
 from pipelines.tracking.runs import Runs
-from pipelines.tracking.stored_run import encoded
+from pipelines.tracking.stored_run import encoded, units
 
 EXPERIMENT = "mae-bench"
 Measured = tuple[str, float, int, int]  # name, value, milliseconds since 1970, step
@@ -223,10 +223,12 @@ class Tracker(Runs):
         self.client.log_batch(run_id, [Point(*point) for point in points])
 
     def metrics(self, run_id: str, metrics: Mapping[str, Metric]) -> None:
-        """Log results with their intervals; what the run has already is not logged again."""
+        """Log results with intervals and units; what the run has already is not logged again."""
         known = self.client.get_run(run_id).data.metrics
         new = {name: v for name, v in encoded(metrics).items() if known.get(name) != v}
         self.points(run_id, new, step=0)
+        if found := units(metrics):
+            self.tag(run_id, **found)
 
     def finish(self, run_id: str, result: StageResult) -> None:
         """Log a stage's metrics, checkpoint and artifacts, then mark the run as finished."""

@@ -22,7 +22,7 @@ def run_with(**tags: str) -> StoredRun:
     )
 )
 def test_metrics_come_back_with_their_intervals(metrics: dict[str, Metric]) -> None:
-    assert decoded(encoded(metrics)) == metrics
+    assert decoded(encoded(metrics), units(metrics)) == metrics
 
 
 def test_an_interval_has_the_name_that_it_always_had_in_mlflow() -> None:
