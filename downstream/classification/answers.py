@@ -19,6 +19,7 @@ class Answers(nn.Module):
     """The class of each image: a logit for each, and the cross entropy."""
 
     kind = CLASS
+    unit = ""
 
     @property
     def main(self) -> str:

@@ -178,7 +178,8 @@ def check_features(config: Config, encoder: str) -> tuple[ImageDataset, ImageDat
     Raises:
         UserError: if train and val are labelled differently, a class has no image in one of them,
             the stage needs one class an image and they have none, the encoder's file has other
-            sizes than the config, `pool` or `layer` is none of the encoder's, or the stage cannot choose a layer.
+            sizes than the config, `pool` or `layer` is none of the encoder's, or the stage cannot
+            choose a layer.
     """
     config = with_encoder(config, encoder)
     check_sizes(config.encoder, encoder)

@@ -181,13 +181,13 @@ def build_classifier(
 def predict(runner: Runner) -> Scored:
     """The trained model's answers for the val images, in their order; in every process."""
     runner.model.eval()
-    kind = unwrapped(runner.model).answers.kind
+    answers = unwrapped(runner.model).answers
     logits, labels = [], []
     for batch in runner.val_dataloader:
         logits.append(runner.model.val_step(batch).float())
         labels.append(batch["label"].to(logits[-1].device))
     found = whole(runner, torch.cat(logits)), whole(runner, torch.cat(labels))
-    return Scored(*found, kind=kind)
+    return Scored(*found, kind=answers.kind, unit=answers.unit)
 
 
 def whole(runner: Runner, own: torch.Tensor) -> torch.Tensor:

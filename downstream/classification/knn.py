@@ -54,7 +54,8 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     if config.get("standardize"):
         x, queries = standardized(x, queries)
     votes = knn_votes(x, train.y, queries, ks, config.temperature)
-    found = Scored(next(votes), val.y, are_votes=True, kind=val.kind)
+    unit = answers_of(val.targets).unit
+    found = Scored(next(votes), val.y, are_votes=True, kind=val.kind, unit=unit)
     metrics, outcomes = measured("knn", found, config, val.groups)
     for k, others in zip(config.more_k, votes, strict=True):
         name = f"knn/{MAIN[val.kind]}_k{k}"

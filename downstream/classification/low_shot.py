@@ -45,8 +45,8 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     """Train on each split of each set; metrics `low-shot/<set>_{probe,finetune}`.
 
     A metric is the mean over the set's splits on all val images, of top-1 where these have a class
-    each, else with the main metric in its name, such as `<set>_probe_map`. All encoders get the same splits;
-    'supervised' is only trained from scratch. The config is one for fine-tuning, with
+    each, else with the main metric in its name, such as `<set>_probe_map`. All encoders get the
+    same splits; 'supervised' is only trained from scratch. The config is one for fine-tuning, with
 
     - `sets`: dicts of `name`, and of `splits` and either `per_class` (images) or `share` (0 to 1),
       for seeded splits of our own with as much of each class, or of `names_in`, a text file that
@@ -86,8 +86,13 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     for name, metric in metrics.items():
         set_name, _, method = name.removeprefix("low-shot/").rpartition("_")
         curves.setdefault(METHODS[method], []).append(Point(sizes[set_name], metric))
-    texts = {"title": "Few labels", "amount": "labelled images", "value": MAIN[kind]}
-    curve = partial(draw_curves, curves=curves, **texts)
+    curve = partial(
+        draw_curves,
+        curves=curves,
+        title="Few labels",
+        amount="labelled images",
+        value=MAIN[kind],
+    )
     picture = drawn(work_dir / "curve.png", curve, reporter)
     metrics = {f"{name}{suffix}": metric for name, metric in metrics.items()}
     return StageResult(metrics, artifacts={**picture, **save_outcomes(work_dir, stacked)})

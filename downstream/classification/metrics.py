@@ -6,6 +6,7 @@ resample would take most of the time; tests compare every value with scikit-lear
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -46,12 +47,14 @@ class Scored(NamedTuple):
         labels: (N,) int64, the true classes; or (N, C) float, 1 for each true label, or the number.
         are_votes: whether shares of them are probabilities; else they are logits.
         kind: of the answers, one of :data:`MAIN`.
+        unit: of a number, '' where it is not known.
     """
 
     scores: torch.Tensor
     labels: torch.Tensor
     are_votes: bool = False
     kind: str = CLASS
+    unit: str = ""
 
     @property
     def correct(self) -> torch.Tensor:
@@ -169,7 +172,8 @@ def measured(
     for name in dict.fromkeys((MAIN[found.kind], *(config.get("metrics") or ()))):
         outcome = outcome_of(found, name, groups)
         outcomes[f"{task}/{name}"] = outcome
-        metrics[f"{task}/{name}"] = metric_of(outcome)
+        unit = found.unit if name in LOWER_IS_BETTER else ""
+        metrics[f"{task}/{name}"] = replace(metric_of(outcome), unit=unit)
     return metrics, outcomes
 
 
