@@ -5,7 +5,7 @@ from mae_core.card import CASES, MetricInfo, Stage
 CARDS = (
     Stage(
         name="retrieval",
-        help="Rank images by how alike frozen features are; those of the query's class count.",
+        help="Search images of the same class by frozen features.",
         module="downstream.retrieval.stage",
         metrics=(
             MetricInfo("map", "Retrieval, mAP"),

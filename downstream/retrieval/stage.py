@@ -23,6 +23,10 @@ from mae_core.notices import counted, say
 from mae_core.stage import Metric, Reporter, StageResult
 
 GALLERIES = ("train", "val")
+WITHIN = (
+    "with gallery='val' each image is a query and is searched for: intervals and comparisons are "
+    "about other queries of this gallery, and too narrow for other images"
+)
 
 
 def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> StageResult:
@@ -48,6 +52,8 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     gallery = train[0] if within is None else val
     found = ranked(gallery.x, gallery.y, val.x, val.y, within, reporter)
     asks = found.relevant > 0
+    if within is not None:
+        reporter.note(WITHIN)
     if not asks.all():
         reporter.note(no_queries(val.y[~asks], val.classes, len(val.y)))
     groups = val.groups and val.groups.only(np.flatnonzero(asks.numpy()))

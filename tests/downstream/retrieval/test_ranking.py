@@ -8,6 +8,7 @@ from sklearn.metrics import average_precision_score
 from sklearn.metrics.pairwise import cosine_similarity
 
 from downstream.retrieval.ranking import judged, ranked, relevant_counts
+from downstream.statistics import mean
 from mae_core.stage import SilentReporter
 
 Values = NDArray[np.float64]
@@ -115,3 +116,18 @@ def test_what_is_relevant_in_other_groups_is_counted_as_the_search_finds_it(numb
     counts = relevant_counts(y, groups, numbers)
     assert counts[0] == 0 < counts[1]
     assert torch.equal(counts, ranked(x, y, x, y, groups, SilentReporter()).relevant)
+
+
+def test_an_interval_is_about_other_queries_of_one_gallery() -> None:
+    """Of images that are searched among themselves it is too narrow, as the stage says."""
+    bank, inside, outside = alike(200, 10_000), [], []
+    for seed in range(150):
+        x, y = alike(150, seed)
+        within = ranked(x, y, x, y, torch.arange(150), SilentReporter())
+        inside.append(mean(within.precision))
+        outside.append(mean(ranked(*bank, x, y, None, SilentReporter()).precision))
+    covered = []
+    for found in (outside, inside):
+        truth = np.mean([one.value for one in found])
+        covered.append(np.mean([abs(one.value - truth) <= (one.ci95 or 0) for one in found]))
+    assert covered[0] > 0.9 and covered[1] < 0.88, covered
