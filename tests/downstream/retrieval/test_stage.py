@@ -227,7 +227,7 @@ def test_where_nothing_is_relevant_to_anything_that_is_told(config: Config) -> N
         data.group = r"class-(\d)"
     check(config, "random")
     config.gallery = "val"
-    with pytest.raises(UserError, match="80 of 80 val images are no queries.* 20 of class-0"):
+    with pytest.raises(UserError, match=r"80 of 80 val images are no queries.* 20 of class-0"):
         check(config, "random")
 
 
