@@ -22,6 +22,7 @@ StageFunction = Callable[["Config", str, Path, Reporter], StageResult]
 CARDS = (  # modules, in the order of the report's tables
     "mae_core.pretrain_card",
     "downstream.classification.card",
+    "downstream.retrieval.card",
     "downstream.few_shot.card",
     "downstream.classification.evaluate_card",
     "downstream.detection.card",

@@ -152,9 +152,11 @@ def features_cached(config: Config, encoder: str, work_dir: Path) -> bool:
 def splits_used(config: Config) -> tuple[str, ...]:
     """Those whose features the stage needs.
 
-    Few-shot looks at train images to standardize, or to choose a layer, only.
+    Few-shot, and retrieval among val images, look at train images to standardize, or to choose a
+    layer, only.
     """
-    needs_train = config.stage != "few-shot" or config.get("standardize") or has_best(config)
+    val_alone = config.stage == "few-shot" or config.get("gallery") == "val"
+    needs_train = not val_alone or config.get("standardize") or has_best(config)
     return SPLITS if needs_train else SPLITS[1:]
 
 

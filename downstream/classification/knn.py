@@ -33,6 +33,7 @@ from mae_core.errors import UserError
 from mae_core.files import write_json
 from mae_core.stage import Reporter, StageResult
 
+K, TEMPERATURE = 20, 0.07  # where it chooses a layer for others, as in DINO (arXiv 2104.14294)
 Nearest = tuple[torch.Tensor, torch.Tensor]  # cosines and indices, (B, k), the nearest first
 
 

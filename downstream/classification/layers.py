@@ -20,7 +20,7 @@ from mae_core.encoders import Encoder
 from mae_core.errors import UserError
 
 BEST = "best"
-CHOOSING = ("knn", "linear-probe", "few-shot")  # the stages that can, on a held-out part
+CHOOSING = ("knn", "retrieval", "linear-probe", "few-shot")  # these can, on a held-out part
 SUITE = "suite"  # can, too, on the part of its examples that chooses the penalty
 Columns = tuple[int, int]  # the first, and the one behind the last
 

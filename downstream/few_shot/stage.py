@@ -13,7 +13,7 @@ from downstream.classification.features import (
     features_of,
     splits_used,
 )
-from downstream.classification.knn import best_layer
+from downstream.classification.knn import TEMPERATURE, K, best_layer
 from downstream.classification.layers import has_best
 from downstream.classification.scaling import standardized
 from downstream.few_shot.episodes import check_classes, classified, draw_apart
@@ -25,7 +25,6 @@ from mae_core.errors import UserError, suggest
 from mae_core.stage import Reporter, StageResult
 
 HEADLINE = "centroid"
-K, TEMPERATURE = 20, 0.07  # of the kNN that chooses a layer, as in DINO (arXiv 2104.14294)
 KNOWN = (
     "episodes are drawn from all classes of val_data, which a pretraining on such images has seen "
     "without their labels: novel_classes names those that it has not"

@@ -41,6 +41,7 @@ SHRUNK = {
     "pretrain/vit-micro-p4_1xb128-coslr-20e_small32": PRETRAIN,
     "pretrain/vit-tiny-p4_1xb256-amp-coslr-100e_small32": PRETRAIN,
     "knn/vit-micro-p6_k20_demo": DEMO + FEATURES + "k = 5\nmore_k = (10,)\n",
+    "retrieval/vit-micro-p6_demo": DEMO + FEATURES + "ks = (1, 5)\n",
     "knn/vit-micro-p4_k20_cifar10-20pct": FEATURES + "k = 5\nmore_k = (10,)\n",
     "linear_probe/vit-micro-p4_1xb512-60e_cifar10-20pct": FEATURES
     + "train_data = dict(part=None)\nheld_out = 0.25\nrates = (1e-3, 1e-2)\n"

@@ -181,7 +181,7 @@ def test_few_shot_takes_the_layer_that_is_best_on_train_images_of_known_classes(
         known = torch.isin(train.y, torch.tensor([1, 2])) if novel else train.y >= 0
         seen = features.Features(train.x[known], train.y[known], train.classes, train.columns)
         rows = table(result, "layers")["layers"]
-        expected = by_hand(config, seen, few_shot.K)
+        expected = by_hand(config, seen, knn.K)
         assert [row["held_out_top1"] for row in rows] == pytest.approx(expected)
         x = val.of_layer(int(np.argmax(expected))).x
         chosen = torch.isin(val.y, torch.tensor([0, 3])) if novel else val.y >= 0

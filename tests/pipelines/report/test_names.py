@@ -17,6 +17,8 @@ HEADLINES = [  # in the report's order
     "fine-tune/top1",
     "linear-probe/top1",
     "knn/top1",
+    "retrieval/map",
+    "retrieval/recall_at_1",
     "few-shot/5way1shot",
     "few-shot/5way5shot",
     "few-shot/10way1shot",
@@ -35,6 +37,9 @@ HEADLINES = [  # in the report's order
     [
         ("knn/top1", "kNN, top-1"),
         ("knn/top1_k100", "kNN, top-1, k = 100"),
+        ("retrieval/map", "Retrieval, mAP"),
+        ("retrieval/recall_at_1", "Retrieval, recall at 1"),
+        ("retrieval/recall_at_10", "Retrieval, recall at 10"),
         ("few-shot/5way1shot_logistic", "Few-shot, 5-way 1-shot, logistic"),
         ("few-shot/3way2shot", "Few-shot, 3-way 2-shot"),
         ("few-shot/3way2shot_ridge", "Few-shot, 3-way 2-shot, ridge"),
@@ -75,6 +80,8 @@ def test_metrics_are_in_the_order_of_tasks_then_known_ones_then_numbers() -> Non
 def test_only_headlines_are_in_the_first_table() -> None:
     for name in (*HEADLINES, "low-shot/1pct_probe", "evaluate/r", "evaluate/mCE"):
         assert is_headline(name), name
+    for name in ("retrieval/map_at_r", "retrieval/recall_at_5"):
+        assert not is_headline(name), name
     for name in ("knn/top1_k10", "few-shot/5way1shot_ridge", "suite/flowers", "analyze/rankme"):
         assert not is_headline(name), name
 
