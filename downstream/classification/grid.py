@@ -265,6 +265,5 @@ def scored(probe: GridProbe, number: int, features: Features) -> Scored:
     first, end = probe.columns[number]
     parts = features.x.split(4096)
     raw = [probe.heads[number](probe.norm(part)[:, first:end]) for part in parts]
-    return Scored(
-        probe.answers(torch.cat(raw)), features.y, kind=features.kind, unit=probe.answers.unit
-    )
+    answers = probe.answers
+    return Scored(answers(torch.cat(raw)), features.y, kind=features.kind, unit=answers.unit)

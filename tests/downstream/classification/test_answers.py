@@ -70,7 +70,8 @@ def config_of(stage: str, tables: Path, kind: str, **changes: Any) -> Config:
                 data.transform.update(scale=(1.0, 1.0), ratio=(1.0, 1.0), hflip=0.0)
     if stage in ("fine-tune", "partial-finetune", "low-shot"):
         config.train_dataloader.batch_size = 16
-        config.train_cfg.max_epochs, config.scratch = 8, {}
+        config.train_cfg.max_epochs, config.scratch = 12, {}
+        config.optim_wrapper.optimizer.lr = 0.03
     if stage == "linear-probe":
         config.train_cfg.max_epochs, config.rates, config.pool = 10, (1e-3, 1e-2, 1.0), "avg"
     if stage == "partial-finetune":
@@ -115,7 +116,7 @@ def test_bright_parts_are_found_and_measured(
 def test_the_metrics_are_those_of_scikit_learn_on_the_answers(tables: Path, tmp_path: Path) -> None:
     config = config_of("fine-tune", tables, "number", metrics=["mae", "spearman"])
     images = finetune.open_images(config)
-    model, found = finetune.fit(config, "random", *images, tmp_path, SilentReporter())
+    _, found = finetune.fit(config, "random", *images, tmp_path, SilentReporter())
     truth = images[1].targets
     assert truth is not None and torch.equal(found.labels, torch.from_numpy(truth.values))
     assert found.value("r2")(np.ones(80)) == pytest.approx(r2_score(found.labels, found.scores))
@@ -153,8 +154,8 @@ def test_the_best_layer_is_chosen_by_the_main_metric(
 
 
 def test_mixed_images_have_the_labels_of_both(tables: Path, tmp_path: Path) -> None:
-    mixing = {"mixup_alpha": 0.8, "cutmix_alpha": 1.0}
-    config = config_of("fine-tune", tables, "labels", mixing=mixing)
+    config = config_of("fine-tune", tables, "labels")
+    config.mixing = {"mixup_alpha": 0.8, "cutmix_alpha": 1.0}
     model = finetune.build_classifier(config, "random", 3, SeveralLabels())
     labels = torch.tensor([[1.0, 1.0, 0.0], [0.0, 1.0, 0.0], [1.0, 0.0, 1.0]])
     images = torch.zeros(3, 3, 12, 12, dtype=torch.uint8)
@@ -164,7 +165,8 @@ def test_mixed_images_have_the_labels_of_both(tables: Path, tmp_path: Path) -> N
     assert torch.equal(mixed[:2, 1], torch.ones(2)) and torch.equal(mixed[:2, 2], torch.zeros(2))
     assert 0 < mixed[0, 0] < 1 and float(mixed[0, 0] + mixed[1, 0]) == pytest.approx(1)
     assert torch.equal(mixed[2], labels[2])
-    wrong = config_of("fine-tune", tables, "number", mixing=mixing)
+    wrong = config_of("fine-tune", tables, "number")
+    wrong.mixing = config.mixing
     with pytest.raises(UserError, match="mixing=None"):
         finetune.check(wrong, "random")
 
@@ -217,7 +219,7 @@ def test_stages_of_classes_refuse_others(tables: Path) -> None:
     config = config_of("knn", tables, "labels")
     own = load_config("few_shot/vit-micro-p6_600ep_demo")
     own.encoder, own.train_data, own.val_data = config.encoder, config.train_data, config.val_data
-    with pytest.raises(UserError, match="has several labels.*one class each"):
+    with pytest.raises(UserError, match=r"has several labels.*one class each"):
         few_shot.check(own, "random")
 
 
