@@ -2,9 +2,9 @@
 #   mae-bench run bands
 seed = 0
 slots = 2  # stages side by side, each with the threads of its config
-pretrain = "pretrain/vit-micro-p4_1xb128-coslr-30e_bands"
+pretrain = "pretrain/vit-micro-p4_1xb128-coslr-20e_bands"
 encoders = ["mae", "random"]
-repeats = {"finetune": 3}  # runs, each with another seed
+repeats = {}  # runs of a stage, each with another seed, such as {"pretrain": 3, "finetune": 1}
 tasks = {
     "finetune": "finetune/vit-micro-p4_1xb64-40e_bands-250",
     "linear-probe": "linear_probe/vit-micro-p4_1xb512-60e_bands",

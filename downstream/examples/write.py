@@ -32,12 +32,12 @@ class Example(NamedTuple):
 
 
 EXAMPLES = {
-    "bands": Example(bands.stacks, 4_000, "photos in colour with classes, such as cifar10/train"),
+    "bands": Example(bands.stacks, 3_000, "photos in colour with classes, such as cifar10/train"),
     "microscopy": Example(
-        microscopy.tiles, 4_000, "a COCO JSON of nuclei, such as nuclei/instances_train.json"
+        microscopy.tiles, 2_000, "a COCO JSON of nuclei, such as nuclei/instances_train.json"
     ),
-    "rgbd": Example(rgbd.scenes, 5_000),
-    "sounds": Example(sounds.spectrograms, 2_400),
+    "rgbd": Example(rgbd.scenes, 3_000),
+    "sounds": Example(sounds.spectrograms, 1_800),
 }
 
 

@@ -9,4 +9,3 @@ train_dataloader = dict(
     dataset=dict(data="data/bands", part=(0.0, 0.8), bands="all", in_chans=12)
 )
 preview = dict(data="data/bands", part=(0.8, 1.0), bands="all", in_chans=12)
-train_cfg = dict(max_epochs=30)
