@@ -222,6 +222,28 @@ def pack(
 
 
 @app.command()
+def example(
+    name: Annotated[str, typer.Argument(help="bands, microscopy, rgbd or sounds.")],
+    folder: Annotated[Path, typer.Argument(help="A new folder.")],
+    photos: Annotated[
+        str | None,
+        typer.Option(help="What bands and microscopy are made of.", show_default=False),
+    ] = None,
+    images: Annotated[
+        int | None,
+        typer.Option(min=1, help="How many; the example's own number without.", show_default=False),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn.")] = 0,
+) -> None:
+    """Write the images of a worked example, docs/examples.md."""
+    from downstream.examples.write import write_example
+
+    with checking(f"data example {name}"), bar("writing") as progress:
+        done = write_example(name, folder.expanduser(), photos, images, seed, progress)
+    console.print(f"{folder}: {done:,} images", markup=False, soft_wrap=True)
+
+
+@app.command()
 def bench(
     data: Data,
     input_size: Annotated[int, typer.Option(help="Pixels a side of the crops.")] = 224,

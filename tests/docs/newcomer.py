@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from downstream.examples.write import write_example
 from mae_core.data.demo.coco import coco_file
 from tests.bands import write_fields
 from tests.docs.pages import ROOT
@@ -69,6 +70,7 @@ def write_all(home: Path) -> Path:
     write_fields(home / "sentinel")
     for folder in ("data", "images"):
         shutil.copytree(home / "photos", home / folder)
+    write_example("bands", home / "data" / "bands", str(home / "photos" / "train"), images=12)
     tables(home)
     (home / "shards" / "train").mkdir(parents=True)
     with tarfile.open(home / "shards" / "train" / "0.tar", "w") as shard:
