@@ -66,6 +66,9 @@ NO_CASES = {  # to the cases of a test, in the part of a config that names its d
     "sampler": "says in which order",
     "train_data": "is what it was trained on",
     "transform": "is how the model sees a case",
+    **dict.fromkeys(
+        ("bands", "clip", "log1p", "fill", "in_chans", "bits"), "is what of a case's pixels it sees"
+    ),
 }
 NO_PUBLISHED = {
     **LOADER,

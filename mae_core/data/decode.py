@@ -5,6 +5,7 @@ import logging
 import os
 import stat
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,8 +14,10 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
 from mae_core.errors import UserError
+from mae_core.notices import say
 
 Pixels = NDArray[np.uint8]
 Size = tuple[int, int]  # height, width
@@ -25,9 +28,11 @@ MAX_BYTES = 1 << 30  # of a file
 JPEG = b"\xff\xd8"  # begins those
 TIFFS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # begin those; '+' is BigTIFF
 ARRAY = b"\x93NUMPY"  # begins an .npy
+DICOM, DICOM_AT = b"DICM", 128  # what a DICOM file has, and where
 AS_STORED = "; bands='all' reads pixels as they are stored"
 MODES = {1: "L", 3: "RGB"}  # of Pillow, by channels
 ORIENTATION = 0x0112  # EXIF's tag
+SUBFILE, REDUCED, MASK = 254, 1, 4  # TIFF's tag of what a page is, and its bits
 BITS = (8, 10, 12, 14, 16)  # a channel's, as cameras, scanners and microscopes deliver them
 
 Image.MAX_IMAGE_PIXELS = None  # MAX_PIXELS takes its place
@@ -77,12 +82,21 @@ def open_image(data: bytes | Pixels, channels: int, name: str, bits: int | None 
     """
     if not isinstance(data, bytes):
         return ArrayImage(data, channels, name)
+    if is_dicom(data):
+        from mae_core.data.dicom import DicomImage  # here, as few need what it takes
+
+        return DicomImage(data, channels, name)
     if channels in MODES and data.startswith(JPEG):
         try:
             return JpegImage(data, channels, name)
         except ValueError:
             pass  # Pillow reads it, or says why not
     return PillowImage(data, channels, name, bits)
+
+
+def is_dicom(data: bytes) -> bool:
+    """Whether an encoded file is one of DICOM, which may begin as a TIFF too."""
+    return data.startswith(DICOM, DICOM_AT)
 
 
 def open_file(path: str | Path, channels: int = 3) -> Opened:
@@ -172,6 +186,12 @@ class PillowImage:
         """See :class:`Opened`; never reduced, and refused above `MAX_PIXELS`."""
         try:
             self.check_size()
+            if self.has_pages:
+                say(
+                    f"{self.image.format} images of several pages or frames: only the first is "
+                    "read; bands='all' reads the pages of a TIFF as bands, mae-bench data check "
+                    "counts such images"
+                )
             scaled = eight_bits(self.deep(), self.bits) if self.is_deep else None
             image = self.image if scaled is None else Image.fromarray(scaled)
             pixels = converted(image, self.channels)
@@ -180,6 +200,19 @@ class PillowImage:
         except Exception as error:
             raise Unreadable.of(self.name, brief(error)) from error
         return upright(pixels, self.orientation)
+
+    @property
+    def has_pages(self) -> bool:
+        """Whether a page or frame follows the first that is no smaller copy of it, nor a mask."""
+        if self.image.format == "MPO" or not getattr(self.image, "is_animated", False):
+            return False  # of a JPEG, what follows is a camera's preview
+        if not isinstance(self.image, TiffImageFile):
+            return True
+        with suppress(Exception):  # a damaged second page leaves the first
+            with Image.open(io.BytesIO(self.data)) as other:
+                other.seek(1)
+                return not other.tag_v2.get(SUBFILE, 0) & (REDUCED | MASK)
+        return False
 
     def check_size(self) -> None:
         """Raise Unreadable for more pixels than are decoded."""
