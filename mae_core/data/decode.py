@@ -5,7 +5,8 @@ import logging
 import os
 import stat
 import warnings
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -46,6 +47,18 @@ class Unreadable(UserError):
     def of(cls, name: str, reason: object) -> "Unreadable":
         """The error of the image `name`."""
         return cls(f"{name} cannot be read as an image ({reason}): repair it or delete it")
+
+
+@contextmanager
+def memory_for(name: str) -> Iterator[None]:
+    """Raise UserError where there is no memory for the image `name`, which is no damage."""
+    try:
+        yield
+    except MemoryError as error:
+        raise UserError(
+            f"{name} takes more memory than there is ({brief(error)}): make room, use fewer "
+            "workers, or cut it into tiles"
+        ) from error
 
 
 class Opened(Protocol):
@@ -195,7 +208,7 @@ class PillowImage:
             scaled = eight_bits(self.deep(), self.bits) if self.is_deep else None
             image = self.image if scaled is None else Image.fromarray(scaled)
             pixels = converted(image, self.channels)
-        except Unreadable:
+        except (Unreadable, MemoryError):
             raise
         except Exception as error:
             raise Unreadable.of(self.name, brief(error)) from error
@@ -208,10 +221,9 @@ class PillowImage:
             return False  # of a JPEG, what follows is a camera's preview
         if not isinstance(self.image, TiffImageFile):
             return True
-        with suppress(Exception):  # a damaged second page leaves the first
-            with Image.open(io.BytesIO(self.data)) as other:
-                other.seek(1)
-                return not other.tag_v2.get(SUBFILE, 0) & (REDUCED | MASK)
+        with suppress(Exception), Image.open(io.BytesIO(self.data)) as other:
+            other.seek(1)  # which fails if it is damaged: the first is read all the same
+            return not other.tag_v2.get(SUBFILE, 0) & (REDUCED | MASK)
         return False
 
     def check_size(self) -> None:
@@ -230,6 +242,8 @@ class PillowImage:
         self.check_size()
         try:
             pixels = np.asarray(self.image)
+        except MemoryError:
+            raise
         except Exception as error:
             raise Unreadable.of(self.name, brief(error)) from error
         flat = pixels.ndim == 2

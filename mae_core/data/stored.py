@@ -70,7 +70,7 @@ def of_pillow(image: PillowImage) -> Raster:
         else:
             mode = AS_COLOURS.get(image.image.mode)
             pixels = np.asarray(image.image.convert(mode) if mode else image.image)
-    except Unreadable:
+    except (Unreadable, MemoryError):
         raise
     except Exception as error:  # Pillow's readers raise many kinds
         raise Unreadable.of(image.name, brief(error)) from error

@@ -51,7 +51,7 @@ def read_tiff(data: bytes, name: str) -> Raster:
                 nodata(page, name),
                 f"TIFF {pixels.dtype.name}",
             )
-    except Unreadable:
+    except (Unreadable, MemoryError):
         raise
     except Exception as error:  # tifffile's and its codecs' readers raise many kinds
         if "imagecodecs" in str(error):

@@ -63,6 +63,24 @@ def test_cases_are_the_val_data_and_where_they_are_drawn_also_the_draw() -> None
     assert cases_of(config(KNN, *train), {**DATA, **MOVED}) == known
     assert cases_of(config(KNN), {**DATA, "demo/classification/test": "cccc"}) != known
     assert cases_of(config(KNN), {}) is None
+    seen = ("val_data.bands=all", "val_data.clip=(0,9)", "val_data.in_chans=3", "val_data.fill=0")
+    assert cases_of(config(KNN, *seen, "val_data.log1p=True"), DATA) == known
+    assert cases_of(config(KNN, "val_data.bits=12"), DATA) == known
     drawn = cases_of(config(FEW_SHOT), DATA)
     for override in ("seed=1", "queries=5", "episodes=10", "novel_classes=['a', 'b']"):
         assert cases_of(config(FEW_SHOT, override), DATA) != drawn
+
+
+def test_a_table_with_two_roots_is_two_data_sets() -> None:
+    def with_roots(first: str, second: str) -> dict[str, object]:
+        table = {"data": "x.csv", "transform": {}}
+        sets = {"train_data": {**table, "root": first}, "val_data": {**table, "root": second}}
+        return {**config(KNN), **sets}
+
+    digests = {"x.csv with root=a": "1", "x.csv with root=b": "2"}
+    there = {"x.csv with root=c": "1", "x.csv with root=d": "2"}
+    kept, swapped = with_roots("a", "b"), with_roots("b", "a")
+    assert protocol(kept, digests) == protocol(with_roots("c", "d"), there)
+    assert protocol(kept, digests) != protocol(swapped, digests)
+    assert cases_of(kept, digests) == cases_of(with_roots("c", "d"), there)
+    assert cases_of(kept, digests) != cases_of(swapped, digests)
