@@ -223,6 +223,7 @@ class PillowImage:
             return True
         with suppress(Exception), Image.open(io.BytesIO(self.data)) as other:
             other.seek(1)  # which fails if it is damaged: the first is read all the same
+            assert isinstance(other, TiffImageFile)
             return not other.tag_v2.get(SUBFILE, 0) & (REDUCED | MASK)
         return False
 

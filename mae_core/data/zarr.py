@@ -106,13 +106,14 @@ def only_image(found: "Array | Group", path: str) -> tuple["Array", Sequence[str
 
 def multiscales(group: "Group") -> list[Any]:
     """What OME-Zarr says of its images, in version 0.5 or before; empty for other groups."""
-    attributes = dict(group.attrs)
-    return (attributes.get("ome") or attributes).get("multiscales") or []
+    attributes: dict[str, Any] = dict(group.attrs)
+    found: list[Any] = (attributes.get("ome") or attributes).get("multiscales") or []
+    return found
 
 
 def axes_of(array: "Array") -> Sequence[str]:
     """Their names, of version 3 or as xarray writes them; empty without any."""
-    names = getattr(array.metadata, "dimension_names", None)
+    names: Any = getattr(array.metadata, "dimension_names", None)
     names = names or array.attrs.get("_ARRAY_DIMENSIONS") or ()
     return names if len(names) == array.ndim and all(names) else ()
 

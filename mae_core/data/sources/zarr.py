@@ -65,7 +65,7 @@ class ZarrSource:
         """The array, opened once in each process."""
         found = self.array("images")
         if found is None:
-            top = opened(str(self.path))
+            top: Any = opened(str(self.path))
             if multiscales(top):
                 raise UserError(f"{self.path} is one image (OME-Zarr): name the folder it lies in")
             known = ", ".join(name for name, _ in top.arrays()) or "nothing"

@@ -63,9 +63,6 @@ def test_cases_are_the_val_data_and_where_they_are_drawn_also_the_draw() -> None
     assert cases_of(config(KNN, *train), {**DATA, **MOVED}) == known
     assert cases_of(config(KNN), {**DATA, "demo/classification/test": "cccc"}) != known
     assert cases_of(config(KNN), {}) is None
-    seen = ("val_data.bands=all", "val_data.clip=(0,9)", "val_data.in_chans=3", "val_data.fill=0")
-    assert cases_of(config(KNN, *seen, "val_data.log1p=True"), DATA) == known
-    assert cases_of(config(KNN, "val_data.bits=12"), DATA) == known
     drawn = cases_of(config(FEW_SHOT), DATA)
     for override in ("seed=1", "queries=5", "episodes=10", "novel_classes=['a', 'b']"):
         assert cases_of(config(FEW_SHOT, override), DATA) != drawn
@@ -84,3 +81,12 @@ def test_a_table_with_two_roots_is_two_data_sets() -> None:
     assert protocol(kept, digests) != protocol(swapped, digests)
     assert cases_of(kept, digests) == cases_of(with_roots("c", "d"), there)
     assert cases_of(kept, digests) != cases_of(swapped, digests)
+
+
+def test_what_is_seen_of_a_case_makes_it_no_other() -> None:
+    plain, seen = config(KNN), config(KNN)
+    as_stored = {"bands": "all", "in_chans": 12, "clip": [0, 9], "log1p": True, "fill": 0}
+    for keys in (as_stored, {"bits": 12}, {"in_chans": 1}):
+        seen["val_data"] = {**plain["val_data"], **keys}  # type: ignore[dict-item]
+        assert cases_of(seen, DATA) == cases_of(plain, DATA)
+        assert protocol(seen, DATA) != protocol(plain, DATA)
