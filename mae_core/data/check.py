@@ -13,11 +13,11 @@ from mae_core.data.decode import (
     ArrayImage,
     PillowImage,
     Unreadable,
-    bits_used,
     is_dicom,
     open_image,
 )
 from mae_core.data.each import Progress, each_image, read_stored
+from mae_core.data.picture import bits_used
 from mae_core.data.sources import NO_LABEL, Source, data_digest, open_source
 from mae_core.data.stored import read_raster
 

@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from mae_core.data.decode import JPEG, PillowImage, Unreadable, bits_used, is_dicom
+from mae_core.data.decode import JPEG, PillowImage, Unreadable, is_dicom
 from mae_core.data.each import read_stored
+from mae_core.data.picture import bits_used
 from mae_core.data.sources.base import Source
 
 LOOKED_AT = 16  # images, evenly spread

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mae_core.data.decode import AS_STORED, Pixels, Unreadable, brief, converted, eight_bits
+from mae_core.data.picture import AS_STORED, Pixels, Unreadable, brief, converted, eight_bits
 from mae_core.data.raster import Raster, check_size, not_installed
 
 if TYPE_CHECKING:

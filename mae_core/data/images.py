@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset, default_collate
 
 from mae_core.data.bands import KEYS, BandImage, bands_of, channels_of
-from mae_core.data.decode import BITS, Decoded, Opened, Unreadable, memory_for, open_image
+from mae_core.data.decode import Decoded, Opened, Unreadable, memory_for, open_image
 from mae_core.data.depth import depth_of
 from mae_core.data.each import read_stored
+from mae_core.data.picture import BITS
 from mae_core.data.sampler import Draw
 from mae_core.data.sources import open_source
 from mae_core.data.sources.base import Source

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
-from mae_core.data.decode import MAX_PIXELS, Unreadable
+from mae_core.data.picture import MAX_PIXELS, Unreadable
 from mae_core.errors import UserError
 
 MAX_VALUES = 1 << 28  # of an image, over all bands: 268 million, 1.1 GB as float32
