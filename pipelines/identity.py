@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 DATA_KEYS = ("data", "data_root", "names_in")
 ROOT = "root"  # key beside `data`: where a table's images lie, whose content counts
+WITH = " with "  # in a data set's name, between its path and what it means
 REFERENCE = "reference"  # key of an encoder to compare with
 BATCH = "batch"  # in what a stage reads: images that a device looks at together
 NO_SEED = "is drawn anew with the same protocol"
@@ -67,6 +68,9 @@ NO_CASES = {  # to the cases of a test, in the part of a config that names its d
     "sampler": "says in which order",
     "train_data": "is what it was trained on",
     "transform": "is how the model sees a case",
+    **dict.fromkeys(
+        ("bands", "clip", "log1p", "fill", "in_chans", "bits"), "is what of a case's pixels it sees"
+    ),
 }
 NO_PUBLISHED = {
     **LOADER,
@@ -88,6 +92,11 @@ class Read(NamedTuple):
     value: str
     columns: Columns | None = None
     root: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What is read: a table with two roots is two data sets, see :func:`named_data`."""
+        return named_data(self.value, self.root, self.columns)
 
     def digest(self) -> str:
         """Of the data there."""
@@ -284,7 +293,25 @@ def content_of(encoder: str) -> str:
 def data_digests(config: "Config") -> dict[str, str]:
     """Digest of all data that the config names."""
     reads = [read for read in read_by(config.to_dict()) if read.key in DATA_KEYS]
-    return {read.value: read.digest() for read in sorted(reads, key=lambda read: read.value)}
+    return {read.name: read.digest() for read in sorted(reads, key=lambda read: read.name)}
+
+
+def named_data(data: str, root: str | None, columns: Columns | None) -> str:
+    """The name of data among digests: its path, and of a table what leads to other images."""
+    column = (columns or {}).get("path")
+    more = [f"{key}={value}" for key, value in (("root", root), ("path", column)) if value]
+    return f"{data}{WITH}{', '.join(more)}" if more else data
+
+
+def by_name(node: Any) -> Any:
+    """A part of a config with each data set by its name in place of its path and root."""
+    if isinstance(node, dict):
+        known = dict(node)
+        if isinstance(known.get("data"), str):
+            root, columns = known.pop(ROOT, None), known.get("columns")
+            known["data"] = named_data(known["data"], root, columns)
+        return {key: by_name(value) for key, value in known.items()}
+    return [by_name(value) for value in node] if isinstance(node, list | tuple) else node
 
 
 def data_roots(config: "Config") -> list[str]:

@@ -9,8 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mae_core.data.bands import Bands
-from mae_core.data.decode import ArrayImage, PillowImage, Unreadable, bits_used, open_image
+from mae_core.data.decode import (
+    ArrayImage,
+    PillowImage,
+    Unreadable,
+    is_dicom,
+    open_image,
+)
 from mae_core.data.each import Progress, each_image, read_stored
+from mae_core.data.picture import bits_used
 from mae_core.data.sources import NO_LABEL, Source, data_digest, open_source
 from mae_core.data.sources.targets import Targets
 from mae_core.data.stored import read_raster
@@ -109,13 +116,16 @@ def look(source: Source, index: int) -> Finding:
         if not isinstance(data, bytes):
             channels = data.shape[2] if data.ndim == 3 else 1
             return Finding(ArrayImage(data, channels, name).size, f"array, {channels} channels")
-        header = PillowImage(data, 3, name)
         opened = open_image(data, 3, name)
         opened.pixels()
+        if is_dicom(data):
+            return Finding(opened.size, "DICOM by its window")
+        header = PillowImage(data, 3, name)
         used = f", {bits_used(header.deep())} bits used" if header.is_deep else ""
     except Unreadable as error:
         return Finding(reason=str(error))
-    return Finding(opened.size, f"{header.image.format} {header.image.mode}{used}")
+    pages = ", the first of several pages or frames" if header.has_pages else ""
+    return Finding(opened.size, f"{header.image.format} {header.image.mode}{used}{pages}")
 
 
 def look_at_bands(source: Source, index: int, bands: Bands) -> Finding:

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset, default_collate
 
 from mae_core.data.bands import KEYS, BandImage, bands_of, channels_of
-from mae_core.data.decode import BITS, Decoded, Opened, Unreadable, open_image
+from mae_core.data.decode import Decoded, Opened, Unreadable, memory_for, open_image
 from mae_core.data.depth import depth_of
 from mae_core.data.each import read_stored
+from mae_core.data.picture import BITS
 from mae_core.data.sampler import Draw
 from mae_core.data.sources import open_source
 from mae_core.data.sources.base import Source
@@ -157,9 +158,9 @@ class ImageDataset(Dataset[Any]):
         tries = MAX_UNREADABLE if self.skip_unreadable else 1
         for number in range(index, index + tries):
             try:
-                return number % len(self), self.transform.views(
-                    self.open(number % len(self)), seeds
-                )
+                place = number % len(self)
+                with memory_for(self.source.name(place)):
+                    return place, self.transform.views(self.open(place), seeds)
             except Unreadable as error:
                 reason = error
         if not self.skip_unreadable:

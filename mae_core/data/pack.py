@@ -14,7 +14,7 @@ from PIL import Image
 
 from mae_core.data.cache import atomic_folder, locked
 from mae_core.data.crops import Box, Crop, cut
-from mae_core.data.decode import ARRAY, TIFFS, Pixels, Size, Unreadable, open_image
+from mae_core.data.decode import ARRAY, TIFFS, Pixels, Size, Unreadable, is_dicom, open_image
 from mae_core.data.depth import depth_of
 from mae_core.data.each import Progress, each_image, read_stored
 from mae_core.data.images import tell_depth
@@ -145,7 +145,7 @@ def whole(source: Source, index: int) -> File:
         return File(data, suffix_of(data), len(data))
     out = io.BytesIO()
     np.save(out, data, allow_pickle=False)
-    return File(out.getvalue(), "npy", data.nbytes)
+    return File(out.getvalue(), "image.npy", data.nbytes)
 
 
 def scaled_down(pixels: Pixels, size: Size, short_side: int) -> Pixels:
@@ -168,8 +168,10 @@ def as_jpeg(pixels: Pixels, quality: int) -> bytes:
 
 def suffix_of(data: bytes) -> str:
     """The suffix of an encoded file, from its content."""
+    if is_dicom(data):
+        return "dcm"
     if data.startswith((*TIFFS, ARRAY)):
-        return "npy" if data.startswith(ARRAY) else "tiff"
+        return "image.npy" if data.startswith(ARRAY) else "tiff"
     kind = (Image.open(io.BytesIO(data)).format or "png").lower()
     return "jpg" if kind in ("jpeg", "mpo") else kind
 

@@ -80,7 +80,17 @@ def report_stats(data: str, found: "Stats") -> None:
     console.print(f"percentiles {how}; NaN and nodata are left out", soft_wrap=True)
     for line in found.unreadable:
         console.print("left out:", line, markup=False, soft_wrap=True)
-    lists = ([band.mean for band in found.bands], [band.std for band in found.bands])
+    constant = [name for name, band in zip(found.names, found.bands, strict=True) if band.constant]
+    if constant:
+        console.print(
+            f"no two numbers differ in {', '.join(constant)}: their std is 1 below, as nothing can "
+            "be divided by 0; they tell a model nothing, bands=[...] leaves them out",
+            style="yellow",
+            markup=False,
+            soft_wrap=True,
+        )
+    deviations = [1.0 if band.constant else band.std for band in found.bands]
+    lists = ([band.mean for band in found.bands], deviations)
     mean, std = (", ".join(f"{number:.6g}" for number in numbers) for numbers in lists)
     console.print(f"pixels = dict(mean=[{mean}], std=[{std}])", markup=False, soft_wrap=True)
 

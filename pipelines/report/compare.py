@@ -13,6 +13,7 @@ from rich.table import Table
 
 from mae_core.errors import UserError, suggest
 from mae_core.files import write_json, write_text
+from pipelines.identity import by_name
 from pipelines.report.collect import Benchmark, Row, collect
 from pipelines.report.differences import comparable
 from pipelines.report.differences import difference as verdict_on
@@ -114,7 +115,7 @@ class Side:
         """
         found: dict[str, dict[str, str]] = {}
         for run in self.benchmark.runs.values():
-            flat = flatten(by_digest(self.configs[run.id], run.data))
+            flat = flatten(by_digest(by_name(self.configs[run.id]), run.data))
             known = {key: str(value) for key, value in flat.items()} or dict(run.params)
             if of_stage := run.code.get("stage") or run.code.get("hash"):
                 known["(code)"] = of_stage

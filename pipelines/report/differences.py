@@ -142,9 +142,18 @@ def difference(
     verdict = found.verdict
     if lower_is_better(f"{one.task}/{one.metric}"):
         verdict = OPPOSITE.get(verdict, verdict)
-    bounds = (found.low, found.high) if math.isfinite(found.low) else (None, None)
-    said = (verdict, paired is not None, about(one, other))
-    return Difference(*names, value, *bounds, found.p, *said, unit=one.unit)
+    known = math.isfinite(found.low)
+    return Difference(
+        *names,
+        difference=value,
+        low=found.low if known else None,
+        high=found.high if known else None,
+        p=found.p,
+        verdict=verdict,
+        paired=paired is not None,
+        about=about(one, other),
+        unit=one.unit,
+    )
 
 
 def comparable(one: Row, other: Row) -> bool:

@@ -33,11 +33,13 @@ class ArraySource:
     def __init__(self, path: Path) -> None:
         arrays = _load(path)
         self.path = path
-        self.images = _images(arrays["images"], path)
+        images = arrays["images"]
+        check_images(images.shape, images.dtype, path)
+        self.images = images[..., 0] if images.shape[3:] == (1,) else images
         count = len(self.images)
         self.targets = _targets(arrays, count, path)
         single = arrays.get("labels") if self.targets is None else None
-        self.classes, self.labels = _labels(single, count, path)
+        self.classes, self.labels = labels_of(single, count, path)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -71,22 +73,21 @@ def _load(path: Path) -> dict[str, NDArray[Any]]:
         raise UserError(f"{path} cannot be read as .npz ({error}): make it anew") from error
 
 
-def _images(images: NDArray[Any], path: Path) -> NDArray[Any]:
-    """`images`, a single channel's axis taken off."""
-    shape = images.shape
-    fits = images.dtype.kind in "uif" and images.ndim in (3, 4) and images.size > 0
+def check_images(shape: tuple[int, ...], dtype: np.dtype[Any], path: Path) -> None:
+    """Raise UserError unless an array is one of images."""
+    fits = dtype.kind in "uif" and len(shape) in (3, 4) and 0 not in shape
     channels_first = len(shape) == 4 and shape[1] in CHANNELS and shape[3] not in CHANNELS
     if not fits or channels_first:
         raise UserError(
-            f"{path} has 'images' of shape {shape} and type {images.dtype}: expected (N, H, W) or "
+            f"{path} has 'images' of shape {shape} and type {dtype}: expected (N, H, W) or "
             "(N, H, W, C), channels last, of uint8 or other real numbers"
         )
-    return images[..., 0] if shape[3:] == (1,) else images
 
 
-def _labels(
+def labels_of(
     labels: NDArray[Any] | None, count: int, path: Path
 ) -> tuple[list[str], NDArray[np.int64]]:
+    """Classes and labels (N,) of an array of numbers or names. Raises UserError for another."""
     if labels is None:
         return [], no_labels(count)
     if labels.shape != (count,) or labels.dtype.kind not in "iuU":

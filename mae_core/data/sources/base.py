@@ -21,6 +21,7 @@ MAX_CLASSES = 1 << 20  # a larger number is no class but something else, an id o
 # Of images. Not timm's list, as timm takes seconds to import.
 SUFFIXES = (
     ".bmp",
+    ".dcm",
     ".gif",
     ".jfif",
     ".jpeg",
@@ -33,6 +34,8 @@ SUFFIXES = (
     ".webp",
 )
 ARRAY = ".npy"  # an image, too, where there are no others: beside them it is something else
+PACKED = f".image{ARRAY}"  # of arrays in shards that `data pack` wrote: an image anywhere
+ZARR = ".zarr"  # of a folder that is an image, where there are no others
 
 
 @dataclass(frozen=True)
@@ -87,17 +90,19 @@ class Source(Protocol):
 
 def is_image(name: str, suffixes: Sequence[str] = SUFFIXES) -> bool:
     """Whether the path `name` has the suffix of an image, and no hidden part."""
-    return not is_hidden(name) and os.path.splitext(name)[1].lower() in suffixes
+    if is_hidden(name):
+        return False
+    return os.path.splitext(name)[1].lower() in suffixes or name.lower().endswith(PACKED)
 
 
 def suffixes_among(names: Iterable[str]) -> tuple[str, ...]:
-    """The suffixes that images have among files: `SUFFIXES`, or `ARRAY` where no file has those."""
+    """The suffixes that images have among files: `SUFFIXES`, or where no file has those arrays'."""
     arrays = False
     for name in names:
         if is_image(name):
             return SUFFIXES
-        arrays = arrays or is_image(name, (ARRAY,))
-    return (ARRAY,) if arrays else SUFFIXES
+        arrays = arrays or is_image(name, (ARRAY, ZARR))
+    return (ARRAY, ZARR) if arrays else SUFFIXES
 
 
 def is_hidden(name: str) -> bool:
@@ -108,7 +113,9 @@ def is_hidden(name: str) -> bool:
 def no_images(path: Path, others: Mapping[str, int]) -> UserError:
     """The error of a place that should hold images, and holds `others`, see :func:`left_out`."""
     found = f"; it holds {counted(others)}" if others else ""
-    return UserError(f"{path} holds no images; known are {' '.join((*SUFFIXES, ARRAY))}{found}")
+    return UserError(
+        f"{path} holds no images; known are {' '.join((*SUFFIXES, ARRAY, ZARR))}{found}"
+    )
 
 
 def no_labels(count: int) -> NDArray[np.int64]:

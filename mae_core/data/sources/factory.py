@@ -28,6 +28,8 @@ from mae_core.data.sources.paths import (
 from mae_core.data.sources.select import Selection, balanced, listed, share_of
 from mae_core.data.sources.tar import TarSource
 from mae_core.data.sources.targets import Targets, tell_constant
+from mae_core.data.sources.zarr import ZarrSource
+from mae_core.data.zarr import is_store
 from mae_core.errors import UserError
 
 HUGGING_FACE = "hf:"
@@ -57,7 +59,8 @@ def open_source(
 
     Args:
         data: a folder of images, with or without class folders; a .tar, or a folder of them; a
-            .parquet, or a folder of them; an .npz with `images` and perhaps `labels`; a .csv, .tsv
+            .parquet, or a folder of them; an .npz with `images` and perhaps `labels`, or a folder
+            of Zarr with these; a .csv, .tsv
             or .parquet with paths of images; `hf:<name or folder>[:<split>]`, a data set of Hugging
             Face; or 'demo/...'.
         names_in: text file with the names of the images to take, relative to `data` or of their
@@ -252,7 +255,7 @@ def _rows(source: Source, split: str | None, data: str) -> NDArray[np.int64] | N
         return in_split(source.splits, split, data)
     if split is None:
         return None
-    if isinstance(source, ArraySource | FolderSource | TarSource):
+    if isinstance(source, ArraySource | FolderSource | TarSource | ZarrSource):
         _refuse(data, "split", split)
     return in_split(source.texts("split"), split, data)  # type: ignore[attr-defined]
 
@@ -277,6 +280,9 @@ def _open_file(path: Path, columns: Columns) -> Source:
 
 
 def _open_folder(path: Path, columns: Columns) -> Source:
+    if is_store(path):
+        _refuse(str(path), "columns", columns)
+        return ZarrSource(path)
     with os.scandir(path) as entries:
         inside = [entry for entry in entries if not entry.name.startswith(".")]
     names = [entry.name for entry in inside]

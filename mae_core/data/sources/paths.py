@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mae_core.data.roots import files_below
 from mae_core.data.sources.base import Groups, Source, labels_by_name, packed
 from mae_core.data.sources.columns import Columns, read_columns, texts, told
 from mae_core.data.sources.folder import FilesBelow
@@ -76,7 +77,12 @@ class TableFiles:
         columns = {"path": self.path} if self.path else {}
         (paths,) = read_columns(self.table, columns, ("path",))["path"].values()
         found = texts(paths, str(self.table))
-        return sorted(set(names_below(found, self.root, self.table)))
+        names: set[str] = set()
+        for name in names_below(found, self.root, self.table):
+            place = self.root / name
+            inside = files_below(place) if place.is_dir() else None  # of Zarr
+            names |= {name} if inside is None else {f"{name}/{file}" for file in inside}
+        return sorted(names)
 
 
 def names_below(paths: Sequence[str], root: Path, table: Path) -> list[str]:

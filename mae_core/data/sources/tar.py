@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
@@ -13,12 +13,15 @@ from numpy.typing import NDArray
 from mae_core.data.sources.base import (
     NO_LABEL,
     Groups,
+    is_image,
     labels_by_folder,
     labels_by_name,
     labels_by_number,
+    left_out,
     natural,
     no_images,
     no_labels,
+    suffixes_among,
     tell_left_out,
 )
 from mae_core.data.sources.packed_targets import ABOUT, targets_from
@@ -51,12 +54,13 @@ class TarSource:
         for index in indices:
             names += [os.fsdecode(name) for name in index.names]
         place = shards[0] if len(shards) == 1 else shards[0].parent
-        others = _others(indices)
-        if not names:
+        suffixes = suffixes_among(names)  # of all shards together
+        others = _others(indices, left_out(names, suffixes))
+        keys = {i: natural(name) for i, name in enumerate(names) if is_image(name, suffixes)}
+        if not keys:
             raise no_images(place, others)
         tell_left_out(others, place)
-        keys = [natural(name) for name in names]
-        order = np.array(sorted(range(len(names)), key=keys.__getitem__))
+        order = np.array(sorted(keys, key=keys.__getitem__))
         self.files = [str(shard) for shard in shards]
         self.names = np.concatenate([index.names for index in indices])[order]
         self.shards = np.repeat(np.arange(len(shards)), [len(i.names) for i in indices])[order]
@@ -93,9 +97,9 @@ def _opened(path: str) -> BinaryIO:
     return open(path, "rb", buffering=0)
 
 
-def _others(indices: Sequence[TarIndex]) -> dict[str, int]:
-    """How many members of each kind that is no image's all tar files have."""
-    counts: Counter[str] = Counter()
+def _others(indices: Sequence[TarIndex], arrays: Mapping[str, int]) -> dict[str, int]:
+    """How many members of each kind that is no image's all tar files have, and such `arrays`."""
+    counts: Counter[str] = Counter(arrays)
     for index in indices:
         for kind, count in zip(index.others, index.counts.tolist(), strict=True):
             counts[os.fsdecode(kind)] += count

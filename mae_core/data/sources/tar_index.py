@@ -18,7 +18,6 @@ from mae_core.data.sources.base import (
     is_image,
     left_out,
     packed,
-    suffixes_among,
 )
 from mae_core.data.sources.packed_targets import ABOUT, TARGET
 from mae_core.errors import UserError
@@ -29,7 +28,7 @@ PADDING = 1 << 20  # bytes of a tar's end that are checked, writers leave 1 to 1
 
 
 class TarIndex(NamedTuple):
-    """The images of a tar file.
+    """The images of a tar file, and its .npy files, which are some if no tar file has others.
 
     Attributes:
         names: (N,) of bytes, the members' paths.
@@ -72,7 +71,6 @@ def _build(shard: Path) -> TarIndex:
         # A list first: reading a member's content would move the file that the headers are in.
         members = list(tar)
         _check_end(tar)
-        suffixes = suffixes_among(member.name.removeprefix("./") for member in members)
         packed_by_us = any(member.name == ABOUT for member in members)
         for member in members:
             name = member.name.removeprefix("./")
@@ -84,7 +82,7 @@ def _build(shard: Path) -> TarIndex:
                 texts[TARGET][_key(name)] = _text(tar, member)
             elif member.name == ABOUT:
                 about = _text(tar, member)
-            elif is_image(name, suffixes):
+            elif is_image(name, (*SUFFIXES, ARRAY)):
                 names.append(name)
                 places.append((member.offset_data, member.size))
             else:

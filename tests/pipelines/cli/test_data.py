@@ -335,3 +335,12 @@ def test_mistakes_with_against_are_one_message(
 ) -> None:
     code, _, err = call("check", "train", *more)
     assert code == USER_MISTAKE and message in err and "Traceback" not in err
+
+
+def test_a_constant_band_gives_no_deviation_to_divide_by(tmp_path: Path, call) -> None:
+    image = field(0).astype(np.float32)
+    image[..., 1] = 0.1
+    np.savez(tmp_path / "x.npz", images=image[None])
+    code, out, _ = call("stats", tmp_path / "x.npz", "--bands", "0,1", "--workers", 0)
+    assert code == 0 and "no two numbers differ in 1: their std is 1 below" in out
+    assert out.rstrip().endswith(", 1])")

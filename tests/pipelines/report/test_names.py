@@ -17,8 +17,6 @@ HEADLINES = [  # in the report's order
     "fine-tune/top1",
     "linear-probe/top1",
     "knn/top1",
-    "retrieval/map",
-    "retrieval/recall_at_1",
     "few-shot/5way1shot",
     "few-shot/5way5shot",
     "few-shot/10way1shot",
@@ -37,9 +35,6 @@ HEADLINES = [  # in the report's order
     [
         ("knn/top1", "kNN, top-1"),
         ("knn/top1_k100", "kNN, top-1, k = 100"),
-        ("retrieval/map", "Retrieval, mAP"),
-        ("retrieval/recall_at_1", "Retrieval, recall at 1"),
-        ("retrieval/recall_at_10", "Retrieval, recall at 10"),
         ("few-shot/5way1shot_logistic", "Few-shot, 5-way 1-shot, logistic"),
         ("few-shot/3way2shot", "Few-shot, 3-way 2-shot"),
         ("few-shot/3way2shot_ridge", "Few-shot, 3-way 2-shot, ridge"),
@@ -80,8 +75,6 @@ def test_metrics_are_in_the_order_of_tasks_then_known_ones_then_numbers() -> Non
 def test_only_headlines_are_in_the_first_table() -> None:
     for name in (*HEADLINES, "low-shot/1pct_probe", "evaluate/r", "evaluate/mCE"):
         assert is_headline(name), name
-    for name in ("retrieval/map_at_r", "retrieval/recall_at_5"):
-        assert not is_headline(name), name
     for name in ("knn/top1_k10", "few-shot/5way1shot_ridge", "suite/flowers", "analyze/rankme"):
         assert not is_headline(name), name
 
@@ -129,3 +122,31 @@ def test_a_metric_that_no_card_knows_is_shown_last_and_never_compared() -> None:
     assert sorted([unknown, *HEADLINES], key=order)[-1] == unknown
     assert number(unknown, 0.412, 0.02) == "0.412 ± 0.020"
     assert not is_headline(unknown) and not is_compared(unknown)
+
+
+@pytest.mark.parametrize(
+    ("value", "ci95", "expected"),
+    [
+        (12.3412, 0.412, "12.3 ± 0.4 px"),
+        (0.012345, 0.0012, "0.0123 ± 0.0012 px"),
+        (12345.6, 678.0, "12346 ± 678 px"),
+        (0.5, 0.0, "0.500 ± 0.000 px"),
+        (12.3412, None, "12.3 px"),
+        (0.0, None, "0.0 px"),
+        (float("nan"), None, "no value"),
+        (1.7976931348623157e308, None, "no value"),  # as MLflow has what is infinite
+    ],
+)
+def test_an_error_has_the_datas_unit_and_as_many_digits_as_its_interval(
+    value: float, ci95: float | None, expected: str
+) -> None:
+    assert number("knn/mae", value, ci95, "px") == expected
+    assert other_unit("knn/mae") == " (not percent)" and unit("knn/mae") == ""
+
+
+def test_a_difference_of_errors_has_the_unit_too() -> None:
+    assert change("knn/rmse", -1.23456, 0.5, "years") == "-1.2 years"
+    assert change("knn/rmse", 0.5, None) == "+0.500"
+    assert number("knn/r2", -0.25, 0.1) == "-0.250 ± 0.100"
+    assert lower_is_better("knn/mae") and lower_is_better("fine-tune/rmse")
+    assert not lower_is_better("knn/r2") and not lower_is_better("linear-probe/spearman")

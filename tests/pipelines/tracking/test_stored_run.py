@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mae_core.stage import Metric
-from pipelines.tracking.stored_run import StoredRun, decoded, encoded
+from pipelines.tracking.stored_run import StoredRun, decoded, encoded, units
 
 
 def run_with(**tags: str) -> StoredRun:
@@ -18,7 +18,12 @@ def run_with(**tags: str) -> StoredRun:
 @given(
     st.dictionaries(
         st.text(min_size=1).filter(lambda name: not name.endswith("_ci95")),
-        st.builds(Metric, st.floats(allow_nan=False), st.none() | st.floats(allow_nan=False)),
+        st.builds(
+            Metric,
+            st.floats(allow_nan=False),
+            st.none() | st.floats(allow_nan=False),
+            st.sampled_from(["", "px", "years"]),
+        ),
     )
 )
 def test_metrics_come_back_with_their_intervals(metrics: dict[str, Metric]) -> None:
