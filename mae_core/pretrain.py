@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shlex
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
@@ -173,18 +174,29 @@ def is_compiled(config: Config, reporter: Reporter) -> bool:
     """Whether the method is compiled, see :func:`run`.
 
     Raises:
-        UserError: if it is to be, and there is no C compiler.
+        UserError: if it is to be, and there is no compiler.
     """
     on_gpu = torch.cuda.is_available() and not is_sharded(config)
     if config.compile is False or not (config.compile or on_gpu):
         return False
-    if os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang"):  # as triton looks
-        return True
-    todo = "install gcc or clang, or name one in the variable CC"
-    if config.compile:
-        raise UserError(f"compile=True needs a C compiler, and there is none: {todo}")
-    reporter.note(f"the training is not compiled, which is slower: no C compiler; {todo}")
-    return False
+    lacking = lacking_compiler(torch.cuda.is_available())
+    if lacking and config.compile:
+        raise UserError(f"compile=True: {lacking}")
+    if lacking:
+        reporter.note(f"the training is not compiled, which is slower: {lacking}")
+    return not lacking
+
+
+def lacking_compiler(on_gpu: bool) -> str:
+    """Which compiler torch.compile lacks, and what to do; '' if it has what it needs."""
+    if on_gpu:  # as triton looks
+        there = os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")
+        return "" if there else "no C compiler; install gcc or clang, or name one in CC"
+    # As torch._inductor.config.cpp.cxx says; a command may have arguments.
+    command = shlex.split(os.environ.get("CXX", "g++")) or [""]
+    if shutil.which(command[0]):
+        return ""
+    return f"on CPUs it needs a C++ compiler, no '{command[0]}'; install g++, or name one in CXX"
 
 
 def mean_loss(runner: Runner, updates: int) -> float:

@@ -4,6 +4,7 @@ import re
 
 from downstream.classification.few_labels import METHODS
 from mae_core.card import MetricInfo, Stage
+from mae_core.stage_keys import CLASSIFIER, EVERY, FROZEN, TESTED, TRAINING
 
 FEW = "Few images, few labels"  # section of the report
 SETS = {  # of labels: what a name's number counts
@@ -50,6 +51,7 @@ CARDS = (
             MetricInfo("top1", "Training from scratch, top-1", headline=False),
             *further("Training from scratch"),
         ),
+        keys=(*CLASSIFIER, "metrics"),
     ),
     Stage(
         name="finetune",
@@ -62,6 +64,7 @@ CARDS = (
         random_from_scratch=True,
         several_devices=True,
         metrics=(MetricInfo("top1", "Fine-tuning, top-1"), *further("Fine-tuning")),
+        keys=(*CLASSIFIER, "metrics"),
     ),
     Stage(
         name="partial-finetune",
@@ -76,6 +79,7 @@ CARDS = (
             ),
         ),
         captions={"curve": "Accuracy against fine-tuned blocks"},
+        keys=(*CLASSIFIER, "blocks"),
     ),
     Stage(
         name="low-shot",
@@ -87,6 +91,7 @@ CARDS = (
         from_scratch=True,
         metrics=FEW_LABELS,
         captions={"curve": "Accuracy against labelled images"},
+        keys=(*CLASSIFIER, *FROZEN, "sets", "methods"),
     ),
     Stage(
         name="linear-probe",
@@ -94,6 +99,10 @@ CARDS = (
         module="downstream.classification.linear_probe",
         whole_batch=True,  # it normalises over the batch
         metrics=(MetricInfo("top1", "Linear probe, top-1"), *further("Linear probe")),
+        keys=(
+            *(*EVERY, *TRAINING, *TESTED, *FROZEN),
+            *("rates", "decays", "held_out", "metrics", "decides"),
+        ),
     ),
     Stage(
         name="knn",
@@ -103,6 +112,10 @@ CARDS = (
             MetricInfo("top1", "kNN, top-1"),
             *further("kNN"),
             MetricInfo(r"top1_k(\d+)", r"kNN, top-1, k = \1", headline=False),
+        ),
+        keys=(
+            *(*EVERY, *FROZEN),
+            *("k", "more_k", "temperature", "standardize", "held_out", "metrics", "decides"),
         ),
     ),
 )

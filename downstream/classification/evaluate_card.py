@@ -1,6 +1,7 @@
 """The cards of what tests many sets of images: a suite, and a classifier's robustness."""
 
 from mae_core.card import MetricInfo, Stage
+from mae_core.stage_keys import EVERY, FROZEN
 
 CARDS = (
     Stage(
@@ -12,6 +13,7 @@ CARDS = (
             MetricInfo(r"mean_(.+)", r"Suite, mean of \1", headline=False),
             MetricInfo(r"(.+)", r"Suite, \1", headline=False),
         ),
+        keys=(*EVERY, *FROZEN, "datasets", "examples"),
     ),
     Stage(
         name="evaluate",
@@ -24,5 +26,6 @@ CARDS = (
             MetricInfo(r"c_(.+)", r"Tested on corruption \1", headline=False),
             MetricInfo(r"(.+)", r"Tested on \1"),
         ),
+        keys=(*EVERY, "sets", "transform", "batch_size", "num_workers"),
     ),
 )

@@ -22,6 +22,7 @@ from mae_core.data.transform import Transform, View
 from mae_core.errors import UserError
 from mae_core.notices import say
 
+READING = ("split", "columns", "root", "group", *KEYS)  # keys that say how images are read
 MAX_UNREADABLE = 100  # in a row; more is no damage but a mistake
 
 
@@ -170,8 +171,8 @@ class ImageDataset(Dataset[Any]):
 
 
 def reading(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of the arguments of :class:`ImageDataset` that say how images are read."""
-    return {key: data[key] for key in ("split", "columns", "root", "group", *KEYS) if key in data}
+    """Those of the arguments of :class:`ImageDataset` that are :data:`READING`."""
+    return {key: data[key] for key in READING if key in data}
 
 
 def drawn_by(seed: int, data: Mapping[str, Any]) -> dict[str, Any]:

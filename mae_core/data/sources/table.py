@@ -65,7 +65,7 @@ class TableSource:
             raise UserError(f"{self.places[0]} has no images in the column '{column}'")
         self.classes, self.labels = _labels(table, self.places[0], named.get("label"))
         self.groups: Groups | None = (
-            groups_by_name(self.texts("group")) if "group" in named else None
+            groups_by_name(self.texts("group"), self.places[0]) if "group" in named else None
         )
         if isinstance(table.features[column], Image):
             table = table.cast_column(column, Image(decode=False))
