@@ -39,6 +39,7 @@ from mae_core.errors import UserError
 from mae_core.figures import draw_rows
 from mae_core.for_encoder import own_preprocessing
 from mae_core.input_sizes import InputSizeHook, check_sizes_of, phases_of, resized
+from mae_core.kinds import DICT, FLAG, TEXT, check_kinds, maybe
 from mae_core.methods import Method, create_method
 from mae_core.methods.base import total
 from mae_core.methods.cost import flops_an_image
@@ -220,6 +221,8 @@ def check(config: Config, encoder: str) -> None:
     Also if there are no train images, or an image of the preview cannot be read: it is drawn at the
     very end. Of a file to go on from, if it does not fit.
     """
+    name = config.get("method", "mae")
+    check_kinds(config, {"method": TEXT, f"{name}": DICT, "compile": maybe(FLAG)})
     continued_of(config, encoder)
     config = with_start(config, encoder)
     check_sizes(config.encoder, encoder)

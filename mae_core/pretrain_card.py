@@ -39,7 +39,7 @@ CARDS = (
             ),
         ),
         keys=(
-            *(*EVERY, *TRAINING, *TESTED, "method", "compile", "preview"),
+            *(*EVERY, *TRAINING, "method", "compile", "preview"),
             *("start", "continued", "input_sizes"),
         ),
         captions={"reconstruction": "Reconstruction of images that pretraining never saw"},

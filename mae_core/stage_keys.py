@@ -49,7 +49,6 @@ DENSE: Keys = (
     "val_data",
     "image",
     "model",
-    "classes",
     "test_loader",
     "updates",
     "resample_patches",

@@ -90,11 +90,10 @@ def check(config: Config, encoder: str) -> None:
 
 def check_names(sets: Sequence[Mapping[str, Any]]) -> None:
     """Raise UserError unless each set has data and a name of its own, and no key means nothing."""
-    if not isinstance(sets, list | tuple) or not sets:
-        raise UserError(f"sets={sets!r}: expected a list of dicts with name and data")
     for entry in sets:
-        if not isinstance(entry, Mapping) or not {"name", "data"} <= set(entry):
-            raise UserError(f"sets has {entry!r}: expected a dict with name and data")
+        text = all(isinstance(entry.get(key), str) and entry[key] for key in ("name", "data"))
+        if not text or "/" in entry["name"]:
+            raise UserError(f"sets has {dict(entry)}: expected name, without '/', and data, texts")
         check_fields(entry, (*OF_SET, *OF_DATA), f"set '{entry['name']}'")
     names = [entry["name"] for entry in sets]
     if twice := sorted({str(name) for name in names if names.count(name) > 1}):

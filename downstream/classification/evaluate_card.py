@@ -1,7 +1,7 @@
 """The cards of what tests many sets of images: a suite, and a classifier's robustness."""
 
 from mae_core.card import MetricInfo, Stage
-from mae_core.stage_keys import EVERY, FROZEN
+from mae_core.stage_keys import EVERY
 
 CARDS = (
     Stage(
@@ -13,7 +13,8 @@ CARDS = (
             MetricInfo(r"mean_(.+)", r"Suite, mean of \1", headline=False),
             MetricInfo(r"(.+)", r"Suite, \1", headline=False),
         ),
-        keys=(*EVERY, *FROZEN, "datasets", "examples"),
+        keys=(*EVERY, "pool", "layer", "batch_size", "num_workers", "datasets", "examples"),
+        inside=("train_data", "val_data"),  # each of `datasets` has its own
     ),
     Stage(
         name="evaluate",

@@ -6,6 +6,7 @@ import torch
 from mmengine.config import Config
 from mmengine.dist import all_gather, is_main_process
 from mmengine.runner import Runner, set_random_seed
+from timm.data.mixup import Mixup
 
 from downstream.classification import accuracy  # noqa: F401  registers
 from downstream.classification.classifier import Classifier
@@ -20,11 +21,25 @@ from mae_core.data.normalize import Normalize
 from mae_core.encoders.base import sees_batches
 from mae_core.engine.auto_batch import resolve_batch_size
 from mae_core.engine.batch import check_batch
+from mae_core.engine.sections import arguments
 from mae_core.engine.train import build_runner, train, use_average
+from mae_core.errors import check_fields
 from mae_core.for_encoder import own_preprocessing, with_encoder
+from mae_core.kinds import DICT, FROM_0, SHARE, TEXT, Kind, check_kinds, maybe
 from mae_core.layouts import StateDict
 from mae_core.stage import Reporter, StageResult
 
+SMOOTHING = Kind("from 0 to below 1", lambda v: v == 0 or SHARE.holds(v))
+KINDS = {
+    "classifier": DICT,
+    "classifier.pool": TEXT,
+    "classifier.label_smoothing": SMOOTHING,
+    "mixing": maybe(DICT),
+    "mixing.mixup_alpha": FROM_0,
+    "mixing.cutmix_alpha": FROM_0,
+}
+OF_CLASSIFIER = ("pool", "label_smoothing", "head_std")
+OF_MIXING = sorted(arguments(Mixup, "num_classes", "label_smoothing") or ())
 TASKS = {"finetune": "fine-tune", "supervise": "supervise"}  # that metrics begin with
 
 
@@ -66,9 +81,12 @@ def check(config: Config, encoder: str) -> None:
     """Raise UserError if the images' classes, the batch or the encoder's sizes cannot do."""
     source = weights_of(encoder)
     check_metrics(config)
+    check_kinds(config, KINDS)
     for recipe in recipes(config, encoder):
         recipe = with_encoder(recipe, source)
         check_sizes(recipe.encoder, source)
+        check_fields(recipe.classifier, OF_CLASSIFIER, "section `classifier`")
+        check_fields(recipe.get("mixing") or {}, OF_MIXING, "section `mixing`")
         with torch.device("meta"):
             model = build_classifier(recipe, RANDOM, 2)
         check_batch(recipe, takes_auto=not sees_batches(model.encoder))

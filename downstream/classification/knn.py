@@ -14,7 +14,7 @@ from downstream.classification.features import (
     check_features,
     train_and_val_features,
 )
-from downstream.classification.layers import has_best, split_off
+from downstream.classification.layers import check_decides, has_best, split_off
 from downstream.classification.metrics import (
     Scored,
     check_metrics,
@@ -29,8 +29,15 @@ from downstream.statistics import share
 from mae_core.data.images import ImageDataset
 from mae_core.errors import UserError
 from mae_core.files import write_json
+from mae_core.kinds import ABOVE_0, FLAG, check_kinds, list_of, maybe, whole
 from mae_core.stage import Reporter, StageResult
 
+KINDS = {
+    "k": whole(1),
+    "more_k": list_of(whole(1)),
+    "temperature": ABOVE_0,
+    "standardize": maybe(FLAG),
+}
 Nearest = tuple[torch.Tensor, torch.Tensor]  # cosines and indices, (B, k), the nearest first
 
 
@@ -63,9 +70,11 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
 
 def check(config: Config, encoder: str) -> None:
     """Raise UserError as for all frozen features, or for more neighbours than train images."""
+    check_kinds(config, KINDS)
     train, _ = check_features(config, encoder)
     check_k(max([config.k, *config.more_k]), train)
     check_metrics(config)
+    check_decides(config)
 
 
 def best_layer(

@@ -12,6 +12,7 @@ import torch
 from mmengine.config import Config
 from numpy.typing import NDArray
 
+from downstream.classification.metrics import TOP1
 from mae_core.data.images import ImageDataset
 from mae_core.data.sources.base import NO_LABEL, Groups
 from mae_core.data.sources.groups import whole_groups
@@ -90,6 +91,21 @@ def check_choice(config: Config, train: ImageDataset) -> None:
     chooses = held_out(train.labels, train.classes, train.source.groups, config)
     if len(chooses) == len(train):
         raise UserError(f"held_out={part} leaves no train image to learn: make it smaller")
+
+
+def check_decides(config: Config, settings: int = 1) -> None:
+    """Raise UserError if `decides` is set where a stage chooses neither layer nor setting.
+
+    Args:
+        config: of a stage.
+        settings: how many it chooses among beside layers.
+    """
+    name = config.get("decides") or TOP1
+    if name != TOP1 and not has_best(config) and settings < 2:
+        raise UserError(
+            f"decides={name!r}: {config.stage} has nothing to choose by it: set layer='best', for a "
+            "linear probe on features more `rates` or `decays`, or leave decides out"
+        )
 
 
 def held_out(

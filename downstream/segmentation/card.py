@@ -30,8 +30,8 @@ CARDS = (
         },
         cases=(*CASES, "seed"),  # resamples of the images are drawn
         keys=(
-            *(*DENSE, "background_weight", "ignored", "multiscale"),
-            *("pixel_values", "size_divisor"),
+            *(*DENSE, "classes", "pixel_values", "ignored"),
+            *("background_weight", "multiscale", "size_divisor"),
         ),
         inside=("norm",),
     ),
