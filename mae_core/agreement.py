@@ -178,7 +178,7 @@ def image_faults(key: str, images: Mapping[str, Any], encoder: Mapping[str, Any]
         odd = [name for name in images if name not in OF_IMAGES]
         yield from (f"{key} has no field '{name}'{suggest(name, OF_IMAGES)}" for name in odd)
         if not isinstance(images["data"], str | None):
-            yield f"{where}data={images['data']!r}: expected a path, or another text of docs/data.md"
+            yield f"{where}data={images['data']!r}: expected text, such as a folder's path"
             return
     channels, wanted = channels_of(images), encoder["in_chans"]
     if "data" in images and channels != wanted:

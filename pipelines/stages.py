@@ -153,9 +153,7 @@ def check_known(name: str, config: "Config") -> None:
                 raise UserError(unknown_key(name, place, key, known, config))
 
 
-def unknown_key(
-    name: str, place: str, key: str, known: Sequence[str], config: "Config"
-) -> str:
+def unknown_key(name: str, place: str, key: str, known: Sequence[str], config: "Config") -> str:
     """What to tell of a key that a stage would ignore."""
     others = [card.name for card in stages().values() if key in card.keys]
     of = f", it is a key of {', '.join(others)}: leave it out" if others else suggest(key, known)

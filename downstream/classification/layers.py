@@ -103,8 +103,8 @@ def check_decides(config: Config, settings: int = 1) -> None:
     name = config.get("decides") or TOP1
     if name != TOP1 and not has_best(config) and settings < 2:
         raise UserError(
-            f"decides={name!r}: {config.stage} has nothing to choose by it: set layer='best', for a "
-            "linear probe on features more `rates` or `decays`, or leave decides out"
+            f"decides={name!r}: {config.stage} has nothing to choose by it: set layer='best', or "
+            "for a linear probe on features more `rates` or `decays`, or leave decides out"
         )
 
 

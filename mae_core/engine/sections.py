@@ -38,11 +38,19 @@ ENVIRONMENT = ("cudnn_benchmark", "mp_cfg", "dist_cfg", "resource_limit")
 
 
 class Section(NamedTuple):
-    """A dict in a config: where it stands, and the keys that it may have; any if that is None."""
+    """A dict in a config.
+
+    Attributes:
+        place: where it stands.
+        fields: what it holds.
+        known: the keys that it may have; any if that is None.
+        nothing: what its `type` should name, and does not.
+    """
 
     place: str
     fields: Mapping[str, Any]
     known: Collection[str] | None
+    nothing: str = ""
 
 
 def check_sections(config: Config) -> None:
@@ -66,10 +74,12 @@ def faults(config: Config) -> Iterator[str]:
     content = config.to_dict()
     if content.get("schedule") is not None and content.get("param_scheduler") is not None:
         yield "schedule and param_scheduler both say how the rate goes: leave one of them out"
-    for place, fields, known in sections(content):
+    for place, fields, known, nothing in sections(content):
         if not isinstance(fields, Mapping):
             yield f"{place}={fields!r}: expected a dict"
             continue
+        if nothing and content.get("default_scope") == "mmengine":  # others are not imported yet
+            yield f"{place}.type={fields['type']!r}: there is no such {nothing}"
         for key in fields:
             if known is not None and key not in known:
                 yield f"{place} has no field '{key}'{suggest(str(key), known)}"
@@ -138,11 +148,13 @@ def typed(
         given: arguments that the config does not give.
         usual: the type without `type`.
     """
-    for _, fields, _ in there(config, place, None):
+    for _, fields, _, _ in there(config, place, None):
         name = fields.get("type", usual) if isinstance(fields, Mapping) else ""
-        kind = registry.get(name) if isinstance(name, str) and name and "." not in name else None
+        named = isinstance(name, str) and name and "." not in name
+        kind = registry.get(name) if named else None
         known = None if kind is None else arguments(kind, *given)
-        yield Section(place, fields, None if known is None else {"type", *known, *more})
+        nothing = registry.name if named and kind is None else ""
+        yield Section(place, fields, None if known is None else {"type", *known, *more}, nothing)
 
 
 def arguments(of: Callable[..., Any], *given: str) -> set[str] | None:

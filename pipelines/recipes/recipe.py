@@ -267,7 +267,12 @@ def check_content(content: Config) -> None:
             raise UserError(f"{key}={content[key]!r} in a recipe: expected {expected}")
     for stage, count in content.get("repeats", {}).items():
         # A run may leave tasks out.
-        if stage not in stages() or not isinstance(count, int) or isinstance(count, bool) or count < 1:
+        if (
+            stage not in stages()
+            or not isinstance(count, int)
+            or isinstance(count, bool)
+            or count < 1
+        ):
             raise UserError(
                 f"repeats has {stage}={count!r}: expected a task, 'pretrain' or 'supervise', and "
                 "how many runs"

@@ -169,20 +169,6 @@ def labels_by_name(values: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]
 
 
 def one_number(names: Iterable[str]) -> tuple[str, str] | None:
-    """The first two of `names` that are one number, such as '7' and '07' or '7.0', if any are.
-
-    Only plain decimals are numbers: '1e2' and 'inf' may be anything's name.
-    """
-    known: dict[Decimal, str] = {}
-    for name in names:
-        if DECIMAL.fullmatch(name):
-            first = known.setdefault(Decimal(name), name)
-            if first != name:
-                return first, name
-    return None
-
-
-def one_number(names: Iterable[str]) -> tuple[str, str] | None:
     """The first two of `names` that are one number, such as '7' and '07', or None.
 
     Numbers are plain decimals: '1e2' and 'inf' may be parts of a hash, or words.
