@@ -47,6 +47,7 @@ UP_TO_1 = Kind("a number from 0 to 1", lambda v: is_number(v) and 0 <= v <= 1)
 TEXT = Kind("text", lambda v: isinstance(v, str) and v != "")
 FLAG = Kind("True or False", lambda v: isinstance(v, bool))
 DICT = Kind("a dict", lambda v: isinstance(v, Mapping))
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 Kinds = Mapping[str, Kind]  # by keys, with dots
 
 TRANSFORM: Kinds = {"crop_pct": maybe(ABOVE_0), "hflip": UP_TO_1}
@@ -94,6 +95,7 @@ EVERY: Kinds = {
     "max_unreadable": UP_TO_1,
     "activation_checkpointing": maybe(list_of(TEXT)),
     "custom_hooks": list_of(DICT),
+    "log_level": Kind("one of " + ", ".join(LEVELS), LEVELS.__contains__),
 }  # where they stand, they mean the same in each stage
 
 

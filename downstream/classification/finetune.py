@@ -25,7 +25,7 @@ from mae_core.engine.sections import arguments
 from mae_core.engine.train import build_runner, train, use_average
 from mae_core.errors import check_fields
 from mae_core.for_encoder import own_preprocessing, with_encoder
-from mae_core.kinds import DICT, FROM_0, SHARE, TEXT, Kind, check_kinds, maybe
+from mae_core.kinds import DICT, FROM_0, SHARE, TEXT, Kind, check_kinds, maybe, whole
 from mae_core.layouts import StateDict
 from mae_core.stage import Reporter, StageResult
 
@@ -34,6 +34,7 @@ KINDS = {
     "classifier": DICT,
     "classifier.pool": TEXT,
     "classifier.label_smoothing": SMOOTHING,
+    "train_cfg.max_epochs": whole(1),
     "mixing": maybe(DICT),
     "mixing.mixup_alpha": FROM_0,
     "mixing.cutmix_alpha": FROM_0,

@@ -14,6 +14,7 @@ from mmengine.registry import (
     HOOKS,
     LOOPS,
     METRICS,
+    OPTIM_WRAPPER_CONSTRUCTORS,
     OPTIM_WRAPPERS,
     OPTIMIZERS,
     Registry,
@@ -78,6 +79,9 @@ def faults(config: Config) -> Iterator[str]:
         if not isinstance(fields, Mapping):
             yield f"{place}={fields!r}: expected a dict"
             continue
+        named = fields.get("constructor") if place == "optim_wrapper" else None
+        if named and OPTIM_WRAPPER_CONSTRUCTORS.get(named) is None:
+            yield f"{place}.constructor={named!r}: there is no such constructor"
         if nothing and content.get("default_scope") == "mmengine":  # others are not imported yet
             yield f"{place}.type={fields['type']!r}: there is no such {nothing}"
         for key in fields:

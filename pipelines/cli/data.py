@@ -205,7 +205,7 @@ def stats(
 
     with checking(f"data stats {data}"):
         with bar("measuring") as progress:
-            chosen, meant = chosen_bands(bands, clip, log1p), meant_by(meaning)
+            chosen, meant = chosen_bands(bands, clip, log1p), meant_by(meaning, groups=False)
             found = measure(data, chosen, progress, workers, meant)
         report_stats(data, found)
         if out is not None:
@@ -266,7 +266,8 @@ def bench(
     from mae_core.data.bench import bench as measure
 
     with console.status("measuring"):
-        found = measure(data, input_size, repeats, auto_augment, workers, meant_by(meaning))
+        meant = meant_by(meaning, groups=False)
+        found = measure(data, input_size, repeats, auto_augment, workers, meant)
     console.print(stage_table(found))
     console.print(f"[bold]{found.rate:,.0f} images/s[/] reach the training")
     if step_rate and step_rate <= found.rate:
@@ -278,14 +279,19 @@ def bench(
     )
 
 
-def meant_by(given: list[str] | None) -> dict[str, Any]:
-    """What `-o` says of a table, as :func:`mae_core.data.sources.open_source` takes it."""
+def meant_by(given: list[str] | None, groups: bool = True) -> dict[str, Any]:
+    """What `-o` says of a table, as :func:`mae_core.data.sources.open_source` takes it.
+
+    Without `groups` it cannot name those, which would change nothing.
+    """
     from mmengine.config import Config
 
     from mae_core.config import apply_overrides
     from mae_core.data.sources.columns import KNOWN
 
     config = Config({"split": "", "columns": dict.fromkeys(KNOWN, ""), "root": "", "group": ""})
+    if not groups:
+        del config["group"], config.columns["group"]
     apply_overrides(config, given or [])
     found = {key: value for key, value in config.to_dict().items() if key != "columns" and value}
     columns = {kind: name for kind, name in config.columns.items() if name}

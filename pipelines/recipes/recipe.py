@@ -258,21 +258,16 @@ def check_content(content: Config) -> None:
     for key in content:
         if key not in known and not key.startswith("_"):
             raise UserError(
-                f"{content.filename}: a recipe has no key '{key}'{suggest(key, known)}. A name that "
-                "only the file itself uses begins with '_'"
+                f"{content.filename}: a recipe has no key '{key}'{suggest(key, known)}. A name "
+                "that only the file itself uses begins with '_'"
             )
     for key, kinds in known.items():
         if key in content and not isinstance(content[key], kinds):
             expected = kinds[0].__name__
             raise UserError(f"{key}={content[key]!r} in a recipe: expected {expected}")
     for stage, count in content.get("repeats", {}).items():
-        # A run may leave tasks out.
-        if (
-            stage not in stages()
-            or not isinstance(count, int)
-            or isinstance(count, bool)
-            or count < 1
-        ):
+        there = stage in stages()  # a run may leave tasks out
+        if not there or not isinstance(count, int) or isinstance(count, bool) or count < 1:
             raise UserError(
                 f"repeats has {stage}={count!r}: expected a task, 'pretrain' or 'supervise', and "
                 "how many runs"

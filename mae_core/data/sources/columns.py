@@ -58,6 +58,8 @@ def column_of(kind: str, names: Sequence[str], columns: Columns, of: str) -> str
             )
         return columns[kind]
     found = [name for name in names if name.lower() in KNOWN[kind]]
+    if len(found) > 1 and len(set(found)) == 1:
+        raise UserError(f"{of} has the column '{found[0]}' more than once: rename or delete one")
     if len(found) > 1:
         raise UserError(
             f"{of} has the columns {told(found)}, which may all be the {kind}: name one in "
@@ -88,10 +90,13 @@ def read_columns(table: Path, columns: Columns) -> dict[str, list[str]]:
         column = column_of(kind, names, columns, str(table))
         if column is not None:
             places[kind] = names.index(column)
+    if not any(names):
+        raise UserError(f"{table} is empty: expected a first line that names the columns")
     if "path" not in places:
         raise UserError(
-            f"{table} has no column {told(KNOWN['path'])}: its columns, by its first line, are "
-            f"{told(names)}; name the one with the images' paths in columns=dict(path='...')"
+            f"{table} has no column {told(KNOWN['path'])}: its columns, by its first line (which "
+            f"is split at commas, semicolons or tabs), are {told(names)}; name the one with the "
+            "images' paths in columns=dict(path='...')"
         )
     found = dict(zip(places, read([*places.values()]), strict=True))
     if not found["path"]:
