@@ -232,3 +232,37 @@ def test_a_table_of_another_folder_is_found_from_anywhere(
     table(folder, f"path\n{NAMES[0]}\n")
     monkeypatch.setenv("MAE_BENCH_DATA", str(folder.parent))
     assert os.path.isfile(open_source("images/labels.csv").name(0))
+
+
+def test_a_list_takes_all_rows_of_an_image(folder: Path, tmp_path: Path) -> None:
+    rows = f"path,label\n{NAMES[0]},a\n{NAMES[1]},a\n{NAMES[0]},b\n"
+    (tmp_path / "list.txt").write_text(NAMES[0])
+    source = open_source(table(folder, rows), names_in=str(tmp_path / "list.txt"))
+    assert source.labels.tolist() == [0, 1]
+
+
+def test_splits_that_differ_in_capitals_are_told(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = f"path,split\n{NAMES[0]},train\n{NAMES[1]}, Train\n{NAMES[2]},val \n"
+    assert len(open_source(table(folder, rows), split="train")) == 1
+    assert "'Train' differ from the split 'train' in capitals alone" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "is empty: expected a first line"),
+        ("path,path\na,b\n", "has the column 'path' more than once: rename or delete one"),
+        ("path|label\na|b\n", "split at commas, semicolons or tabs"),
+    ],
+)
+def test_a_table_that_is_none_says_what_is_wrong(folder: Path, content: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        open_source(table(folder, content))
+
+
+@pytest.mark.parametrize("split", [0, "", "train"])
+def test_a_folder_has_no_split(folder: Path, split: Any) -> None:
+    with pytest.raises(UserError, match="is of tables"):
+        open_source(str(folder), split=split)
