@@ -143,7 +143,9 @@ def check_known(name: str, config: "Config") -> None:
     if "method" in known:
         from mae_core.methods.registry import METHODS  # torch
 
-        known += METHODS.names()
+        for module in METHODS.modules:  # not those of packages, one of which may be broken
+            importlib.import_module(module)
+        known += [str(config.get("method")), *METHODS.known()]
     sections: dict[str, dict[str, Any]] = {"": dict(config)}
     if "scratch" in known and isinstance(config.get("scratch"), dict):
         sections["scratch."] = dict(config.scratch)

@@ -124,11 +124,13 @@ def read_keys(module: str) -> set[str]:
         for node in ast.walk(function):
             if isinstance(node, ast.Attribute) and ast.unparse(node.value) in configs:
                 found.add(node.attr)
-            if isinstance(node, ast.Call) and ast.unparse(node.func) in {
-                f"{c}.get" for c in configs
-            }:
-                found.add(ast.literal_eval(node.args[0]))
-    return found - set(dir(Config)) - {"filename", "_cfg_dict"}
+            if not isinstance(node, ast.Call):
+                continue
+            key = node.args[0] if node.args else None
+            asked = ast.unparse(node.func) in {f"{config}.get" for config in configs}
+            if asked and isinstance(key, ast.Constant):
+                found.add(key.value)
+    return found - set(dir(Config)) - {"get", "filename", "_cfg_dict"}
 
 
 OURS = [card for card in stages().values() if card.keys]
