@@ -4,6 +4,7 @@ import re
 
 from downstream.classification.few_labels import METHODS
 from mae_core.card import OF_DATA, MetricInfo, Stage
+from mae_core.stage_keys import CLASSIFIER, EVERY, FROZEN, TESTED, TRAINING
 
 FEW = "Few images, few labels"  # section of the report
 SETS = {  # of labels: what a name's number counts
@@ -66,6 +67,7 @@ CARDS = (
             *further("Training from scratch"),
             *of_targets("Training from scratch"),
         ),
+        keys=(*CLASSIFIER, "metrics"),
     ),
     Stage(
         name="finetune",
@@ -82,6 +84,7 @@ CARDS = (
             *further("Fine-tuning"),
             *of_targets("Fine-tuning"),
         ),
+        keys=(*CLASSIFIER, "metrics"),
     ),
     Stage(
         name="partial-finetune",
@@ -96,6 +99,7 @@ CARDS = (
             ),
         ),
         captions={"curve": "Accuracy against fine-tuned blocks"},
+        keys=(*CLASSIFIER, "blocks"),
     ),
     Stage(
         name="low-shot",
@@ -107,6 +111,7 @@ CARDS = (
         from_scratch=True,
         metrics=FEW_LABELS,
         captions={"curve": "Accuracy against labelled images"},
+        keys=(*CLASSIFIER, *FROZEN, "sets", "methods"),
     ),
     Stage(
         name="linear-probe",
@@ -118,6 +123,10 @@ CARDS = (
             *further("Linear probe"),
             *of_targets("Linear probe"),
         ),
+        keys=(
+            *(*EVERY, *TRAINING, *TESTED, *FROZEN),
+            *("rates", "decays", "held_out", "metrics", "decides"),
+        ),
     ),
     Stage(
         name="knn",
@@ -128,6 +137,10 @@ CARDS = (
             *further("kNN"),
             *of_targets("kNN"),
             MetricInfo(r"top1_k(\d+)", r"kNN, top-1, k = \1", headline=False),
+        ),
+        keys=(
+            *(*EVERY, *FROZEN),
+            *("k", "more_k", "temperature", "standardize", "held_out", "metrics", "decides"),
         ),
     ),
 )

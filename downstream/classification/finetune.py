@@ -6,6 +6,7 @@ import torch
 from mmengine.config import Config
 from mmengine.dist import all_gather, is_main_process
 from mmengine.runner import Runner, set_random_seed
+from timm.data.mixup import Mixup
 
 from downstream.classification import accuracy  # noqa: F401  registers
 from downstream.classification.answers import CLASS, NUMBER, Answers, answers_of, names_of
@@ -22,12 +23,26 @@ from mae_core.encoders.base import sees_batches
 from mae_core.engine.auto_batch import resolve_batch_size
 from mae_core.engine.batch import check_batch
 from mae_core.engine.optim import unwrapped
+from mae_core.engine.sections import arguments
 from mae_core.engine.train import build_runner, train, use_average
-from mae_core.errors import UserError
+from mae_core.errors import UserError, check_fields
 from mae_core.for_encoder import own_preprocessing, with_encoder
+from mae_core.kinds import DICT, FROM_0, SHARE, TEXT, Kind, check_kinds, maybe, whole
 from mae_core.layouts import StateDict
 from mae_core.stage import Reporter, StageResult
 
+SMOOTHING = Kind("from 0 to below 1", lambda v: v == 0 or SHARE.holds(v))
+KINDS = {
+    "classifier": DICT,
+    "classifier.pool": TEXT,
+    "classifier.label_smoothing": SMOOTHING,
+    "train_cfg.max_epochs": whole(1),
+    "mixing": maybe(DICT),
+    "mixing.mixup_alpha": FROM_0,
+    "mixing.cutmix_alpha": FROM_0,
+}
+OF_CLASSIFIER = ("pool", "label_smoothing", "head_std")
+OF_MIXING = sorted(arguments(Mixup, "num_classes", "label_smoothing") or ())
 TASKS = {"finetune": "fine-tune", "supervise": "supervise"}  # that metrics begin with
 
 
@@ -69,9 +84,12 @@ def honest_state(model: Classifier) -> StateDict:
 def check(config: Config, encoder: str) -> None:
     """Raise UserError if the images' classes, the batch or the encoder's sizes cannot do."""
     source = weights_of(encoder)
+    check_kinds(config, KINDS)
     for recipe in recipes(config, encoder):
         recipe = with_encoder(recipe, source)
         check_sizes(recipe.encoder, source)
+        check_fields(recipe.classifier, OF_CLASSIFIER, "section `classifier`")
+        check_fields(recipe.get("mixing") or {}, OF_MIXING, "section `mixing`")
         answers = answers_of(open_images(recipe)[0].targets)
         check_metrics(config, answers.kind)
         with torch.device("meta"):
@@ -186,11 +204,11 @@ def predict(runner: Runner) -> Scored:
     for batch in runner.val_dataloader:
         logits.append(runner.model.val_step(batch).float())
         labels.append(batch["label"].to(logits[-1].device))
-    found = whole(runner, torch.cat(logits)), whole(runner, torch.cat(labels))
+    found = gathered(runner, torch.cat(logits)), gathered(runner, torch.cat(labels))
     return Scored(*found, kind=answers.kind, unit=answers.unit)
 
 
-def whole(runner: Runner, own: torch.Tensor) -> torch.Tensor:
+def gathered(runner: Runner, own: torch.Tensor) -> torch.Tensor:
     """Of all val images, on the CPU, what each process has of its own (n, ...)."""
     in_turn = torch.stack(all_gather(own), dim=1).flatten(0, 1)  # as mmengine's sampler deals them
     return in_turn[: len(runner.val_dataloader.dataset)].cpu()

@@ -35,7 +35,10 @@ from mae_core.encoders.vit import last_blocks
 from mae_core.engine.optim import unwrapped
 from mae_core.engine.train import build_runner, train
 from mae_core.files import write_json
+from mae_core.kinds import ABOVE_0, FROM_0, SHARE, list_of
 from mae_core.stage import Reporter, StageResult
+
+KINDS = {"rates": list_of(ABOVE_0, 1), "decays": list_of(FROM_0, 1), "held_out": SHARE}
 
 
 class Setting(NamedTuple):

@@ -15,7 +15,7 @@ from downstream.classification.features import (
     check_features,
     train_and_val_features,
 )
-from downstream.classification.layers import has_best, split_off
+from downstream.classification.layers import check_decides, has_best, split_off
 from downstream.classification.metrics import (
     Scored,
     check_metrics,
@@ -31,9 +31,16 @@ from downstream.outcomes import save_outcomes
 from mae_core.data.images import ImageDataset
 from mae_core.errors import UserError
 from mae_core.files import write_json
+from mae_core.kinds import ABOVE_0, FLAG, check_kinds, list_of, maybe, whole
 from mae_core.stage import Reporter, StageResult
 
 K, TEMPERATURE = 20, 0.07  # where it chooses a layer for others, as in DINO (arXiv 2104.14294)
+KINDS = {
+    "k": whole(1),
+    "more_k": list_of(whole(1)),
+    "temperature": ABOVE_0,
+    "standardize": maybe(FLAG),
+}
 Nearest = tuple[torch.Tensor, torch.Tensor]  # cosines and indices, (B, k), the nearest first
 
 
@@ -69,9 +76,11 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
 
 def check(config: Config, encoder: str) -> None:
     """Raise UserError as for all frozen features, or for more neighbours than train images."""
+    check_kinds(config, KINDS)
     train, _ = check_features(config, encoder)
     check_k(max([config.k, *config.more_k]), train)
     check_metrics(config, answers_of(train.targets).kind)
+    check_decides(config)
 
 
 def best_layer(

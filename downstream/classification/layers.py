@@ -12,6 +12,7 @@ import torch
 from mmengine.config import Config
 from numpy.typing import NDArray
 
+from downstream.classification.metrics import TOP1
 from mae_core.data.images import ImageDataset
 from mae_core.data.sources.base import NO_LABEL, Groups
 from mae_core.data.sources.groups import whole_groups
@@ -21,6 +22,8 @@ from mae_core.errors import UserError
 
 BEST = "best"
 CHOOSING = ("knn", "retrieval", "linear-probe", "few-shot")  # these can, on a held-out part
+DRAWS = 100  # of whole groups, tried before none is taken to have all classes on both sides
+SEEDS = 1_000_003  # between the seeds of two draws: no seed that a run has beside another
 SUITE = "suite"  # can, too, on the part of its examples that chooses the penalty
 Columns = tuple[int, int]  # the first, and the one behind the last
 
@@ -95,12 +98,28 @@ def strata_of(images: ImageDataset) -> NDArray[np.int64]:
     return images.labels if images.targets is None else np.zeros(len(images), dtype=np.int64)
 
 
+def check_decides(config: Config, settings: int = 1) -> None:
+    """Raise UserError if `decides` is set where a stage chooses neither layer nor setting.
+
+    Args:
+        config: of a stage.
+        settings: how many it chooses among beside layers.
+    """
+    name = config.get("decides") or TOP1
+    if name != TOP1 and not has_best(config) and settings < 2:
+        raise UserError(
+            f"decides={name!r}: {config.stage} has nothing to choose by it: set layer='best', or "
+            "for a linear probe on features more `rates` or `decays`, or leave decides out"
+        )
+
+
 def held_out(
     labels: NDArray[np.int64], classes: Sequence[str], groups: Groups | None, config: Config
 ) -> NDArray[np.int64]:
     """The train images that choose, a seeded share `config.held_out` of each class.
 
-    Where groups are known they are whole groups, and so about that share.
+    Where groups are known they are whole groups, and so about that share: the first draw in which
+    each class has some on both sides, as runs with other seeds are not to end for want of luck.
 
     Args:
         labels: (N,), see :func:`strata_of`.
@@ -109,20 +128,30 @@ def held_out(
         config: `held_out` and `seed`.
 
     Raises:
-        UserError: if there would be none of a class, or of groups none that learn one.
+        UserError: if there would be none of a class, or of groups none that learn one in any draw.
     """
     if groups is None:
         return stratified(labels, classes, config.held_out, config.seed)
-    chosen = whole_groups(groups, labels, bounds((0.0, config.held_out)), config.seed)
+    part, missing = bounds((0.0, config.held_out)), ""
+    for draw in range(DRAWS):
+        chosen = whole_groups(groups, labels, part, config.seed + draw * SEEDS)
+        missing = lacking(labels, chosen, classes)
+        if not missing:
+            return chosen
+    raise UserError(
+        f"held_out={config.held_out}: {missing}, as groups stay whole, in {DRAWS} draws: choose "
+        "another share, or leave out `group` where images of a group are not alike"
+    )
+
+
+def lacking(labels: NDArray[np.int64], chosen: NDArray[np.int64], classes: Sequence[str]) -> str:
+    """Which class has no group among the images `chosen`, or none among the others; '' if none."""
     known = np.unique(labels[labels != NO_LABEL])
     for who, those in (("chooses", labels[chosen]), ("learns", np.delete(labels, chosen))):
         missing = np.setdiff1d(known, those)
         if len(missing):
-            raise UserError(
-                f"held_out={config.held_out}: no group of {classes[int(missing[0])]} {who}, as "
-                "groups stay whole: choose another share or seed"
-            )
-    return chosen
+            return f"no group of {classes[int(missing[0])]} {who}"
+    return ""
 
 
 def split_off(

@@ -17,7 +17,7 @@ from downstream.classification import accuracy, grid  # noqa: F401  accuracy reg
 from downstream.classification.answers import CLASS, Answers, answers_of, names_of
 from downstream.classification.features import check_features, check_pool
 from downstream.classification.finetune import open_images, predict
-from downstream.classification.layers import has_best
+from downstream.classification.layers import check_decides, has_best
 from downstream.classification.metrics import check_metrics, measured
 from downstream.outcomes import save_outcomes
 from mae_core.checkpoints import build_encoder, check_sizes, save_state
@@ -28,6 +28,7 @@ from mae_core.engine.batch import check_batch
 from mae_core.engine.train import build_runner, train
 from mae_core.errors import UserError
 from mae_core.for_encoder import with_encoder
+from mae_core.kinds import check_kinds
 from mae_core.stage import Reporter, StageResult
 
 
@@ -118,8 +119,11 @@ def check(config: Config, encoder: str) -> None:
                 "augmented images: give the number of a layer, or a config without "
                 "train_dataloader.dataset"
             )
+        check_decides(config)
         train_data, _ = open_images(config)
     else:
+        check_kinds(config, grid.KINDS)
+        check_decides(config, len(grid.settings_of(config)))
         train_data, _ = check_features(config, encoder)
         grid.check_split(config, train_data)
     check_metrics(config, answers_of(train_data.targets).kind)

@@ -1,6 +1,7 @@
 """The card of image retrieval."""
 
 from mae_core.card import CASES, MetricInfo, Stage
+from mae_core.stage_keys import EVERY, FROZEN
 
 CARDS = (
     Stage(
@@ -14,5 +15,6 @@ CARDS = (
             MetricInfo("map_at_r", "Retrieval, mAP at R", headline=False),
         ),
         cases=(*CASES, "gallery"),
+        keys=(*EVERY, *FROZEN, "gallery", "ks", "standardize", "held_out"),
     ),
 )

@@ -27,6 +27,7 @@ from mae_core.errors import UserError
 from mae_core.notices import say
 
 MEANING = ("split", "columns", "root", "group", "unit")  # of a table, and of names
+READING = (*MEANING, *KEYS)  # keys that say how images are read
 MAX_UNREADABLE = 100  # in a row; more is no damage but a mistake
 
 
@@ -188,8 +189,8 @@ class ImageDataset(Dataset[Any]):
 
 
 def reading(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of the arguments of :class:`ImageDataset` that say how images are read."""
-    return {key: data[key] for key in (*MEANING, *KEYS) if key in data}
+    """Those of the arguments of :class:`ImageDataset` that are :data:`READING`."""
+    return {key: data[key] for key in READING if key in data}
 
 
 def drawn_by(seed: int, data: Mapping[str, Any]) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def bar(what: str) -> "Iterator[Report]":
 
 def overview(data: str, found: "Checked") -> Table:
     """Counts, sizes, kinds and digest."""
-    table = Table(title=data, show_header=False, title_justify="left")
+    table = Table(title=Text(data), show_header=False, title_justify="left")
     table.add_column()
     table.add_column(overflow="fold")
     table.add_row("images", f"{found.images:,}")

@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -33,6 +34,7 @@ SUFFIXES = (
     ".tiff",
     ".webp",
 )
+DECIMAL = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?")
 ARRAY = ".npy"  # an image, too, where there are no others: beside them it is something else
 PACKED = f".image{ARRAY}"  # of arrays in shards that `data pack` wrote: an image anywhere
 ZARR = ".zarr"  # of a folder that is an image, where there are no others
@@ -180,6 +182,28 @@ def labels_by_name(values: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]
     classes = sorted(set(values) - {""}, key=natural)
     number = {name: label for label, name in enumerate(classes)} | {"": NO_LABEL}
     return classes, np.array([number[value] for value in values], dtype=np.int64)
+
+
+def one_number(names: Iterable[str]) -> tuple[str, str] | None:
+    """The first two of `names` that are one number, such as '7' and '07', or None.
+
+    Numbers are plain decimals: '1e2' and 'inf' may be parts of a hash, or words.
+    """
+    known: dict[Decimal, str] = {}
+    for name in names:
+        if DECIMAL.fullmatch(name):
+            first = known.setdefault(Decimal(name), name)
+            if first != name:
+                return first, name
+    return None
+
+
+def one_but_for_capitals(names: Iterable[str]) -> list[str]:
+    """Those of different `names` that another one equals but for capitals."""
+    folded: dict[str, list[str]] = {}
+    for name in names:
+        folded.setdefault(name.casefold(), []).append(name)
+    return [name for alike in folded.values() if len(alike) > 1 for name in alike]
 
 
 def labels_by_number(values: NDArray[np.integer], of: str) -> tuple[list[str], NDArray[np.int64]]:

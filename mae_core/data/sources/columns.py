@@ -70,6 +70,8 @@ def columns_of(kind: str, names: Sequence[str], columns: Columns, of: str) -> li
                 )
         return wanted
     found = known_as(kind, names)
+    if len(found) > 1 and len(set(found)) == 1:
+        raise UserError(f"{of} has the column '{found[0]}' more than once: rename or delete one")
     if len(found) > 1:
         raise UserError(
             f"{of} has the columns {told(found)}, which may all be the {kind}: name one in "
@@ -136,6 +138,8 @@ def read_columns(
         names, read = _text_table(table)
     else:
         names, read = _parquet(table)
+    if not any(names):
+        raise UserError(f"{table} is empty: expected a first line that names the columns")
     may_be = {kind: known_as(kind, names) for kind in TARGETS if kind in kinds}
     target = labelled_by(may_be, columns, str(table))
     found = {}
@@ -144,8 +148,9 @@ def read_columns(
             found[kind] = columns_of(kind, names, columns, str(table))
     if not found["path"]:
         raise UserError(
-            f"{table} has no column {told(KNOWN['path'])}: its columns, by its first line, are "
-            f"{told(names)}; name the one with the images' paths in columns=dict(path='...')"
+            f"{table} has no column {told(KNOWN['path'])}: its columns, by its first line (which "
+            f"is split at commas, semicolons or tabs), are {told(names)}; name the one with the "
+            "images' paths in columns=dict(path='...')"
         )
     wanted = list(dict.fromkeys(name for several in found.values() for name in several))
     values = dict(zip(wanted, read([names.index(name) for name in wanted]), strict=True))

@@ -261,7 +261,7 @@ def _rows(source: Source, split: str | None, data: str) -> NDArray[np.int64] | N
 
 
 def _refuse(data: str, key: str, value: object) -> None:
-    if value:
+    if value is not None and value != {}:
         raise UserError(f"{key}={value!r} is of tables, and {data} is none: leave it out")
 
 

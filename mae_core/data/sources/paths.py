@@ -10,7 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mae_core.data.roots import files_below
-from mae_core.data.sources.base import Groups, Source, labels_by_name, packed
+from mae_core.data.sources.base import (
+    Groups,
+    Source,
+    labels_by_name,
+    one_but_for_capitals,
+    one_number,
+    packed,
+)
 from mae_core.data.sources.columns import Columns, read_columns, texts, told
 from mae_core.data.sources.folder import FilesBelow
 from mae_core.data.sources.groups import groups_by_name
@@ -55,7 +62,9 @@ class PathSource(FilesBelow):
         self.classes, self.labels = labels_by_name(text.get("label", [""] * len(names)))
         check_classes(self.classes, table)
         self.splits = text.get("split", [])
-        self.groups: Groups | None = groups_by_name(text["group"]) if "group" in text else None
+        self.groups: Groups | None = None
+        if "group" in text:
+            self.groups = groups_by_name(text["group"], str(table))
 
 
 @dataclass(frozen=True)
@@ -141,20 +150,12 @@ def tell_repeated(names: Sequence[str], labels: Sequence[object] | None, table: 
 
 def check_classes(classes: Sequence[str], table: object) -> None:
     """Raise UserError if two labels are one number; say which differ in capitals alone."""
-    numbers: dict[float, str] = {}
-    for name in classes:
-        try:
-            known = numbers.setdefault(float(name), name)
-        except ValueError:
-            continue
-        if known != name and float(name) == float(known):
-            raise UserError(
-                f"{table} has the labels '{known}' and '{name}', one number and two classes: "
-                "write them alike"
-            )
-    folded = Counter(name.casefold() for name in classes)
-    alike = [name for name in classes if folded[name.casefold()] > 1]
-    if alike:
+    if same := one_number(classes):
+        raise UserError(
+            f"{table} has the labels '{same[0]}' and '{same[1]}', one number and two classes: "
+            "write them alike"
+        )
+    if alike := one_but_for_capitals(classes):
         say(
             f"{table}: labels that differ in capitals alone are classes of their own: {told(alike)}"
         )
@@ -179,6 +180,12 @@ def in_split(splits: Sequence[str], split: str | None, of: str) -> NDArray[np.in
     chosen = np.flatnonzero([one == wanted for one in splits]).astype(np.int64)
     if not len(chosen):
         raise UserError(f"{of} has no rows of the split {split!r}; it has {counted(counts)}")
+    others = [one for one in counts if one != wanted and one.casefold() == wanted.casefold()]
+    if others:
+        say(
+            f"{of}: {told(others)} differ from the split '{wanted}' in capitals alone, and are "
+            "others: their rows are left out"
+        )
     return chosen
 
 

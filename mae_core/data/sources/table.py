@@ -76,7 +76,7 @@ class TableSource:
         self.classes, self.labels = _labels(table, self.places[0], names, target)
         self.targets = self._targets(target, names)
         self.groups: Groups | None = (
-            groups_by_name(self.texts("group")) if "group" in named else None
+            groups_by_name(self.texts("group"), self.places[0]) if "group" in named else None
         )
         if isinstance(table.features[column], Image):
             table = table.cast_column(column, Image(decode=False))

@@ -347,7 +347,17 @@ def test_the_part_that_chooses_has_groups_of_its_own() -> None:
     assert np.bincount(labels[chosen]).tolist() == [12, 12]
     alone = held_out(labels, ["a", "b"], None, config)
     assert alone.tolist() == stratified(labels, ["a", "b"], 0.2, 0).tolist()
-    config.held_out = 0.01
-    with pytest.raises(UserError, match=r"held_out=0\.01: no group of . chooses"):
-        for config.seed in range(30):
-            held_out(labels, ["a", "b"], groups, config)
+    config.held_out = 0.0001
+    with pytest.raises(UserError, match=r"held_out=0\.0001: no group of . chooses.* in 100 draws"):
+        held_out(labels, ["a", "b"], groups, config)
+
+
+def test_no_seed_leaves_a_part_without_a_class_where_groups_can_give_it_one() -> None:
+    """A check sees one seed, and the runs of a benchmark have others."""
+    labels = np.repeat([0, 1, 2], 20)
+    groups = groups_by_name([f"g{number}" for number in np.arange(60) // 5])
+    for seed in range(50):
+        chosen = held_out(labels, ["a", "b", "c"], groups, Config({"held_out": 0.2, "seed": seed}))
+        learns = groups.only(np.setdiff1d(np.arange(60), chosen))
+        assert set(labels[chosen]) == {0, 1, 2}
+        assert not groups.only(chosen).present() & learns.present()

@@ -344,3 +344,49 @@ def test_a_constant_band_gives_no_deviation_to_divide_by(tmp_path: Path, call) -
     code, out, _ = call("stats", tmp_path / "x.npz", "--bands", "0,1", "--workers", 0)
     assert code == 0 and "no two numbers differ in 1: their std is 1 below" in out
     assert out.rstrip().endswith(", 1])")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "check {0} --images x",
+        "check {0} --ignored 0",
+        "check {0} --pixel-values [0]",
+        "check {0} --out x",
+        "check {0} --fill 0",
+        "check {0} --masks {0} --bands all",
+        "check {0} --masks {0} -o split=x",
+        "check {0} --masks {0} --images x",
+        "check {0} --masks {0} --workers 1",
+        "check {0} --against {0} --bands all",
+        "check {0} --against {0} --fill 0",
+        "check {0} --against {0} -o split=x",
+        "check {0} --against {0} --ignored 0",
+        "check x.json --bands all",
+        "check x.json --masks x",
+        "check x.json --workers 1",
+        "pack {0} packed --as-stored --quality 80",
+        "pack {0} packed --as-stored --short-side 80",
+        "stats {0} -o group=(.)",
+        "bench {0} -o group=(.)",
+        "bench {0} -o split=x",
+        "convert {0} x.json --from coco --zero-based",
+    ],
+)
+def test_an_option_that_means_nothing_is_refused(data: Path, call, command: str) -> None:
+    code, _, err = call(*command.format(data).split())
+    assert code == USER_MISTAKE and "error:" in err and "met what" not in err
+
+
+def test_a_name_in_brackets_is_no_markup(tmp_path: Path, call) -> None:
+    data = write_images(tmp_path / "[bold]") / "train"
+    code, out, _ = call("check", data, "--workers", 0)
+    assert code == 0 and "[bold]" in "".join(out.split())
+
+
+def test_bench_takes_the_rows_of_a_split(data: Path, call) -> None:
+    rows = "".join(f"class-0/{i}.png,{'a' if i else 'b'}\n" for i in range(4))
+    (data / "t.csv").write_text(f"img,split\n{rows}")
+    chosen = ("-o", "columns.path=img", "-o", "split=a")
+    code, out, _ = call("bench", data / "t.csv", "--workers", 0, "--input-size", 12, *chosen)
+    assert code == 0 and "images/s" in out
