@@ -95,8 +95,10 @@ class Read(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What is read: a table with two roots is two data sets, see :func:`named_data`."""
-        return named_data(self.value, self.root, self.columns)
+        """The path, and of a table what leads to other images: with two roots it is two sets."""
+        column = (self.columns or {}).get("path")
+        more = [f"{key}={value}" for key, value in ((ROOT, self.root), ("path", column)) if value]
+        return f"{self.value}{WITH}{', '.join(more)}" if more else self.value
 
     def digest(self) -> str:
         """Of the data there."""
@@ -294,24 +296,6 @@ def data_digests(config: "Config") -> dict[str, str]:
     """Digest of all data that the config names."""
     reads = [read for read in read_by(config.to_dict()) if read.key in DATA_KEYS]
     return {read.name: read.digest() for read in sorted(reads, key=lambda read: read.name)}
-
-
-def named_data(data: str, root: str | None, columns: Columns | None) -> str:
-    """The name of data among digests: its path, and of a table what leads to other images."""
-    column = (columns or {}).get("path")
-    more = [f"{key}={value}" for key, value in (("root", root), ("path", column)) if value]
-    return f"{data}{WITH}{', '.join(more)}" if more else data
-
-
-def by_name(node: Any) -> Any:
-    """A part of a config with each data set by its name in place of its path and root."""
-    if isinstance(node, dict):
-        known = dict(node)
-        if isinstance(known.get("data"), str):
-            root, columns = known.pop(ROOT, None), known.get("columns")
-            known["data"] = named_data(known["data"], root, columns)
-        return {key: by_name(value) for key, value in known.items()}
-    return [by_name(value) for value in node] if isinstance(node, list | tuple) else node
 
 
 def data_roots(config: "Config") -> list[str]:

@@ -13,7 +13,6 @@ from rich.table import Table
 
 from mae_core.errors import UserError, suggest
 from mae_core.files import write_json, write_text
-from pipelines.identity import by_name
 from pipelines.report.collect import Benchmark, Row, collect
 from pipelines.report.differences import comparable
 from pipelines.report.differences import difference as verdict_on
@@ -30,7 +29,7 @@ from pipelines.report.names import (
     title,
     unit,
 )
-from pipelines.report.protocol import by_digest, cases_of, stored_config
+from pipelines.report.protocol import by_digest, by_name, cases_of, stored_config
 from pipelines.stages import makers, stages
 from pipelines.tracking.tracker import Tracker, flatten
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from mae_core.card import CASES
 from pipelines.cells.folder import CONFIG
-from pipelines.identity import NO_CASES, by_name, machine_of, protocol_config, without
+from pipelines.identity import NO_CASES, ROOT, Read, machine_of, protocol_config, without
 from pipelines.stages import stages
 from pipelines.stored_config import parse_config
 from pipelines.tracking.artifacts import UNREADABLE
@@ -41,6 +41,17 @@ def cases_of(config: Mapping[str, Any], digests: Mapping[str, str]) -> dict[str,
     if not digests or not found:
         return None
     return by_digest(by_name(found), digests)
+
+
+def by_name(node: Any) -> Any:
+    """A part of a config with each data set by its name in place of path and root."""
+    if isinstance(node, dict):
+        known = dict(node)
+        if isinstance(known.get("data"), str):
+            root, columns = known.pop(ROOT, None), known.get("columns")
+            known["data"] = Read("", "data", known["data"], columns, root).name
+        return {key: by_name(value) for key, value in known.items()}
+    return [by_name(value) for value in node] if isinstance(node, list | tuple) else node
 
 
 def by_digest(node: Any, digests: Mapping[str, str]) -> Any:
