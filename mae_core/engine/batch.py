@@ -76,16 +76,16 @@ def check_batch(config: Mapping[str, Any], takes_auto: bool = True) -> None:
             "train_dataloader.batch_size=auto without effective_batch: the machine's memory would "
             "decide the result: set effective_batch, the images of one update"
         )
-    if isinstance(size, int) and update and update % (size * repeats):
-        raise UserError(
-            f"effective_batch={update} is no multiple of train_dataloader.batch_size={size}"
-            f"{f' × repeats={repeats}' if repeats > 1 else ''}: choose a batch_size that divides it"
-        )
     numbers = [number for number in (size, update) if isinstance(number, int)]
     if config.get("mixing") and (repeats > 1 or any(number % 2 for number in numbers)):
         raise UserError(
             f"mixing takes pairs of images: train_dataloader.batch_size={size} and effective_batch="
             f"{update} must be even, and train_dataloader.dataset.repeats={repeats} must be 1"
+        )
+    if isinstance(size, int) and update and update % (size * repeats):
+        raise UserError(
+            f"effective_batch={update} is no multiple of train_dataloader.batch_size={size}"
+            f"{f' × repeats={repeats}' if repeats > 1 else ''}: choose a batch_size that divides it"
         )
 
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Check, convert, measure, pack and time a data set.")
 app.add_typer(convert_app)
 
+OF_IMAGES = "--workers -o --bands --clip --log1p --fill"  # options of `check` without others
 VALUES = 256  # of masks, shown at most
 Data = Annotated[
     str,
@@ -124,8 +125,7 @@ def check(
             refuse_others("a check of masks", "--masks --pixel-values --ignored", given)
             check_mask_images(Path(data).expanduser(), masks, pixel_values, ignored)
         else:
-            takes = "--workers -o --bands --clip --log1p --fill"
-            refuse_others("a check of images alone", takes, given)
+            refuse_others("a check of images", OF_IMAGES, given)
             chosen = chosen_bands(bands, clip, log1p, fill)
             check_images(data, workers, chosen, meaning)
 
@@ -314,9 +314,9 @@ def meant_by(given: list[str] | None, groups: bool = True) -> dict[str, Any]:
     from mae_core.data.images import MEANING
     from mae_core.data.sources.columns import KNOWN
 
-    config = Config({**dict.fromkeys(MEANING, ""), "columns": dict.fromkeys(KNOWN, "")})
-    if not groups:
-        del config["group"], config.columns["group"]
+    kinds = [kind for kind in KNOWN if groups or kind != "group"]
+    top = [key for key in MEANING if groups or key != "group"]
+    config = Config({**dict.fromkeys(top, ""), "columns": dict.fromkeys(kinds, "")})
     apply_overrides(config, given or [])
     found = {key: value for key, value in config.to_dict().items() if key != "columns" and value}
     columns = {kind: name for kind, name in config.columns.items() if name}

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from downstream.classification import features, grid, knn, linear_probe, suite
 from downstream.classification.features import train_and_val_features
 from downstream.classification.layers import held_out
+from downstream.classification.metrics import deciding
 from downstream.few_shot import stage as few_shot
 from downstream.few_shot.episodes import classified
 from downstream.outcomes import Episodes, load_outcomes
@@ -216,8 +217,8 @@ def test_a_head_of_the_grid_sees_its_layer_alone(garments: Path, tmp_path: Path)
     settings = grid.settings_of(config, 3)
     part = grid.PartReporter(SilentReporter(), "grid", 0, 1)
     heads = grid.fit(config, settings, given, tmp_path, part)
-    reached = grid.reached(heads, x, y, config)
-    for setting, value in zip(settings, reached, strict=True):
+    for number, setting in enumerate(settings):
+        value = deciding(grid.scored(heads, number, given), config)
         assert (value > 0.95) == (setting.layer == 2)
 
 

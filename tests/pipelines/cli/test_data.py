@@ -324,9 +324,9 @@ def test_unreadable_images_are_told_beside_duplicates(copies: Path, call) -> Non
     ("more", "message"),
     [
         (("--against", "no"), "no data at"),
-        (("--against", "val", "--masks", "val"), "--against compares images"),
-        (("--against", "val", "--bands", "all"), "leave out --bands"),
-        (("--against", "val", "-o", "split=val"), "leave out --bands and -o"),
+        (("--against", "val", "--masks", "val"), "takes no --masks"),
+        (("--against", "val", "--bands", "all"), "takes no --bands"),
+        (("--against", "val", "-o", "split=val"), "takes no -o"),
         (("--against", "val", "--out", "train/a.png"), "train/a.png cannot be written"),
     ],
 )
