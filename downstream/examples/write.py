@@ -1,5 +1,6 @@
 """A worked example's data as files, by the name of the example."""
 
+import csv
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -7,28 +8,32 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from downstream.examples import bands, microscopy, rgbd, sounds
-from downstream.examples.draw import Picture
+from downstream.examples import bands, microscopy, rgbd, scenes, sounds
 from mae_core.data.cache import atomic_folder, locked
 from mae_core.data.tiff import library
 from mae_core.errors import UserError
 
 Progress = Callable[[int, int], None]
+TABLE = "labels.csv"
 
 
 class Example(NamedTuple):
     """How an example's images are made.
 
     Attributes:
-        make: gives them; called with what `photos` asks for, their number and the seed.
+        make: gives the path and the pixels of each, and what a table says of it; called with what
+            `photos` asks for, their number and the seed.
         images: how many without being told.
         photos: what photos it needs, '' for none.
+        columns: of the table `labels.csv`, the path first; () for none.
     """
 
-    make: Callable[..., Iterator[Picture]]
+    make: Callable[..., Iterator[tuple[Any, ...]]]
     images: int
     photos: str = ""
+    columns: tuple[str, ...] = ()
 
 
 EXAMPLES = {
@@ -37,6 +42,7 @@ EXAMPLES = {
         microscopy.tiles, 2_000, "a COCO JSON of nuclei, such as nuclei/instances_train.json"
     ),
     "rgbd": Example(rgbd.scenes, 3_000),
+    "scenes": Example(scenes.scenes, 3_000, columns=scenes.COLUMNS),
     "sounds": Example(sounds.spectrograms, 1_800),
 }
 
@@ -80,11 +86,16 @@ def write_example(
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise UserError(f"{folder} is there already: delete it or name another folder")
         with atomic_folder(folder) as place:
-            for done, (path, pixels) in enumerate(make(images, seed), start=1):
+            rows = [example.columns]
+            for done, (path, pixels, *values) in enumerate(make(images, seed), start=1):
                 (place / path).parent.mkdir(parents=True, exist_ok=True)
                 save(place / path, pixels)
+                rows.append((path, *values))
                 if progress:
                     progress(done, images)
+            if example.columns:
+                with open(place / TABLE, "w", newline="") as table:
+                    csv.writer(table).writerows(rows)
     return images
 
 
@@ -92,6 +103,9 @@ def save(path: Path, pixels: NDArray[Any]) -> None:
     """Write (H, W) or (H, W, C) as the path's suffix says."""
     if path.suffix == ".npy":
         np.save(path, pixels)
+        return
+    if path.suffix == ".png":
+        Image.fromarray(pixels).save(path)
         return
     layout = {"planarconfig": "contig"} if pixels.ndim == 3 else {}
     library(str(path)).imwrite(

@@ -13,7 +13,7 @@ from mae_core.config import load_config
 from mae_core.data.images import ImageDataset
 from tests.tiny import CONFIGS
 
-NUMBERS = {"bands": 12, "microscopy": 8, "rgbd": 10, "sounds": 12}  # images of a test
+NUMBERS = {"bands": 12, "microscopy": 8, "rgbd": 10, "scenes": 20, "sounds": 12}  # images of a test
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def test_equal_arguments_give_equal_files_and_another_seed_others(
     name: str, made: Path, photos: Path, nuclei: Path, tmp_path: Path
 ) -> None:
     first = files(made / name)
-    assert len(first) == NUMBERS[name]
+    assert len(first) == NUMBERS[name] + len(EXAMPLES[name].columns[:1])
     for seed in (0, 1):
         given = needed(name, photos, nuclei)
         write_example(name, tmp_path / str(seed), given, NUMBERS[name], seed)
@@ -69,16 +69,18 @@ def test_shipped_configs_read_what_is_made(name: str, made: Path) -> None:
     assert len(sets) == 2 and {min(given["part"]) for given in sets} > {0.0}
     for given in sets:
         keys = {key: value for key, value in given.items() if key not in ("per_class", "type")}
-        images = ImageDataset(**{**keys, "data": str(made / keys["data"].split("/")[1])})
+        images = ImageDataset(**{**keys, "data": str(made / keys["data"].removeprefix("data/"))})
         side, channels = config.encoder.img_size, config.encoder.in_chans
         item = images[0]["inputs"]
-        assert item.shape == (channels, side, side) and str(item.dtype) == "torch.float32"
-        assert np.isfinite(item.numpy()).all() and len(images.classes) >= 2
+        kind = "float32" if keys.get("bands") else "uint8"
+        assert item.shape == (channels, side, side) and str(item.dtype) == f"torch.{kind}"
+        assert np.isfinite(item.numpy()).all()
+        assert len(images.classes) >= 2 or images.targets
 
 
 def test_every_example_has_configs_and_a_recipe() -> None:
-    assert len(SHIPPED) == 13
-    for name in EXAMPLES:
+    assert len(SHIPPED) == 20
+    for name in [*EXAMPLES, "scenes_area"]:
         recipe = load_config(name, "benchmarks")
         assert recipe.pretrain in SHIPPED and set(recipe.tasks.values()) <= set(SHIPPED)
 
@@ -86,7 +88,7 @@ def test_every_example_has_configs_and_a_recipe() -> None:
 @pytest.mark.parametrize(
     ("name", "photos_given", "images", "said"),
     [
-        ("band", None, 1, "expected one of bands, microscopy, rgbd, sounds"),
+        ("band", None, 1, "expected one of bands, microscopy, rgbd, scenes, sounds"),
         ("bands", None, 1, "name photos in colour"),
         ("sounds", "photos", 1, "is synthesised"),
         ("bands", "nowhere", 1, "nowhere"),
