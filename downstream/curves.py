@@ -1,4 +1,4 @@
-"""A figure of accuracy against an amount: labels, images, trained blocks."""
+"""A figure of a metric against an amount: labels, images, trained blocks."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,14 +9,22 @@ from mae_core.stage import Metric
 
 
 class Point(NamedTuple):
-    """Accuracy at an amount."""
+    """A metric at an amount."""
 
     amount: float
     metric: Metric
 
 
+SHOWN = {"top1": "top-1 accuracy", "map": "mean average precision", "r2": "R²"}
+
+
 def draw_curves(
-    path: Path, curves: Mapping[str, Sequence[Point]], title: str, amount: str, log: bool = True
+    path: Path,
+    curves: Mapping[str, Sequence[Point]],
+    title: str,
+    amount: str,
+    log: bool = True,
+    value: str = "top1",
 ) -> None:
     """Write a PNG with a line for each curve, its intervals, and a legend if there are several.
 
@@ -26,6 +34,7 @@ def draw_curves(
         title: of the figure.
         amount: label of the horizontal axis.
         log: whether amounts grow by factors.
+        value: the metric, of :data:`SHOWN`.
     """
     figure = new_figure(5.6, 3.6)
     axis = figure.subplots()
@@ -44,8 +53,9 @@ def draw_curves(
     axis.set_xticks(amounts, [f"{value:g}" for value in amounts])
     axis.minorticks_off()
     axis.set_title(title, loc="left", fontweight="bold")
-    axis.set(xlabel=amount, ylabel="top-1 accuracy")
-    axis.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g}%")
+    axis.set(xlabel=amount, ylabel=SHOWN[value])
+    if value == "top1":
+        axis.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g}%")
     lighten(axis)
     if len(curves) > 1:
         figure.legend(loc="outside right upper", frameon=False)

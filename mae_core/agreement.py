@@ -1,5 +1,6 @@
 """Whether the keys of a stage's config agree with each other; reads no data and builds no model."""
 
+import inspect
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,9 +11,11 @@ import torch
 from mmengine.config import Config
 
 from mae_core.data.bands import channels_of
+from mae_core.data.images import ImageDataset
 from mae_core.data.transform import output_size
 from mae_core.encoders import Encoder, create_encoder
-from mae_core.errors import UserError
+from mae_core.errors import UserError, suggest
+from mae_core.kinds import check_kinds
 from mae_core.pixels import OWN, PROTOCOL, SAME_FOR_ALL
 
 BLOCK = re.compile(r"\bencoder\.blocks\.(\d+)$")  # ends the name of one
@@ -30,6 +33,8 @@ LEAST = {
     "k": 1,
     "threads": 1,
 }  # of a number under this key, wherever it stands
+OTHERS = (("batch_size", "auto"),)  # see mae_core.engine.auto_batch
+OF_IMAGES = tuple(inspect.signature(ImageDataset).parameters)  # keys of a set of images
 
 
 def check_keys(config: Config) -> None:
@@ -41,6 +46,7 @@ def check_keys(config: Config) -> None:
     Args:
         config: of a stage; with a section `scratch` also what that makes of it.
     """
+    check_kinds(config)
     found = [*faults(config.to_dict())]
     if "scratch" in config:
         merged = Config(config.to_dict())
@@ -85,13 +91,20 @@ def amounts(node: Any, path: str = "") -> Iterator[str]:
     if isinstance(node, Mapping):
         for key, value in node.items():
             place = f"{path}.{key}" if path else str(key)
-            counts = isinstance(value, int | float) and not isinstance(value, bool)
-            if key in LEAST and counts and not (value >= LEAST[key] and float(value).is_integer()):
-                yield f"{place}={value}: expected a whole number of at least {LEAST[key]}"
+            if key in LEAST and not is_amount(value, LEAST[key]) and (key, value) not in OTHERS:
+                yield f"{place}={value!r}: expected a whole number of at least {LEAST[key]}"
             yield from amounts(value, place)
     elif isinstance(node, list | tuple):
         for number, value in enumerate(node):
             yield from amounts(value, f"{path}.{number}")
+
+
+def is_amount(value: Any, least: int) -> bool:
+    """Whether a value is a whole number of at least `least`, or None, or a dict of its own."""
+    if value is None or isinstance(value, Mapping):
+        return True
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return bool(number and value >= least and float(value).is_integer())
 
 
 def block_faults(config: Mapping[str, Any], encoder: Mapping[str, Any]) -> Iterator[str]:
@@ -118,7 +131,11 @@ def pixel_faults(config: Mapping[str, Any], channels: int) -> Iterator[str]:
             "of 'config'"
         )
     for key, values in (config.get("pixels") or {}).items():
-        if key not in ("mean", "std") or not isinstance(values, Sequence):
+        if key not in ("mean", "std"):
+            yield f"pixels has no field '{key}'{suggest(str(key), ('mean', 'std'))}"
+            continue
+        if not isinstance(values, Sequence) or isinstance(values, str):
+            yield f"pixels.{key}={values!r}: expected a list of numbers, one for each channel"
             continue
         if len(values) != channels:
             yield (
@@ -156,8 +173,14 @@ def image_sets(node: Any, path: str = "") -> Iterator[tuple[str, Mapping[str, An
 
 def image_faults(key: str, images: Mapping[str, Any], encoder: Mapping[str, Any]) -> Iterator[str]:
     """Faults of a set of images under `key` beside an encoder's sizes."""
-    channels, wanted = channels_of(images), encoder["in_chans"]
     where = f"{key}." if key else ""
+    if "data" in images:
+        odd = [name for name in images if name not in OF_IMAGES]
+        yield from (f"{key} has no field '{name}'{suggest(name, OF_IMAGES)}" for name in odd)
+        if not isinstance(images["data"], str | None):
+            yield f"{where}data={images['data']!r}: expected text, such as a folder's path"
+            return
+    channels, wanted = channels_of(images), encoder["in_chans"]
     if "data" in images and channels != wanted:
         said = "in_chans"
         if images.get("bands") is not None and "in_chans" not in images:

@@ -84,6 +84,8 @@ class Stage:
         metrics: all that it yields, in the report's order.
         captions: of the pictures that it leaves, by name without suffix, in the report's order.
         cases: keys of its config that decide on which cases it is tested.
+        keys: all that its config may have; any, where a card names none.
+        inside: more of them, which only the files of configs use: nothing reads them later.
     """
 
     name: str
@@ -105,6 +107,8 @@ class Stage:
     metrics: tuple[MetricInfo, ...] = ()
     captions: Mapping[str, str] = field(default_factory=dict)
     cases: tuple[str, ...] = CASES
+    keys: tuple[str, ...] = ()
+    inside: tuple[str, ...] = ()
 
     @property
     def prefix(self) -> str:

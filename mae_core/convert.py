@@ -17,7 +17,13 @@ from mae_core.reading import VIT
 
 # Not carried over: of the old layout, and what other projects' configs say (mae_core.reading).
 DROPPED = ("format", "holds", "image_size", "heads")
-SAID = ("pixels", "preprocessing", "licence", "source")  # of the images and origin of any weights
+SAID = (
+    "pixels",
+    "as_stored",
+    "preprocessing",
+    "licence",
+    "source",
+)  # of the images and origin of any weights
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 
 

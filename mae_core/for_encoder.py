@@ -24,6 +24,7 @@ from mae_core.stage import Reporter
 if TYPE_CHECKING:
     from mmengine.config import Config
 
+AS_STORED = "as_stored"  # in an encoder's file: its `pixels` are of `bands`
 ENTRY = "sets."  # begins the place of what `evaluate` says of one of its sets alone
 KEEP = "protocol='same' would keep the config's"
 
@@ -93,7 +94,7 @@ def with_stated(
         colours = about.get("encoder", {}).get("in_chans") == 3
         if colours and channels_of(config) == 1 and not bands_are_read(config):
             take_colours(used, name, reporter)
-        take_pixels(used, name, about.get("pixels"), reporter)
+        take_pixels(used, name, about, reporter)
         if about.get("preprocessing"):
             take_preprocessing(used, name, about["preprocessing"], reporter)
     return config if used.to_dict() == config.to_dict() else used
@@ -202,8 +203,14 @@ def take_colours(config: "Config", name: str, reporter: Reporter | None) -> None
     tell(reporter, f"grey images are read as RGB, which {name} was trained on; {KEEP}")
 
 
-def take_pixels(config: "Config", name: str, own: Pixels | None, reporter: Reporter | None) -> None:
-    """Put the mean and deviation that an encoder was trained with into `config`."""
+def take_pixels(
+    config: "Config", name: str, about: Mapping[str, Any], reporter: Reporter | None
+) -> None:
+    """Put the mean and deviation that an encoder was trained with into `config`.
+
+    Not those of numbers as files hold them beside images of 8 bits, nor the other way round.
+    """
+    own: Pixels | None = about.get("pixels")
     given: Pixels = {key: list(config.pixels[key]) for key in ("mean", "std")}
     if own is None or same(own, given):
         return
@@ -212,6 +219,13 @@ def take_pixels(config: "Config", name: str, own: Pixels | None, reporter: Repor
             reporter,
             f"{name} was trained with {told(own)}: bands that are read as they are stored are "
             f"normalised with the config's {told(given)}",
+        )
+        return
+    if about.get(AS_STORED) or not all(0 <= mean <= 255 for mean in own["mean"]):
+        tell(
+            reporter,
+            f"{name} was trained with {told(own)} of numbers as their files hold them: images of 0 "
+            f"to 255 are normalised with the config's {told(given)}",
         )
         return
     if len(own["mean"]) != len(given["mean"]):
@@ -283,11 +297,13 @@ def image_nodes(config: "Config") -> Iterator[tuple[str, Any]]:
 def own_preprocessing(config: "Config", encoder: str) -> dict[str, Any]:
     """`preprocessing` for the metadata of what is trained from `encoder` with `config`.
 
-    Empty where that is the config's own: then its sizes are those of whatever tests it.
+    Without it where that is the config's own: then its sizes are those of whatever tests it. With
+    `as_stored` where images are read by `bands`: then `pixels` are in the units of their files.
     """
     about = stated(config, encoder) if config.get(PROTOCOL, OWN) == OWN else {}
     known = about.get("preprocessing")
-    return {"preprocessing": known} if known else {}
+    found = {AS_STORED: True} if bands_are_read(config) else {}
+    return found | ({"preprocessing": known} if known else {})
 
 
 def check_preprocessing(own: Any, path: str) -> None:

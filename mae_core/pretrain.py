@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shlex
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
@@ -38,6 +39,7 @@ from mae_core.errors import UserError
 from mae_core.figures import draw_rows
 from mae_core.for_encoder import own_preprocessing
 from mae_core.input_sizes import InputSizeHook, check_sizes_of, phases_of, resized
+from mae_core.kinds import DICT, FLAG, TEXT, check_kinds, maybe
 from mae_core.methods import Method, create_method
 from mae_core.methods.base import total
 from mae_core.methods.cost import flops_an_image
@@ -173,18 +175,29 @@ def is_compiled(config: Config, reporter: Reporter) -> bool:
     """Whether the method is compiled, see :func:`run`.
 
     Raises:
-        UserError: if it is to be, and there is no C compiler.
+        UserError: if it is to be, and there is no compiler.
     """
     on_gpu = torch.cuda.is_available() and not is_sharded(config)
     if config.compile is False or not (config.compile or on_gpu):
         return False
-    if os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang"):  # as triton looks
-        return True
-    todo = "install gcc or clang, or name one in the variable CC"
-    if config.compile:
-        raise UserError(f"compile=True needs a C compiler, and there is none: {todo}")
-    reporter.note(f"the training is not compiled, which is slower: no C compiler; {todo}")
-    return False
+    lacking = lacking_compiler(torch.cuda.is_available())
+    if lacking and config.compile:
+        raise UserError(f"compile=True: {lacking}")
+    if lacking:
+        reporter.note(f"the training is not compiled, which is slower: {lacking}")
+    return not lacking
+
+
+def lacking_compiler(on_gpu: bool) -> str:
+    """Which compiler torch.compile lacks, and what to do; '' if it has what it needs."""
+    if on_gpu:  # as triton looks
+        there = os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")
+        return "" if there else "no C compiler; install gcc or clang, or name one in CC"
+    # As torch._inductor.config.cpp.cxx says; a command may have arguments.
+    command = shlex.split(os.environ.get("CXX", "g++")) or [""]
+    if shutil.which(command[0]):
+        return ""
+    return f"on CPUs it needs a C++ compiler, no '{command[0]}'; install g++, or name one in CXX"
 
 
 def mean_loss(runner: Runner, updates: int) -> float:
@@ -208,6 +221,8 @@ def check(config: Config, encoder: str) -> None:
     Also if there are no train images, or an image of the preview cannot be read: it is drawn at the
     very end. Of a file to go on from, if it does not fit.
     """
+    name = config.get("method", "mae")
+    check_kinds(config, {"method": TEXT, f"{name}": DICT, "compile": maybe(FLAG)})
     continued_of(config, encoder)
     config = with_start(config, encoder)
     check_sizes(config.encoder, encoder)

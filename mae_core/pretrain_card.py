@@ -1,6 +1,7 @@
 """The card of :mod:`mae_core.pretrain`."""
 
 from mae_core.card import MetricInfo, Stage
+from mae_core.stage_keys import EVERY, TRAINING
 
 CARDS = (
     Stage(
@@ -36,6 +37,10 @@ CARDS = (
                 headline=False,
                 digits=3,
             ),
+        ),
+        keys=(
+            *(*EVERY, *TRAINING, "method", "compile", "preview"),
+            *("start", "continued", "input_sizes"),
         ),
         captions={"reconstruction": "Reconstruction of images that pretraining never saw"},
     ),

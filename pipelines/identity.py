@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mae_core.data.roots import path_digest
 from mae_core.data.sources import data_digest, table_files
+from mae_core.data.sources.columns import Columns
 from mae_core.errors import UserError
 from mae_core.files import digest
 from mae_core.names import has_file
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 DATA_KEYS = ("data", "data_root", "names_in")
 ROOT = "root"  # key beside `data`: where a table's images lie, whose content counts
+WITH = " with "  # in a data set's name, between its path and what it means
 REFERENCE = "reference"  # key of an encoder to compare with
 BATCH = "batch"  # in what a stage reads: images that a device looks at together
 NO_SEED = "is drawn anew with the same protocol"
@@ -66,6 +68,9 @@ NO_CASES = {  # to the cases of a test, in the part of a config that names its d
     "sampler": "says in which order",
     "train_data": "is what it was trained on",
     "transform": "is how the model sees a case",
+    **dict.fromkeys(
+        ("bands", "clip", "log1p", "fill", "in_chans", "bits"), "is what of a case's pixels it sees"
+    ),
 }
 NO_PUBLISHED = {
     **LOADER,
@@ -85,8 +90,15 @@ class Read(NamedTuple):
     place: str
     key: str
     value: str
-    columns: Mapping[str, str] | None = None
+    columns: Columns | None = None
     root: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The path, and of a table what leads to other images: with two roots it is two sets."""
+        column = (self.columns or {}).get("path")
+        more = [f"{key}={value}" for key, value in ((ROOT, self.root), ("path", column)) if value]
+        return f"{self.value}{WITH}{', '.join(more)}" if more else self.value
 
     def digest(self) -> str:
         """Of the data there."""
@@ -283,7 +295,7 @@ def content_of(encoder: str) -> str:
 def data_digests(config: "Config") -> dict[str, str]:
     """Digest of all data that the config names."""
     reads = [read for read in read_by(config.to_dict()) if read.key in DATA_KEYS]
-    return {read.value: read.digest() for read in sorted(reads, key=lambda read: read.value)}
+    return {read.name: read.digest() for read in sorted(reads, key=lambda read: read.name)}
 
 
 def data_roots(config: "Config") -> list[str]:

@@ -1,11 +1,11 @@
 """The stages: the list of their cards, and what the orchestration asks of a stage."""
 
 import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mae_core.card import MetricInfo, Stage
 from mae_core.errors import UserError, suggest
@@ -22,6 +22,7 @@ StageFunction = Callable[["Config", str, Path, Reporter], StageResult]
 CARDS = (  # modules, in the order of the report's tables
     "mae_core.pretrain_card",
     "downstream.classification.card",
+    "downstream.retrieval.card",
     "downstream.few_shot.card",
     "downstream.classification.evaluate_card",
     "downstream.detection.card",
@@ -131,6 +132,51 @@ def stage_function(name: str) -> StageFunction:
     return function
 
 
+def check_known(name: str, config: "Config") -> None:
+    """Raise UserError for a key of a stage's config that the stage does not know.
+
+    Names that begin with `_` are the file's own, as are those in `inside` of the card.
+    """
+    card = card_of(name)
+    if not card.keys:
+        return
+    known = [*card.keys, *card.inside]
+    if "method" in known:
+        from mae_core.methods.registry import METHODS  # torch
+
+        for module in METHODS.modules:  # not those of packages, one of which may be broken
+            importlib.import_module(module)
+        known += [str(config.get("method")), *METHODS.known()]
+    sections: dict[str, dict[str, Any]] = {"": dict(config)}
+    if "scratch" in known and isinstance(config.get("scratch"), dict):
+        sections["scratch."] = dict(config.scratch)
+    for place, section in sections.items():
+        for key in section:
+            if key not in known and not key.startswith("_"):
+                raise UserError(unknown_key(name, place, key, known, config))
+
+
+def unknown_key(name: str, place: str, key: str, known: Sequence[str], config: "Config") -> str:
+    """What to tell of a key that a stage would ignore."""
+    others = [card.name for card in stages().values() if key in card.keys]
+    of = f", it is a key of {', '.join(others)}: leave it out" if others else suggest(key, known)
+    return (
+        f"{config.filename}: {name} has no key '{place}{key}'{of}. A name that only the file "
+        "itself uses begins with '_'"
+    )
+
+
+def check_overridden(name: str, overrides: Iterable[str]) -> None:
+    """Raise UserError for an override of what only the config's file reads: it would come late."""
+    for override in overrides:
+        key = override.partition("=")[0].partition(".")[0]
+        if key in card_of(name).inside:
+            raise UserError(
+                f"override '{override}': {name} reads no '{key}', only its config's file does: "
+                "override what it stands in"
+            )
+
+
 def check_stage(name: str, config: "Config", encoder: str) -> None:
     """Raise UserError for what the stage can know to be wrong before it runs.
 
@@ -144,10 +190,13 @@ def check_stage(name: str, config: "Config", encoder: str) -> None:
     from mae_core.agreement import check_keys  # torch
     from mae_core.data.first import try_images
     from mae_core.data.overlap import tell_overlaps
+    from mae_core.engine.sections import check_sections
 
     with checking(f"the check of {name} in {config.filename} for the encoder '{encoder}'"):
+        check_known(name, config)
         check_keys(config)
         check_encoder(name, config, encoder)
+        check_sections(config)
         try_images(config)
         tell_overlaps(config)
 

@@ -13,6 +13,8 @@ MEMORY = 4.0  # GB that a process of the tests may take, as a small laptop has n
 
 STARTS = {"prefect", "pair", "shared", "trained", "configs"}  # fixtures of tests that start stages
 
+gc.disable()  # all that tests import stays: see the end of the collection
+
 settings.register_profile("any machine", deadline=None)  # a busy one is slow, not wrong
 settings.load_profile("any machine")
 
@@ -63,6 +65,7 @@ def pytest_collection_finish() -> None:
     """Modules stay: mmengine, which collects garbage for every data set, need not look at them."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

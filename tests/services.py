@@ -13,7 +13,7 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
-from benchmarks.servers import free_port, wait_for
+from benchmarks.servers import NO_JOBS, free_port, wait_for
 from tests.processes import gone
 
 ROOT = Path(__file__).parents[1]
@@ -52,6 +52,7 @@ class Services:
             "PREFECT_WORKER_QUERY_SECONDS": "1",  # it looks for runs, and those to cancel, so often
             "PREFECT_RUNNER_POLL_FREQUENCY": "1",
             "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
+            **NO_JOBS,
             "MAE_BENCH_GRACE": str(grace),
             "DO_NOT_TRACK": "true",
             MARK: str(folder),
@@ -74,10 +75,11 @@ class Services:
         if name in self.running and self.running[name].poll() is None:
             return
         tracking = ["--backend-store-uri", self.environment["MLFLOW_TRACKING_URI"]]
+        port = ["--port", str(self.mlflow_port)]
         commands = {
             "server": ["prefect", "server", "start"],
             "worker": ["mae-bench", "worker"],
-            "mlflow": ["mlflow", "server", *tracking, "--port", str(self.mlflow_port)],
+            "mlflow": ["mlflow", "server", *tracking, "--workers", "1", *port],
         }
         with open(self.folder / f"{name}.log", "ab") as log:
             self.running[name] = subprocess.Popen(

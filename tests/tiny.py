@@ -48,6 +48,7 @@ def write_configs(folder: Path, data: Path) -> Path:
         "evaluate": f"sets = [dict(name='val', data='{data}/val')]\n"
         "transform = dict(input_size=12)\nbatch_size = 8\nnum_workers = 0\n",
         "knn": f"{features}k = 3\nmore_k = ()\n",
+        "retrieval": f"{features}ks = [1, 2]\n",
         "linear-probe": f"{features}pool = 'last1'\nrates = (1.0,)\ndecays = (0.0,)\n"
         "held_out = 0.2\noptim_wrapper = dict(optimizer=dict(lr=0.5))\n"
         "train_dataloader = dict(batch_size=8)\ntrain_cfg = dict(max_epochs=2)\n"

@@ -1,4 +1,4 @@
-# Frozen features of the demo's garments, shared by linear probe, kNN and few-shot.
+# Frozen features of the demo's garments, shared by linear probe, kNN, retrieval and few-shot.
 pool = "avg"
 batch_size = 500
 num_workers = 0

@@ -1,6 +1,7 @@
 """The card of what looks into an encoder."""
 
 from mae_core.card import MetricInfo, Stage
+from mae_core.stage_keys import EVERY
 
 
 def count(name: str) -> MetricInfo:
@@ -17,6 +18,8 @@ CARDS = (
         needs=("maps",),
         section="What the encoder sees",
         metrics=(count("rankme"), count("effective_rank")),
+        keys=(*EVERY, "reference", "val_data", "batch_size", "num_workers"),
+        inside=("train_data", "pool"),  # of bases that probes have, too
         captions={
             "attention": "Where the class token of the last block looks, brighter is more; the "
             "mean of all heads, then each head",

@@ -4,6 +4,7 @@ import re
 
 from downstream.classification.few_labels import METHODS
 from mae_core.card import OF_DATA, MetricInfo, Stage
+from mae_core.stage_keys import CLASSIFIER, EVERY, FROZEN, TESTED, TRAINING
 
 FEW = "Few images, few labels"  # section of the report
 SETS = {  # of labels: what a name's number counts
@@ -11,10 +12,24 @@ SETS = {  # of labels: what a name's number counts
     r"([\d.]+)img": r"\1 image(s) a class",
     r"(.+)": r"\1",
 }
+
+
+def main_metrics(
+    pattern: str, title: str, of_classes: str = "", headline: bool = True
+) -> tuple[MetricInfo, ...]:
+    """Top-1 of classes, and what is in its place where images have labels or a number."""
+    return (
+        MetricInfo(pattern, f"{title}{of_classes}", headline=headline),
+        MetricInfo(f"{pattern}_map", f"{title}, mAP", headline=headline),
+        MetricInfo(f"{pattern}_r2", f"{title}, R²", "at most 1", headline=headline, digits=3),
+    )
+
+
 FEW_LABELS = tuple(
-    MetricInfo(f"{pattern}_{method}", f"Few labels, {shown}, {name}")
+    info
     for pattern, shown in SETS.items()
     for method, name in METHODS.items()
+    for info in main_metrics(f"{pattern}_{method}", f"Few labels, {shown}, {name}")
 )
 
 
@@ -66,6 +81,7 @@ CARDS = (
             *further("Training from scratch"),
             *of_targets("Training from scratch"),
         ),
+        keys=(*CLASSIFIER, "metrics"),
     ),
     Stage(
         name="finetune",
@@ -82,6 +98,7 @@ CARDS = (
             *further("Fine-tuning"),
             *of_targets("Fine-tuning"),
         ),
+        keys=(*CLASSIFIER, "metrics"),
     ),
     Stage(
         name="partial-finetune",
@@ -90,12 +107,11 @@ CARDS = (
         section=FEW,
         needs=("trained",),
         from_scratch=True,
-        metrics=(
-            MetricInfo(
-                r"([\d.]+)blocks", r"Fine-tuning of the last \1 blocks, top-1", headline=False
-            ),
+        metrics=main_metrics(
+            r"([\d.]+)blocks", r"Fine-tuning of the last \1 blocks", ", top-1", headline=False
         ),
         captions={"curve": "Accuracy against fine-tuned blocks"},
+        keys=(*CLASSIFIER, "blocks"),
     ),
     Stage(
         name="low-shot",
@@ -107,6 +123,7 @@ CARDS = (
         from_scratch=True,
         metrics=FEW_LABELS,
         captions={"curve": "Accuracy against labelled images"},
+        keys=(*CLASSIFIER, *FROZEN, "sets", "methods"),
     ),
     Stage(
         name="linear-probe",
@@ -118,6 +135,10 @@ CARDS = (
             *further("Linear probe"),
             *of_targets("Linear probe"),
         ),
+        keys=(
+            *(*EVERY, *TRAINING, *TESTED, *FROZEN),
+            *("rates", "decays", "held_out", "metrics", "decides"),
+        ),
     ),
     Stage(
         name="knn",
@@ -128,6 +149,12 @@ CARDS = (
             *further("kNN"),
             *of_targets("kNN"),
             MetricInfo(r"top1_k(\d+)", r"kNN, top-1, k = \1", headline=False),
+            MetricInfo(r"map_k(\d+)", r"kNN, mAP, k = \1", headline=False),
+            MetricInfo(r"r2_k(\d+)", r"kNN, R², k = \1", "at most 1", headline=False, digits=3),
+        ),
+        keys=(
+            *(*EVERY, *FROZEN),
+            *("k", "more_k", "temperature", "standardize", "held_out", "metrics", "decides"),
         ),
     ),
 )

@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from mmengine.model import BaseModel
 from torch import nn
-from torch.nn import functional as F
 
+from downstream.classification.answers import Answers
 from mae_core.data.normalize import Normalize
 from mae_core.drop_path import draw_paths
 from mae_core.encoders import Encoder
@@ -24,12 +24,13 @@ class Classifier(BaseModel):
 
     Args:
         encoder: trained further.
-        classes: number of classes.
+        classes: number of the head's outputs: of classes, of labels, or 1.
         preprocessor: normalises uint8 images.
         pool: 'avg' over patches, the 'cls' token where there is one, or another of the encoder's.
-        label_smoothing: of the cross entropy where labels are numbers, 0 to below 1.
+        label_smoothing: of the loss, see :meth:`Answers.loss`.
         head_std: deviation of the head's first weights.
         norm_first: whether the norm comes before the pooling.
+        answers: what the head answers with; the class of each image without it.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Classifier(BaseModel):
         label_smoothing: float = 0.0,
         head_std: float = 0.01,
         norm_first: bool = False,
+        answers: Answers | None = None,
     ) -> None:
         super().__init__(data_preprocessor=preprocessor)
         # Positions too are learnt, as in models_vit.py of facebookresearch/mae.
@@ -48,6 +50,7 @@ class Classifier(BaseModel):
         self.pool = pool
         self.norm_first = norm_first or encoder.norm is None
         self.label_smoothing = label_smoothing
+        self.answers = answers or Answers()
         self.head = nn.Linear(encoder.pooled_width(pool), classes)
         nn.init.trunc_normal_(self.head.weight, std=head_std)
         nn.init.zeros_(self.head.bias)
@@ -73,16 +76,15 @@ class Classifier(BaseModel):
 
         Args:
             inputs: images.
-            label: (N,) int64, or for the loss also (N, classes) float, shares of the classes.
-            mode: 'loss' gives a dict of the loss; 'predict' and 'tensor' logits (N, classes).
+            label: see :meth:`Answers.loss`.
+            mode: 'loss' gives a dict of the loss; 'predict' and 'tensor' answers (N, classes).
             seed: (N,) int64, of the images' stochastic depth in training.
         """
         draw_paths(self.encoder, seed)
-        logits = self.head(self.features(inputs))
+        raw = self.head(self.features(inputs))
         if mode == "loss":
-            smoothing = 0.0 if label.is_floating_point() else self.label_smoothing
-            return {"loss": F.cross_entropy(logits, label, label_smoothing=smoothing)}
-        return logits
+            return {"loss": self.answers.loss(raw, label, self.label_smoothing)}
+        return self.answers(raw)
 
     def freeze(self, blocks: float) -> None:
         """Train only the last `blocks` blocks, the norm and the head (paper, 4.3 and Fig. 9).

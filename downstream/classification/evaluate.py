@@ -1,8 +1,10 @@
 """Test a fine-tuned classifier on other sets of images than it was trained with."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
@@ -19,14 +21,17 @@ from downstream.classification.load import load_classifier
 from downstream.outcomes import Grouped, in_groups, save_outcomes
 from downstream.parts import PartReporter
 from downstream.statistics import mean, share
-from mae_core.data.images import ImageDataset, reading
+from mae_core.data.images import READING, ImageDataset
 from mae_core.data.shared_memory import workers_for
 from mae_core.data.sources import NO_LABEL
 from mae_core.data.sources.base import labels_by_name
-from mae_core.errors import UserError
+from mae_core.errors import UserError, check_fields
 from mae_core.for_encoder import with_encoder
 from mae_core.names import has_file
 from mae_core.stage import Metric, Reporter, StageResult
+
+OF_SET = ("name", "data", "transform", "subset", "corrupted")  # keys of an entry of `sets`
+OF_DATA = (*READING, "names_in", "part", "per_class", "seed", "bits")  # and of its images
 
 
 def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> StageResult:
@@ -34,7 +39,7 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
 
     Args:
         config: `sets`, a list of dicts of `name` and `data`; with `transform` what is other for
-            this set than in the config's own; with the keys of :func:`reading`, as in a data set;
+            this set than in the config's own; with the keys :data:`OF_DATA`, as in a data set;
             with `subset=True` only the classes that the set has compete, as is usual for
             ImageNet-A and -R; with `corrupted=True` its images lie under
             <corruption>/<severity>/<class>/, and all copies of an image are one case.
@@ -72,6 +77,7 @@ def check(config: Config, encoder: str) -> None:
     if has_file(encoder):
         config = with_encoder(config, encoder)
         _, classes = load_classifier(encoder, config.encoder, config.pixels)
+    check_names(config.sets)
     for entry in config.sets:
         images = open_set(entry, config)
         if (images.labels == NO_LABEL).any():
@@ -82,11 +88,24 @@ def check(config: Config, encoder: str) -> None:
             set_columns(images, classes, entry)
 
 
+def check_names(sets: Sequence[Mapping[str, Any]]) -> None:
+    """Raise UserError unless each set has data and a name of its own, and no key means nothing."""
+    for entry in sets:
+        text = all(isinstance(entry.get(key), str) and entry[key] for key in ("name", "data"))
+        if not text or "/" in entry["name"]:
+            raise UserError(f"sets has {dict(entry)}: expected name, without '/', and data, texts")
+        check_fields(entry, (*OF_SET, *OF_DATA), f"set '{entry['name']}'")
+    names = [entry["name"] for entry in sets]
+    if twice := sorted({str(name) for name in names if names.count(name) > 1}):
+        raise UserError(f"sets has {', '.join(twice)} more than once: give each its own name")
+
+
 def open_set(entry: dict[str, Any], config: Config) -> ImageDataset:
     """The images of an entry of `config.sets`; each corruption has folders of the same classes."""
     channels = config.encoder.get("in_chans", 3)
     transform = {**config.transform, **entry.get("transform", {})}
-    images = ImageDataset(entry["data"], transform, in_chans=channels, **reading(entry))
+    chosen = {key: entry[key] for key in OF_DATA if key in entry}
+    images = ImageDataset(entry["data"], transform, in_chans=channels, **chosen)
     if entry.get("corrupted"):
         names = [name.rpartition("/")[2] for name in images.classes]
         names.append("")  # of NO_LABEL, which as -1 is the last
@@ -128,8 +147,24 @@ def classify(
 
 
 def grid_of(images: ImageDataset) -> CorruptionGrid:
-    """Which of corrupted images are copies of the same one. Raises UserError, see there."""
-    return corruption_grid(images.source.name(i) for i in range(len(images)))
+    """Which of corrupted images are copies of the same one.
+
+    Raises:
+        UserError: as :func:`corruption_grid`, or if copies of an image are of different groups.
+    """
+    grid = corruption_grid(images.source.name(i) for i in range(len(images)))
+    groups = images.source.groups
+    if groups is None:
+        return grid
+    of = groups.of[grid.places]
+    for corruption, severity, image in np.argwhere(of != of[0, 0]):
+        copies = grid.places[0, 0, image], grid.places[corruption, severity, image]
+        one, other = map(images.source.name, copies)
+        raise UserError(
+            f"{one} and {other} are copies of one image in two groups: expected a `group` that "
+            "all copies of an image share"
+        )
+    return grid
 
 
 def of_sources(

@@ -1,6 +1,7 @@
 """The cards of what tests many sets of images: a suite, and a classifier's robustness."""
 
 from mae_core.card import MetricInfo, Stage
+from mae_core.stage_keys import EVERY
 
 CARDS = (
     Stage(
@@ -12,6 +13,8 @@ CARDS = (
             MetricInfo(r"mean_(.+)", r"Suite, mean of \1", headline=False),
             MetricInfo(r"(.+)", r"Suite, \1", headline=False),
         ),
+        keys=(*EVERY, "pool", "layer", "batch_size", "num_workers", "datasets", "examples"),
+        inside=("train_data", "val_data"),  # each of `datasets` has its own
     ),
     Stage(
         name="evaluate",
@@ -24,5 +27,6 @@ CARDS = (
             MetricInfo(r"c_(.+)", r"Tested on corruption \1", headline=False),
             MetricInfo(r"(.+)", r"Tested on \1"),
         ),
+        keys=(*EVERY, "sets", "transform", "batch_size", "num_workers"),
     ),
 )

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ from mmengine.device import get_device
 from mmengine.runner import set_random_seed
 from torch.utils.data import DataLoader
 
-from downstream.classification.labels import check_labels
+from downstream.classification.answers import CLASS, labels_of, names_of
+from downstream.classification.labels import check_answers, check_labels
 from downstream.classification.layers import (
     Columns,
     check_choice,
@@ -33,6 +34,7 @@ from mae_core.data.roots import path_digest
 from mae_core.data.shared_memory import workers_for
 from mae_core.data.sources import data_digest, table_files
 from mae_core.data.sources.base import Groups
+from mae_core.data.sources.targets import Targets
 from mae_core.data.state import data_state
 from mae_core.encoders import Encoder
 from mae_core.encoders.registry import encoder_class
@@ -45,6 +47,7 @@ from mae_core.source_code import code_digest
 from mae_core.stage import THREADS, Reporter
 
 SPLITS = ("train", "val")
+ANY_KIND = ("knn", "linear-probe", "low-shot")  # the stages that need not have one class an image
 CODE = code_digest([__name__])  # at this import: what is edited later is not what computes
 
 
@@ -54,10 +57,11 @@ class Features:
 
     Attributes:
         x: (N, D) float32, see :meth:`mae_core.encoders.Encoder.pooled`.
-        y: (N,) int64, labels.
+        y: (N,) int64, labels; of images that have no single class each (N, L) float32.
         classes: names of the labels.
         columns: of `x`, of each layer; with `layer='best'` of all, else of one.
         groups: of the images, or None.
+        targets: of images that have no single class each.
     """
 
     x: torch.Tensor
@@ -65,11 +69,29 @@ class Features:
     classes: tuple[str, ...]
     columns: tuple[Columns, ...] = ()
     groups: Groups | None = None
+    targets: Targets | None = None
+
+    @property
+    def kind(self) -> str:
+        """Of what the images are labelled with."""
+        return CLASS if self.targets is None else self.targets.kind
+
+    @property
+    def strata(self) -> torch.Tensor:
+        """(N,) int64: of which an equal share is drawn, the classes where images have one each."""
+        return self.y if self.targets is None else torch.zeros(len(self.y), dtype=torch.int64)
 
     def of_layer(self, number: int) -> "Features":
         """Those of one layer alone."""
         first, end = self.columns[number]
-        return Features(self.x[:, first:end], self.y, self.classes, groups=self.groups)
+        return replace(self, x=self.x[:, first:end], columns=())
+
+    def only(self, chosen: torch.Tensor) -> "Features":
+        """Those of the images of a mask (N,)."""
+        indices = np.flatnonzero(chosen.numpy())
+        groups = None if self.groups is None else self.groups.only(indices)
+        targets = None if self.targets is None else self.targets.only(indices)
+        return replace(self, x=self.x[chosen], y=self.y[chosen], groups=groups, targets=targets)
 
 
 def train_and_val_features(
@@ -110,14 +132,14 @@ def features_of(
             if stored is None:
                 before = inputs_state(config, encoder)
                 model = model or frozen_encoder(config, encoder)
-                stored = extract(model, dataset, config, reporter), torch.from_numpy(dataset.labels)
+                stored = extract(model, dataset, config, reporter), labels_of(dataset)
                 check_finite(stored[0], encoder, split)
                 path_digest.cache_clear()
                 same = file in feature_files(config, encoder, work_dir)
                 if same and inputs_state(config, encoder) == before:
                     write_features(file, *stored)
-        groups = dataset.source.groups
-        found.append(Features(*stored, tuple(dataset.classes), columns, groups))
+        groups, names = dataset.source.groups, tuple(names_of(dataset))
+        found.append(Features(*stored, names, columns, groups, dataset.targets))
     return found
 
 
@@ -130,9 +152,11 @@ def features_cached(config: Config, encoder: str, work_dir: Path) -> bool:
 def splits_used(config: Config) -> tuple[str, ...]:
     """Those whose features the stage needs.
 
-    Few-shot looks at train images to standardize, or to choose a layer, only.
+    Few-shot, and retrieval among val images, look at train images to standardize, or to choose a
+    layer, only.
     """
-    needs_train = config.stage != "few-shot" or config.get("standardize") or has_best(config)
+    val_alone = config.stage == "few-shot" or config.get("gallery") == "val"
+    needs_train = not val_alone or config.get("standardize") or has_best(config)
     return SPLITS if needs_train else SPLITS[1:]
 
 
@@ -154,15 +178,17 @@ def check_features(config: Config, encoder: str) -> tuple[ImageDataset, ImageDat
     """The train and val images, checked without reading any.
 
     Raises:
-        UserError: if train and val have different classes, a class has no image in one of them,
-            the encoder's file has other sizes than the config, `pool` or `layer` is none of the
-            encoder's, or the stage cannot choose a layer.
+        UserError: if train and val are labelled differently, a class has no image in one of them,
+            the stage needs one class an image and they have none, the encoder's file has other
+            sizes than the config, `pool` or `layer` is none of the encoder's, or the stage cannot
+            choose a layer.
     """
     config = with_encoder(config, encoder)
     check_sizes(config.encoder, encoder)
     check_pool(config)
     train, val = (ImageDataset(**data) for data in splits_of(config))
-    check_labels(train, val)
+    check = check_answers if config.get("stage") in ANY_KIND else check_labels
+    check(train, val)
     check_choice(config, train)
     return train, val
 

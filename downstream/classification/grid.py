@@ -23,8 +23,9 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
+from downstream.classification.answers import Answers, answers_of
 from downstream.classification.features import Features, train_and_val_features
-from downstream.classification.layers import Columns, has_best, held_out, split_off
+from downstream.classification.layers import Columns, has_best, held_out, split_off, strata_of
 from downstream.classification.metrics import Scored, decider, deciding, in_words, measured
 from downstream.outcomes import save_outcomes
 from downstream.parts import PartReporter
@@ -34,7 +35,10 @@ from mae_core.encoders.vit import last_blocks
 from mae_core.engine.optim import unwrapped
 from mae_core.engine.train import build_runner, train
 from mae_core.files import write_json
+from mae_core.kinds import ABOVE_0, FROM_0, SHARE, list_of
 from mae_core.stage import Reporter, StageResult
+
+KINDS = {"rates": list_of(ABOVE_0, 1), "decays": list_of(FROM_0, 1), "held_out": SHARE}
 
 
 class Setting(NamedTuple):
@@ -95,20 +99,28 @@ class GridProbe(BaseModel):
 
     Args:
         width: of the features.
-        classes: number of classes.
+        classes: number of classes, of labels, or 1.
         columns: for each setting the first column that it sees, and the one behind the last.
+        answers: what the heads answer with; the class of each image without it.
     """
 
-    def __init__(self, width: int, classes: int, columns: Sequence[tuple[int, int]]) -> None:
+    def __init__(
+        self,
+        width: int,
+        classes: int,
+        columns: Sequence[tuple[int, int]],
+        answers: Answers | None = None,
+    ) -> None:
         super().__init__()
+        self.answers = answers or Answers()
         self.norm = ProbeNorm(width)
         self.columns = list(columns)
         self.heads = nn.ModuleList(linear_head(end - first, classes) for first, end in columns)
 
     def forward(self, inputs: torch.Tensor, label: torch.Tensor, mode: str = "tensor") -> Any:
-        """Features (N, D): 'loss' gives the heads' summed cross entropies in a dict.
+        """Features (N, D): 'loss' gives the heads' summed losses in a dict.
 
-        'tensor' gives logits (N, settings, classes). No head's gradient depends on another head.
+        'tensor' gives outputs (N, settings, classes). No head's gradient depends on another head.
         """
         x, parts = self.norm(inputs), []
         together = groupby(zip(self.columns, self.heads, strict=True), key=lambda pair: pair[0])
@@ -122,9 +134,7 @@ class GridProbe(BaseModel):
         logits = torch.cat(parts, dim=1).unflatten(1, (len(self.heads), -1))
         if mode != "loss":
             return logits
-        repeated = label[:, None].expand(-1, len(self.heads))
-        losses = F.cross_entropy(logits.flatten(0, 1), repeated.flatten(), reduction="none")
-        return {"loss": losses.unflatten(0, repeated.shape).mean(dim=0).sum()}
+        return {"loss": self.answers.losses(logits, label).mean(dim=0).sum()}
 
 
 def linear_head(width: int, classes: int) -> nn.Linear:
@@ -161,32 +171,35 @@ class FeatureDataset(Dataset[dict[str, torch.Tensor]]):
 
 
 def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> StageResult:
-    """Choose a setting, train it on all train features; `linear-probe/top1` and more on val.
+    """Choose a setting, train it on all train features; `the metrics of :func:`measured` on val.
 
     `config.held_out` is the share of the train images that chooses among :func:`settings_of` the
     config, with `layer='best'` the layer, too. What each reaches there is the artifact `grid`.
     """
     train_features, val = train_and_val_features(config, encoder, work_dir, reporter)
     settings = settings_of(config, len(train_features.columns))
-    chooses = split_off(train_features.y, train_features.classes, config, train_features.groups)
-    x, y = train_features.x, train_features.y
-    learns = Features(x[~chooses], y[~chooses], val.classes, train_features.columns)
+    chooses = split_off(
+        train_features.strata, train_features.classes, config, train_features.groups
+    )
+    y, name = train_features.y, decider(config, train_features.kind)
+    learns, held = train_features.only(~chooses), train_features.only(chooses)
     part = PartReporter(reporter, "grid", 0, 2)
     grid = fit(config, settings, learns, work_dir, part)
-    found = reached(grid, x[chooses], y[chooses], config)
+    found = [deciding(scored(grid, n, held), config) for n in range(len(grid.heads))]
     best = int(np.argmax(found))
     reporter.note(
         f"{described(settings[best])} won with "
-        f"{in_words(found[best], config)} on the held-out {config.held_out:.0%} of train"
+        f"{in_words(found[best], name)} on the held-out {config.held_out:.0%} of train"
     )
     part = PartReporter(reporter, "winner", 1, 2)
     probe = fit(config, settings[best : best + 1], train_features, work_dir, part)
-    on_val = scored(probe, 0, val.x, val.y)
+    on_val = scored(probe, 0, val)
     metrics, outcomes = measured("linear-probe", on_val, config, val.groups)
     checkpoint, table = work_dir / "probe.safetensors", work_dir / "grid.json"
-    save_weights(checkpoint, probe, classes=val.classes, setting=settings[best]._asdict())
+    about = {"setting": settings[best]._asdict(), **probe.answers.about()}
+    save_weights(checkpoint, probe, classes=val.classes, **about)
     rows = [
-        {**setting._asdict(), f"held_out_{decider(config)}": value}
+        {**setting._asdict(), f"held_out_{name}": value}
         for setting, value in zip(settings, found, strict=True)
     ]
     write_json(table, {"won": rows[best], "settings": rows}, indent=2)
@@ -226,7 +239,7 @@ def described(setting: Setting) -> str:
 
 def check_split(config: Config, images: ImageDataset) -> None:
     """Raise UserError if the held-out part would have no image of a class."""
-    held_out(images.labels, images.classes, images.source.groups, config)
+    held_out(strata_of(images), images.classes, images.source.groups, config)
 
 
 def fit(
@@ -243,20 +256,17 @@ def fit(
     own.optim_wrapper.paramwise_cfg = {"settings": [(s.rate, s.decay) for s in settings]}
     width = features.x.shape[1]
     columns = [setting.columns(width, config.pool, features.columns) for setting in settings]
-    probe = GridProbe(width, len(features.classes), columns)
+    probe = GridProbe(width, len(features.classes), columns, answers_of(features.targets))
     datasets = {"train_dataloader": FeatureDataset(features.x, features.y)}
     train(build_runner(own, probe, work_dir / reporter.name, reporter, datasets))
     return probe.cpu().eval()
 
 
-def reached(grid: GridProbe, x: torch.Tensor, y: torch.Tensor, config: Config) -> list[float]:
-    """What each setting is chosen by, on held-out features x (N, D) of labels y (N,)."""
-    return [deciding(scored(grid, n, x, y), config) for n in range(len(grid.heads))]
-
-
 @torch.inference_mode()
-def scored(probe: GridProbe, number: int, x: torch.Tensor, y: torch.Tensor) -> Scored:
-    """Logits of one setting for features x (N, D) of labels y (N,)."""
+def scored(probe: GridProbe, number: int, features: Features) -> Scored:
+    """What the head of one setting says of features."""
     first, end = probe.columns[number]
-    logits = [probe.heads[number](probe.norm(part)[:, first:end]) for part in x.split(4096)]
-    return Scored(torch.cat(logits), y)
+    parts = features.x.split(4096)
+    raw = [probe.heads[number](probe.norm(part)[:, first:end]) for part in parts]
+    answers = probe.answers
+    return Scored(answers(torch.cat(raw)), features.y, kind=features.kind, unit=answers.unit)

@@ -4,16 +4,67 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from downstream.classification.answers import LABELS, NUMBER, names_of
 from mae_core.data.images import ImageDataset
 from mae_core.data.sources import NO_LABEL
 from mae_core.data.sources.base import same_names
 from mae_core.errors import UserError
 from mae_core.notices import say
 
+SHOWN = 5  # names in a message
+
+
+def check_answers(train: ImageDataset, val: ImageDataset) -> None:
+    """Raise UserError unless both sets are labelled alike: with classes, labels, or a number.
+
+    Of classes see :func:`check_labels`. A label that train has nowhere or everywhere is said.
+    """
+    kinds = {kind_in_words(dataset) for dataset in (train, val)}
+    if len(kinds) > 1:
+        raise UserError(
+            f"train images have {kind_in_words(train)}, and val images {kind_in_words(val)}: "
+            "columns=dict(...) says what is in a table"
+        )
+    if train.targets is None or val.targets is None:
+        check_labels(train, val)
+        return
+    if names_of(train) != names_of(val):
+        odd = sorted(set(names_of(train)) ^ set(names_of(val)))
+        raise UserError(
+            f"train and val have different labels: {', '.join(odd) or 'in another order'}"
+        )
+    if train.targets.unit != val.targets.unit:
+        raise UserError(
+            f"train's numbers are in '{train.targets.unit}', val's in '{val.targets.unit}'"
+        )
+    for name, targets in (("train", train.targets), ("val", val.targets)):
+        constant = (targets.values == targets.values[0]).all(axis=0)
+        if constant.all():
+            what = "number" if targets.kind == NUMBER else "labels"
+            raise UserError(f"all {name} images have the same {what}: there is nothing to learn")
+        if constant.any():
+            names = ", ".join(np.array(targets.names)[constant][:SHOWN])
+            say(
+                f"{name}: {int(constant.sum())} of {len(targets.names)} labels are those of all "
+                f"images or of none, such as {names}: they do not count in its metrics"
+            )
+
+
+def kind_in_words(dataset: ImageDataset) -> str:
+    """What an image is labelled with."""
+    if dataset.targets is None:
+        return "one class each"
+    return "several labels" if dataset.targets.kind == LABELS else "a number"
+
 
 def check_labels(train: ImageDataset, val: ImageDataset) -> None:
-    """Raise UserError unless all images have labels, and both sets have all the same classes."""
+    """Raise UserError unless all images have a class, and both sets have all the same ones."""
     for dataset in (train, val):
+        if dataset.targets is not None:
+            raise UserError(
+                f"{dataset.source.name(0)} has {kind_in_words(dataset)}, like all of its set: this "
+                "stage needs images with one class each (columns=dict(label='...'))"
+            )
         tell_same_names(dataset.classes)
         unlabelled = np.flatnonzero(dataset.labels == NO_LABEL)
         if len(unlabelled):

@@ -12,6 +12,7 @@ import torch
 from mmengine.config import Config
 from numpy.typing import NDArray
 
+from downstream.classification.metrics import TOP1
 from mae_core.data.images import ImageDataset
 from mae_core.data.sources.base import NO_LABEL, Groups
 from mae_core.data.sources.groups import whole_groups
@@ -20,7 +21,9 @@ from mae_core.encoders import Encoder
 from mae_core.errors import UserError
 
 BEST = "best"
-CHOOSING = ("knn", "linear-probe", "few-shot")  # the stages that can, on a held-out part
+CHOOSING = ("knn", "retrieval", "linear-probe", "few-shot")  # these can, on a held-out part
+DRAWS = 100  # of whole groups, tried before none is taken to have all classes on both sides
+SEEDS = 1_000_003  # between the seeds of two draws: no seed that a run has beside another
 SUITE = "suite"  # can, too, on the part of its examples that chooses the penalty
 Columns = tuple[int, int]  # the first, and the one behind the last
 
@@ -85,9 +88,29 @@ def check_choice(config: Config, train: ImageDataset) -> None:
             f"layer='best' needs held_out, the share of the train images that chooses, above 0 and "
             f"below 1, such as held_out=0.1; found held_out={part!r}"
         )
-    chooses = held_out(train.labels, train.classes, train.source.groups, config)
+    chooses = held_out(strata_of(train), train.classes, train.source.groups, config)
     if len(chooses) == len(train):
         raise UserError(f"held_out={part} leaves no train image to learn: make it smaller")
+
+
+def strata_of(images: ImageDataset) -> NDArray[np.int64]:
+    """(N,): of which an equal share is drawn, the classes where images have one each."""
+    return images.labels if images.targets is None else np.zeros(len(images), dtype=np.int64)
+
+
+def check_decides(config: Config, settings: int = 1) -> None:
+    """Raise UserError if `decides` is set where a stage chooses neither layer nor setting.
+
+    Args:
+        config: of a stage.
+        settings: how many it chooses among beside layers.
+    """
+    name = config.get("decides") or TOP1
+    if name != TOP1 and not has_best(config) and settings < 2:
+        raise UserError(
+            f"decides={name!r}: {config.stage} has nothing to choose by it: set layer='best', or "
+            "for a linear probe on features more `rates` or `decays`, or leave decides out"
+        )
 
 
 def held_out(
@@ -95,29 +118,40 @@ def held_out(
 ) -> NDArray[np.int64]:
     """The train images that choose, a seeded share `config.held_out` of each class.
 
-    Where groups are known they are whole groups, and so about that share.
+    Where groups are known they are whole groups, and so about that share: the first draw in which
+    each class has some on both sides, as runs with other seeds are not to end for want of luck.
 
     Args:
-        labels: (N,), of the train images.
+        labels: (N,), see :func:`strata_of`.
         classes: names by label, for messages.
         groups: of the train images, or None.
         config: `held_out` and `seed`.
 
     Raises:
-        UserError: if there would be none of a class, or of groups none that learn one.
+        UserError: if there would be none of a class, or of groups none that learn one in any draw.
     """
     if groups is None:
         return stratified(labels, classes, config.held_out, config.seed)
-    chosen = whole_groups(groups, labels, bounds((0.0, config.held_out)), config.seed)
+    part, missing = bounds((0.0, config.held_out)), ""
+    for draw in range(DRAWS):
+        chosen = whole_groups(groups, labels, part, config.seed + draw * SEEDS)
+        missing = lacking(labels, chosen, classes)
+        if not missing:
+            return chosen
+    raise UserError(
+        f"held_out={config.held_out}: {missing}, as groups stay whole, in {DRAWS} draws: choose "
+        "another share, or leave out `group` where images of a group are not alike"
+    )
+
+
+def lacking(labels: NDArray[np.int64], chosen: NDArray[np.int64], classes: Sequence[str]) -> str:
+    """Which class has no group among the images `chosen`, or none among the others; '' if none."""
     known = np.unique(labels[labels != NO_LABEL])
     for who, those in (("chooses", labels[chosen]), ("learns", np.delete(labels, chosen))):
         missing = np.setdiff1d(known, those)
         if len(missing):
-            raise UserError(
-                f"held_out={config.held_out}: no group of {classes[int(missing[0])]} {who}, as "
-                "groups stay whole: choose another share or seed"
-            )
-    return chosen
+            return f"no group of {classes[int(missing[0])]} {who}"
+    return ""
 
 
 def split_off(

@@ -12,12 +12,12 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.model import BaseModel
 from mmengine.runner import set_random_seed
-from torch.nn import functional as F
 
 from downstream.classification import accuracy, grid  # noqa: F401  accuracy registers
+from downstream.classification.answers import CLASS, Answers, answers_of, names_of
 from downstream.classification.features import check_features, check_pool
 from downstream.classification.finetune import open_images, predict
-from downstream.classification.layers import has_best
+from downstream.classification.layers import check_decides, has_best
 from downstream.classification.metrics import check_metrics, measured
 from downstream.outcomes import save_outcomes
 from mae_core.checkpoints import build_encoder, check_sizes, save_state
@@ -28,6 +28,7 @@ from mae_core.engine.batch import check_batch
 from mae_core.engine.train import build_runner, train
 from mae_core.errors import UserError
 from mae_core.for_encoder import with_encoder
+from mae_core.kinds import check_kinds
 from mae_core.stage import Reporter, StageResult
 
 
@@ -38,10 +39,11 @@ class FrozenProbe(BaseModel):
 
     Args:
         encoder: looked at, not trained.
-        classes: number of classes.
+        classes: number of classes, of labels, or 1.
         preprocessor: normalises uint8 images.
         pool: of the encoder, such as 'cls' or 'avg'.
         layer: of the encoder; the last without it.
+        answers: what the head answers with; the class of each image without it.
     """
 
     def __init__(
@@ -51,10 +53,12 @@ class FrozenProbe(BaseModel):
         preprocessor: Normalize,
         pool: str = "cls",
         layer: int | None = None,
+        answers: Answers | None = None,
     ) -> None:
         super().__init__(data_preprocessor=preprocessor)
         self.encoder = encoder.requires_grad_(False)
         self.pool, self.layer = pool, layer
+        self.answers = answers or Answers()
         width = encoder.pooled_width(pool, layer)
         self.norm = grid.ProbeNorm(width)
         self.head = grid.linear_head(width, classes)
@@ -68,17 +72,15 @@ class FrozenProbe(BaseModel):
     def forward(
         self, inputs: torch.Tensor, label: torch.Tensor, mode: str = "tensor", **_: Any
     ) -> Any:
-        """Images (N, C, H, W) and labels (N,): modes as :meth:`Classifier.forward`."""
+        """Images (N, C, H, W) and their labels: modes as :meth:`Classifier.forward`."""
         with torch.no_grad():
             features = self.encoder.pooled(inputs, self.pool, layer=self.layer)
-        logits = self.head(self.norm(features))
-        if mode == "loss":
-            return {"loss": F.cross_entropy(logits, label)}
-        return logits
+        raw = self.head(self.norm(features))
+        return {"loss": self.answers.loss(raw, label)} if mode == "loss" else self.answers(raw)
 
 
 def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> StageResult:
-    """Train the probe on train images; `linear-probe/top1` and `config.metrics` on val images."""
+    """Train the probe on train images; the metrics of :func:`measured` on val images."""
     if not on_images(config):
         return grid.run(config, encoder, work_dir, reporter)
     config = with_encoder(config, encoder, reporter)
@@ -86,7 +88,10 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     train_data, val_data = open_images(config)
     frozen = build_encoder(config.encoder, encoder)
     looks = config.pool, config.get("layer")
-    probe = FrozenProbe(frozen, len(train_data.classes), Normalize(**config.pixels), *looks)
+    names, answers = names_of(train_data), answers_of(train_data.targets)
+    probe = FrozenProbe(frozen, len(names), Normalize(**config.pixels), *looks, answers)
+    if answers.kind != CLASS:
+        config.val_evaluator = {"type": "MainMetric", "kind": answers.kind}
     datasets = {"train_dataloader": train_data, "val_dataloader": val_data}
     runner = build_runner(config, probe, work_dir, reporter, datasets)
     train(runner)
@@ -95,7 +100,7 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
         return StageResult()
     checkpoint = work_dir / "probe.safetensors"
     state = {k: v for k, v in probe.state_dict().items() if k.startswith(("norm.", "head."))}
-    save_state(checkpoint, state, classes=train_data.classes)
+    save_state(checkpoint, state, classes=names, **answers.about())
     metrics, outcomes = measured("linear-probe", found, config, val_data.source.groups)
     kept = save_outcomes(work_dir, outcomes)
     return StageResult(metrics, str(checkpoint), kept, labels=len(train_data))
@@ -105,7 +110,6 @@ def check(config: Config, encoder: str) -> None:
     """Raise UserError if the images' classes, the batch or the encoder's sizes cannot do."""
     config = with_encoder(config, encoder)
     check_batch(config, takes_auto=False)
-    check_metrics(config)
     if on_images(config):
         check_sizes(config.encoder, encoder)
         check_pool(config)
@@ -115,10 +119,14 @@ def check(config: Config, encoder: str) -> None:
                 "augmented images: give the number of a layer, or a config without "
                 "train_dataloader.dataset"
             )
-        open_images(config)
+        check_decides(config)
+        train_data, _ = open_images(config)
     else:
+        check_kinds(config, grid.KINDS)
+        check_decides(config, len(grid.settings_of(config)))
         train_data, _ = check_features(config, encoder)
         grid.check_split(config, train_data)
+    check_metrics(config, answers_of(train_data.targets).kind)
 
 
 def on_images(config: Config) -> bool:

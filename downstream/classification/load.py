@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from downstream.classification.answers import refuse_others
 from downstream.classification.classifier import Classifier
 from downstream.classification.imagenet import synsets
 from mae_core.checkpoints import NOT_ENCODER, load_weights, read_metadata, read_weights
@@ -26,9 +27,11 @@ def load_classifier(
         pixels: mean and deviation of the images, see :func:`mae_core.for_encoder.with_encoder`.
 
     Raises:
-        UserError: if it holds no classifier, or not all weights of this one.
+        UserError: if it holds no classifier, or not all weights of this one, or if it answers
+            with several labels or a number.
     """
     state, about = read_weights(path), read_metadata(path)
+    refuse_others(about, path)
     if "head.weight" not in state:
         raise UserError(f"{path} has no head: give a classifier, as `mae-bench finetune` writes it")
     count = len(state["head.weight"])

@@ -24,7 +24,15 @@ FEW = 1e-2  # C where a class has too few images for folds
 def fit_logistic(
     x: torch.Tensor, y: torch.Tensor, groups: NDArray[np.int64] | None = None
 ) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Fit on standardised features; a function from (M, D) features to (M,) labels.
+    """Fit on standardised features; a function from (M, D) features to (M,) labels."""
+    model = fitted(x, y, groups)
+    return lambda queries: torch.from_numpy(model.predict(queries.numpy()))
+
+
+def fitted(
+    x: torch.Tensor, y: torch.Tensor, groups: NDArray[np.int64] | None = None
+) -> LogisticRegression | GridSearchCV:
+    """A model, fitted on standardised features.
 
     C is chosen from 1e-4 to 10 by stratified 5-fold cross-validation, or 0.01 where a class has
     fewer than five images. Groups stay whole in folds, so a class must have five of them.
@@ -47,7 +55,7 @@ def fit_logistic(
         splits = list(folds.split(labels, labels, groups))
         model = search_strength(STRENGTHS, splits, ITERATIONS)
     fit_quietly(model, x.numpy(), labels)
-    return lambda queries: torch.from_numpy(model.predict(queries.numpy()))
+    return model
 
 
 def search_strength(

@@ -11,16 +11,19 @@ from mmengine.config import Config
 from numpy.typing import NDArray
 
 from downstream.classification import finetune
+from downstream.classification.answers import CLASS, LABELS, MAIN, answers_of, labels_of
 from downstream.classification.features import Features, check_pool, train_and_val_features
 from downstream.classification.few_labels import METHODS
-from downstream.classification.layers import check_choice
+from downstream.classification.layers import check_choice, strata_of
 from downstream.classification.logistic import fit_logistic
+from downstream.classification.metrics import Scored, main_outcome, outcome_again
 from downstream.classification.scaling import standardized
+from downstream.classification.separate import fit_labels, fit_number
 from downstream.curves import Point, draw_curves
-from downstream.outcomes import Grouped, in_groups, save_outcomes
+from downstream.outcomes import Grouped, Resampled, save_outcomes
 from downstream.parts import PartReporter, cached_outcome
 from downstream.scratch import SUPERVISED, recipe_for, weights_of
-from downstream.statistics import over_trainings
+from downstream.statistics import over_resamples, over_trainings
 from mae_core.data.images import ImageDataset, drawn_by
 from mae_core.data.sources import listed_in
 from mae_core.data.sources.select import balanced, stratified
@@ -41,8 +44,9 @@ class Split(NamedTuple):
 def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> StageResult:
     """Train on each split of each set; metrics `low-shot/<set>_{probe,finetune}`.
 
-    A metric is the mean over the set's splits on all val images. All encoders get the same splits;
-    'supervised' is only trained from scratch. The config is one for fine-tuning, with
+    A metric is the mean over the set's splits on all val images, of top-1 where these have a class
+    each, else with the main metric in its name, such as `<set>_probe_map`. All encoders get the
+    same splits; 'supervised' is only trained from scratch. The config is one for fine-tuning, with
 
     - `sets`: dicts of `name`, and of `splits` and either `per_class` (images) or `share` (0 to 1),
       for seeded splits of our own with as much of each class, or of `names_in`, a text file that
@@ -69,21 +73,38 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
             fit = partial(finetune.fit_part, for_set(merged, split.set), source, chosen, part)
             correct = cached_outcome(work_dir / name, fit)
             outcomes.setdefault(f"low-shot/{split.set}_finetune", []).append(correct)
-    stacked: dict[str, torch.Tensor | Grouped] = {}
+    stacked: dict[str, torch.Tensor | Grouped | Resampled] = {}
     metrics: dict[str, Metric] = {}
-    groups = images[1].source.groups
+    kind = answers_of(images[0].targets).kind
+    suffix = "" if kind == CLASS else f"_{MAIN[kind]}"
     for name, values in outcomes.items():
-        correct = torch.stack(values)
-        stacked[name] = in_groups(correct, groups)
-        metrics[name] = over_trainings(correct.float(), None if groups is None else groups.of)
+        outcome = outcome_again(torch.stack(values), images[1].source.groups)
+        stacked[f"{name}{suffix}"] = outcome
+        metrics[name] = over_splits(outcome)
     sizes = {split.set: len(split.indices) for split in splits}
     curves: dict[str, list[Point]] = {}
     for name, metric in metrics.items():
         set_name, _, method = name.removeprefix("low-shot/").rpartition("_")
         curves.setdefault(METHODS[method], []).append(Point(sizes[set_name], metric))
-    curve = partial(draw_curves, curves=curves, title="Few labels", amount="labelled images")
+    curve = partial(
+        draw_curves,
+        curves=curves,
+        title="Few labels",
+        amount="labelled images",
+        value=MAIN[kind],
+    )
     picture = drawn(work_dir / "curve.png", curve, reporter)
+    metrics = {f"{name}{suffix}": metric for name, metric in metrics.items()}
     return StageResult(metrics, artifacts={**picture, **save_outcomes(work_dir, stacked)})
+
+
+def over_splits(outcome: torch.Tensor | Grouped | Resampled) -> Metric:
+    """The mean over splits; its interval covers other splits and other val images."""
+    if isinstance(outcome, Resampled):
+        return over_resamples(outcome)
+    if isinstance(outcome, Grouped):
+        return over_trainings(outcome.values.astype(np.float32), outcome.groups)
+    return over_trainings(outcome.float())
 
 
 def check(config: Config, encoder: str) -> None:
@@ -102,7 +123,7 @@ def check(config: Config, encoder: str) -> None:
         pass
     if "probe" in config.methods:
         frozen = ImageDataset(**drawn_by(own.seed, own.train_data))
-        if not np.array_equal(frozen.labels, images.labels):
+        if not torch.equal(labels_of(frozen), labels_of(images)):
             raise UserError("train_data and train_dataloader.dataset are not the same images")
         check_pool(own)
         check_choice(own, frozen)
@@ -121,7 +142,12 @@ def draw_splits(config: Config, images: ImageDataset) -> Iterator[Split]:
         for number in range(entry.get("splits", 0)):
             seed = 1000 * config.seed + number
             if "share" in entry:
-                chosen = stratified(images.labels, images.classes, entry["share"], seed)
+                chosen = stratified(strata_of(images), images.classes, entry["share"], seed)
+            elif images.targets is not None:
+                raise UserError(
+                    f"sets has {dict(entry)}: per_class needs images with one class each, take a "
+                    "share"
+                )
             else:
                 chosen = balanced(images.labels, images.classes, entry["per_class"], seed)
             yield Split(entry["name"], number, chosen)
@@ -167,12 +193,15 @@ def for_set(config: Config, name: str) -> Config:
 
 
 def probe(train: Features, val: Features, indices: NDArray[np.int64]) -> torch.Tensor:
-    """(N,) bool: which val images a logistic regression on `indices` of train classifies right.
+    """The val images' main outcome of a regression on `indices` of train: logistic, or ridge.
 
     Features are scaled by the mean and deviation of all train images, for which no label is needed.
     """
     x, queries = standardized(train.x, val.x)
     chosen = torch.from_numpy(indices)
     groups = None if train.groups is None else train.groups.only(indices).of
-    classify = fit_logistic(x[chosen], train.y[chosen], groups)
-    return classify(queries) == val.y
+    if train.kind == CLASS:
+        return fit_logistic(x[chosen], train.y[chosen], groups)(queries) == val.y
+    fit = fit_labels if train.kind == LABELS else fit_number
+    scores = fit(x[chosen], train.y[chosen], groups)(queries)
+    return main_outcome(Scored(scores, val.y, kind=val.kind), val.groups)

@@ -6,6 +6,7 @@ resample would take most of the time; tests compare every value with scikit-lear
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,8 +14,11 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
+from downstream.classification.answers import CLASS, LABELS, MAIN, NUMBER
+from downstream.classification.label_metrics import LABEL_METRICS
+from downstream.classification.number_metrics import LOWER_IS_BETTER, NUMBER_METRICS
 from downstream.classification.ranking import Ranked, area, precision
-from downstream.outcomes import Resampled, in_groups
+from downstream.outcomes import Grouped, Resampled, in_groups
 from downstream.statistics import (
     LEVEL,
     normal_quantile,
@@ -38,14 +42,19 @@ class Scored(NamedTuple):
     """What a classifier says of N images.
 
     Attributes:
-        scores: (N, C) float, the highest of the class that is answered.
-        labels: (N,) int64, the true classes.
+        scores: (N, C) float, the highest of the class that is answered; or a score for each label,
+            or the number, in its unit.
+        labels: (N,) int64, the true classes; or (N, C) float, 1 for each true label, or the number.
         are_votes: whether shares of them are probabilities; else they are logits.
+        kind: of the answers, one of :data:`MAIN`.
+        unit: of a number, '' where it is not known.
     """
 
     scores: torch.Tensor
     labels: torch.Tensor
     are_votes: bool = False
+    kind: str = CLASS
+    unit: str = ""
 
     @property
     def correct(self) -> torch.Tensor:
@@ -53,10 +62,14 @@ class Scored(NamedTuple):
         return self.scores.argmax(dim=1) == self.labels
 
     def value(self, name: str) -> OfWeights:
-        """A metric of :data:`METRICS`."""
-        scores = self.scores.double()
+        """A metric of those that the kind has in :data:`METRICS_OF`."""
+        scores, of_kind = self.scores.double(), METRICS_OF[self.kind]
+        if self.kind != CLASS:
+            if self.kind == LABELS and not self.are_votes:
+                scores = scores.sigmoid()
+            return of_kind[name](scores.numpy(), self.labels.double().numpy())
         shares = F.normalize(scores, p=1) if self.are_votes else scores.softmax(dim=1)
-        return METRICS[name](shares.numpy(), self.labels.numpy())
+        return of_kind[name](shares.numpy(), self.labels.numpy())
 
 
 def balanced_accuracy(shares: Values, labels: Numbers) -> OfWeights:
@@ -132,7 +145,13 @@ METRICS: dict[str, Callable[[Values, Numbers], OfWeights]] = {
     "quadratic_kappa": quadratic_kappa,
     "ece": ece,
 }
-NO_CHOICE = ("ece",)  # a classifier that knows nothing, and says so, is well calibrated
+METRICS_OF: dict[str, dict[str, Callable[[Any, Any], OfWeights]]] = {
+    CLASS: METRICS,
+    LABELS: LABEL_METRICS,
+    NUMBER: NUMBER_METRICS,
+}
+# The least error is best; and a classifier that knows nothing, and says so, is well calibrated.
+NO_CHOICE = ("ece", *LOWER_IS_BETTER)
 
 
 def measured(
@@ -140,20 +159,52 @@ def measured(
 ) -> tuple[dict[str, Metric], dict[str, Any]]:
     """Top-1 and the metrics of a config, and the outcomes that rows are compared by.
 
+    Of several labels mean average precision, of a number R² is in the place of top-1.
+
     Args:
         task: that their names begin with, such as 'knn'.
         found: on the test images.
         config: of the stage, with `metrics` or without.
         groups: that the test images come in, if any.
     """
-    correct = in_groups(found.correct, groups)
-    metrics = {f"{task}/{TOP1}": share(correct)}
-    outcomes: dict[str, Any] = {f"{task}/{TOP1}": correct}
-    for name in config.get("metrics") or ():
-        outcome = resampled(found.value(name), len(found.labels), groups)
+    metrics: dict[str, Metric] = {}
+    outcomes: dict[str, Any] = {}
+    for name in dict.fromkeys((MAIN[found.kind], *(config.get("metrics") or ()))):
+        outcome = outcome_of(found, name, groups)
         outcomes[f"{task}/{name}"] = outcome
-        metrics[f"{task}/{name}"] = over_resamples(outcome)
+        unit = found.unit if name in LOWER_IS_BETTER else ""
+        metrics[f"{task}/{name}"] = replace(metric_of(outcome), unit=unit)
     return metrics, outcomes
+
+
+def outcome_of(
+    found: Scored, name: str, groups: Groups | None = None
+) -> torch.Tensor | Grouped | Resampled:
+    """What rows are compared by in a metric: which images are right, or its resamples."""
+    if name == TOP1:
+        return in_groups(found.correct, groups)
+    return resampled(found.value(name), len(found.labels), groups)
+
+
+def metric_of(outcome: torch.Tensor | Grouped | Resampled) -> Metric:
+    """The metric of :func:`outcome_of`, with its interval."""
+    return over_resamples(outcome) if isinstance(outcome, Resampled) else share(outcome)
+
+
+def main_outcome(found: Scored, groups: Groups | None) -> torch.Tensor:
+    """What a part of a stage keeps of its main metric, see :func:`outcome_again`.
+
+    Which images are right, (N,) bool; of other kinds the metric resampled, (1 + B,) float64.
+    """
+    outcome = outcome_of(found, MAIN[found.kind], groups)
+    return torch.from_numpy(outcome.values) if isinstance(outcome, Resampled) else found.correct
+
+
+def outcome_again(kept: torch.Tensor, groups: Groups | None) -> torch.Tensor | Grouped | Resampled:
+    """The outcome of :func:`main_outcome`, of one training or of S of them, stacked."""
+    if kept.dtype == torch.bool:
+        return in_groups(kept, groups)
+    return Resampled(kept.numpy(), None if groups is None else len(np.unique(groups.of)))
 
 
 def resampled(value: OfWeights, count: int, groups: Groups | None = None) -> Resampled:
@@ -191,33 +242,33 @@ def deciding(found: Scored, config: Mapping[str, Any]) -> float:
         found: on those.
         config: of the stage.
     """
-    name = decider(config)
+    name = decider(config, found.kind)
     if name == TOP1:
         return float(found.correct.float().mean())
     return found.value(name)(np.ones(len(found.labels)))
 
 
-def decider(config: Mapping[str, Any]) -> str:
-    """The name of what chooses settings and layers."""
-    return config.get("decides") or TOP1
+def decider(config: Mapping[str, Any], kind: str = CLASS) -> str:
+    """The name of what chooses settings and layers, for answers of a kind."""
+    return config.get("decides") or MAIN[kind]
 
 
-def in_words(value: float, config: Mapping[str, Any]) -> str:
-    """What :func:`deciding` found: '93.1%', or 'auroc 0.931'."""
-    name = decider(config)
+def in_words(value: float, name: str) -> str:
+    """What :func:`deciding` found by the metric `name`: '93.1%', or 'auroc 0.931'."""
     return f"{value:.1%}" if name == TOP1 else f"{name} {value:.3f}"
 
 
-def check_metrics(config: Mapping[str, Any]) -> None:
-    """Raise UserError for a metric that is not known, or that cannot decide."""
+def check_metrics(config: Mapping[str, Any], kind: str = CLASS) -> None:
+    """Raise UserError for a metric that answers of a kind do not have, or that cannot decide."""
+    known = METRICS_OF[kind]
     named = config.get("metrics") or ()
     if isinstance(named, str) or not isinstance(named, Sequence):
         raise UserError(f"metrics={named!r}: expected a list, such as ['balanced_accuracy']")
     for name in named:
-        if name not in METRICS:
-            raise UserError(f"metrics has {name!r}{suggest(str(name), [*METRICS])}")
-    name = decider(config)
-    able = [known for known in (TOP1, *METRICS) if known not in NO_CHOICE]
+        if name not in known:
+            raise UserError(f"metrics has {name!r}{suggest(str(name), [*known])}")
+    name = decider(config, kind)
+    able = [one for one in dict.fromkeys((MAIN[kind], *known)) if one not in NO_CHOICE]
     if name not in able:
         raise UserError(f"decides={name!r}: expected one of {', '.join(able)}")
 

@@ -18,19 +18,27 @@ class MixingNormalize(Normalize):
     however many others a device handles at once. timm and facebookresearch/mae draw one ratio for
     all that a GPU handles, and their partner is the image as far from the batch's other end. Labels
     become shares of the classes, float (N, classes) that sum to one; the last image of an odd batch
-    is not mixed.
+    is not mixed. Where images have several labels, (N, L) float, a pair's are mixed in the same
+    ratio, and not smoothed here.
 
     Args:
-        classes: their number.
+        classes: their number; None where images have several labels.
         label_smoothing: 0 to below 1.
         mixing: other arguments of timm's `Mixup`, to which each pair is a batch.
         pixels: `mean` and `std` of :class:`Normalize`.
     """
 
     def __init__(
-        self, classes: int, label_smoothing: float, mixing: dict[str, Any], pixels: dict[str, Any]
+        self,
+        classes: int | None,
+        label_smoothing: float,
+        mixing: dict[str, Any],
+        pixels: dict[str, Any],
     ) -> None:
         super().__init__(**pixels)
+        self.several = classes is None
+        if classes is None:  # whose shares are to be found are the two images themselves
+            classes, label_smoothing = 2, 0.0
         self.mixup = Mixup(num_classes=classes, label_smoothing=label_smoothing, **mixing)
 
     def forward(self, data: dict[str, Any], training: bool = False) -> dict[str, Any]:
@@ -47,7 +55,17 @@ class MixingNormalize(Normalize):
 
     def mix(self, images: torch.Tensor, labels: torch.Tensor, seed: int) -> torch.Tensor:
         """Mix two images (2, C, H, W) in place, or leave one as it is; the labels' shares."""
+        if self.several:
+            return self.mix_several(images, labels, seed)
         if len(images) == 1:
             return mixup_target(labels, self.mixup.num_classes, 1.0, self.mixup.label_smoothing)
         np.random.seed(seed % 2**32)  # timm's Mixup draws from nothing else
         return self.mixup(images, labels)[1]
+
+    def mix_several(self, images: torch.Tensor, labels: torch.Tensor, seed: int) -> torch.Tensor:
+        """As :meth:`mix`, of labels (2, L)."""
+        if len(images) == 1:
+            return labels
+        np.random.seed(seed % 2**32)
+        shares = self.mixup(images, torch.arange(2, device=labels.device))[1]
+        return shares.to(labels.dtype) @ labels

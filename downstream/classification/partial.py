@@ -11,11 +11,12 @@ import torch
 from mmengine.config import Config
 
 from downstream.classification import finetune
+from downstream.classification.answers import CLASS, MAIN, answers_of
+from downstream.classification.metrics import metric_of, outcome_again
 from downstream.curves import Point, draw_curves
-from downstream.outcomes import Grouped, in_groups, save_outcomes
+from downstream.outcomes import Grouped, Resampled, save_outcomes
 from downstream.parts import PartReporter, cached_outcome
 from downstream.scratch import RANDOM, recipe_for, weights_of
-from downstream.statistics import share
 from mae_core.errors import UserError
 from mae_core.for_encoder import with_encoder
 from mae_core.plots import drawn
@@ -25,27 +26,33 @@ from mae_core.stage import Metric, Reporter, StageResult
 def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> StageResult:
     """One fine-tuning for each number in `config.blocks`; metrics `partial-finetune/<n>blocks`.
 
+    Of answers that are no classes their main metric is in the name, `<n>blocks_map` or `_r2`.
+
     The rest of the config is one for fine-tuning. What is finished stays after an interruption.
     """
     config, encoder = recipe_for(config, encoder), weights_of(encoder)
     config = with_encoder(config, encoder, reporter)
     images = finetune.open_images(config)
-    outcomes: dict[str, torch.Tensor | Grouped] = {}
+    outcomes: dict[str, torch.Tensor | Grouped | Resampled] = {}
+    kind = answers_of(images[0].targets).kind
+    suffix = "" if kind == CLASS else f"_{MAIN[kind]}"
     metrics: dict[str, Metric] = {}
     points = []
     for number, blocks in enumerate(config.blocks):
         name = f"{blocks:g}blocks"
         part = PartReporter(reporter, name, number, len(config.blocks))
         fit = partial(finetune.fit_part, config, encoder, images, part, blocks=blocks)
-        correct = in_groups(cached_outcome(work_dir / name, fit), images[1].source.groups)
-        outcomes[f"partial-finetune/{name}"] = correct
-        metrics[f"partial-finetune/{name}"] = share(correct)
-        points.append(Point(blocks, share(correct)))
+        kept = cached_outcome(work_dir / name, fit)
+        outcome, name = outcome_again(kept, images[1].source.groups), f"{name}{suffix}"
+        outcomes[f"partial-finetune/{name}"] = outcome
+        metrics[f"partial-finetune/{name}"] = metric_of(outcome)
+        points.append(Point(blocks, metric_of(outcome)))
     curve = partial(
         draw_curves,
         curves={"fine-tuned": points},
         title="Partial fine-tuning",
         amount="blocks fine-tuned",
+        value=MAIN[kind],
         log=False,  # 0 blocks have no place on a logarithmic axis
     )
     picture = drawn(work_dir / "curve.png", curve, reporter)
@@ -57,7 +64,8 @@ def check(config: Config, encoder: str) -> None:
     """Raise UserError as for fine-tuning, or for a number of blocks that the encoder has not."""
     finetune.check(config, encoder)
     own = with_encoder(recipe_for(config, encoder), weights_of(encoder))
-    model = finetune.build_classifier(own, RANDOM, 2)
+    answers = answers_of(finetune.open_images(own)[0].targets)
+    model = finetune.build_classifier(own, RANDOM, 2, answers)
     if not config.blocks:
         raise UserError("blocks=[]: name at least one number of blocks")
     for blocks in config.blocks:

@@ -31,6 +31,7 @@ from downstream.outcomes import Grouped, in_groups, save_outcomes
 from downstream.parts import OUTCOME, PartReporter, cached_outcome
 from downstream.statistics import share
 from mae_core.data.images import ImageDataset
+from mae_core.data.sources import opened_once
 from mae_core.data.sources.base import Groups
 from mae_core.data.sources.groups import whole_groups
 from mae_core.encoders import Encoder
@@ -62,8 +63,9 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
         job, folder = partial(learn, model, part, encoder, progress), work_dir / entry.name
         if not is_setting(folder / SETTING):
             (folder / OUTCOME).unlink(missing_ok=True)  # both are made together
-        val = ImageDataset(**part.val_data)
-        correct = in_groups(cached_outcome(folder, job), val.source.groups)
+        with opened_once():
+            val = ImageDataset(**part.val_data)
+            correct = in_groups(cached_outcome(folder, job), val.source.groups)
         outcomes[f"suite/{entry.name}"] = correct
         groups.setdefault(entry.group, []).append(share(correct))
         settings[entry.name] = json.loads((folder / SETTING).read_text())

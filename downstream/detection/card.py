@@ -1,6 +1,7 @@
 """The card of detection and instance segmentation."""
 
 from mae_core.card import CASES, MetricInfo, Stage
+from mae_core.stage_keys import DENSE
 
 KINDS = {"box": "Detection", "mask": "Instance segmentation"}
 
@@ -37,5 +38,7 @@ CARDS = (
             "confusion": "Instances by true and found class; 'none' was missed or is not there",
         },
         cases=(*CASES, "seed"),  # resamples of the images are drawn
+        keys=(*DENSE, "max_detections", "square_pad"),
+        inside=("channels", "norm", "deviations", "sampled", "everything", "proposals"),
     ),
 )

@@ -7,13 +7,14 @@ import numpy as np
 import torch
 from mmengine.config import Config
 
+from downstream.classification import layers
 from downstream.classification.features import (
     Features,
     check_features,
     features_of,
     splits_used,
 )
-from downstream.classification.knn import best_layer
+from downstream.classification.knn import TEMPERATURE, K, best_layer
 from downstream.classification.layers import has_best
 from downstream.classification.scaling import standardized
 from downstream.few_shot.episodes import check_classes, classified, draw_apart
@@ -22,10 +23,17 @@ from downstream.outcomes import Episodes, save_outcomes
 from downstream.statistics import over_episodes
 from mae_core.data.images import ImageDataset
 from mae_core.errors import UserError, suggest
+from mae_core.kinds import FLAG, TEXT, check_kinds, list_of, maybe, whole
 from mae_core.stage import Reporter, StageResult
 
+KINDS = {
+    "episodes": whole(2),  # or there is no interval
+    "queries": whole(1),
+    "heads": list_of(TEXT, 1),
+    "settings": list_of(list_of(whole(1), 2), 1),
+    "standardize": maybe(FLAG),
+}
 HEADLINE = "centroid"
-K, TEMPERATURE = 20, 0.07  # of the kNN that chooses a layer, as in DINO (arXiv 2104.14294)
 KNOWN = (
     "episodes are drawn from all classes of val_data, which a pretraining on such images has seen "
     "without their labels: novel_classes names those that it has not"
@@ -44,10 +52,10 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     other classes than `novel_classes` chooses the layer, see :func:`best_layer`.
     """
     *train, val = features_of(splits_used(config), config, encoder, work_dir, reporter)
-    layers: dict[str, str] = {}
+    reached: dict[str, str] = {}
     if has_best(config):
         known = of_known_classes(train[0], config.get("novel_classes"))
-        number, layers = best_layer(known, config, K, TEMPERATURE, work_dir, reporter)
+        number, reached = best_layer(known, config, K, TEMPERATURE, work_dir, reporter)
         train, val = [part.of_layer(number) for part in train], val.of_layer(number)
     if not config.get("standardize"):
         train = []
@@ -75,17 +83,16 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
             outcomes[f"few-shot/{ways}way{shots}shot{suffix}"] = episodes
         reporter.progress(done, len(config.settings), "setting")
     metrics = {name: over_episodes(episodes) for name, episodes in outcomes.items()}
-    return StageResult(metrics, artifacts={**layers, **save_outcomes(work_dir, outcomes)})
+    return StageResult(metrics, artifacts={**reached, **save_outcomes(work_dir, outcomes)})
 
 
 def check(config: Config, encoder: str) -> None:
     """Raise UserError as for all frozen features, or for what no episode can be drawn from."""
+    check_kinds(config, KINDS)
     for head in config.heads:
         if head not in HEADS:
             raise UserError(f"no few-shot head is called '{head}'{suggest(head, HEADS)}")
-    if config.episodes < 2:
-        raise UserError(f"episodes={config.episodes}: an interval needs at least 2")
-    _, val = check_features(config, encoder)
+    train, val = check_features(config, encoder)
     counts = np.bincount(val.labels, minlength=len(val.classes)).tolist()
     images = dict(zip(val.classes, counts, strict=True))
     novel = config.get("novel_classes")
@@ -97,6 +104,10 @@ def check(config: Config, encoder: str) -> None:
                 "classes, layer='best' needs two or more to choose by: give the number of a layer, "
                 "or fewer classes"
             )
+        if has_best(config):
+            others = [number for number, name in enumerate(train.classes) if name not in images]
+            known = train.only(np.flatnonzero(np.isin(train.labels, others)))
+            layers.held_out(known.labels, known.classes, known.source.groups, config)
     for ways, shots in config.settings:
         check_classes(images, ways, shots, config.queries)
     if val.source.groups is not None:
@@ -111,8 +122,7 @@ def of_known_classes(train: Features, novel: Sequence[str] | None) -> Features:
     """The features of the train images whose class is not in `novel`."""
     wanted = [number for number, name in enumerate(train.classes) if name not in (novel or ())]
     chosen = torch.isin(train.y, torch.tensor(wanted))
-    groups = None if train.groups is None else train.groups.only(np.flatnonzero(chosen.numpy()))
-    return Features(train.x[chosen], train.y[chosen], train.classes, train.columns, groups)
+    return train.only(chosen)
 
 
 def held_out(novel: object, val: ImageDataset) -> list[str]:

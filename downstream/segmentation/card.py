@@ -1,6 +1,7 @@
 """The card of semantic segmentation."""
 
 from mae_core.card import CASES, MetricInfo, Stage
+from mae_core.stage_keys import DENSE
 
 NAME = "Semantic segmentation"
 
@@ -28,5 +29,10 @@ CARDS = (
             "confusion": "Pixels by true and found class",
         },
         cases=(*CASES, "seed"),  # resamples of the images are drawn
+        keys=(
+            *(*DENSE, "classes", "pixel_values", "ignored"),
+            *("background_weight", "multiscale", "size_divisor"),
+        ),
+        inside=("norm",),
     ),
 )

@@ -85,6 +85,11 @@ class Bands:
                     f"{name} has {found} bands (shape {raster.pixels.shape}), expected (H, W, "
                     f"{self.count}) as in_chans says: set in_chans={found}, or name bands"
                 )
+            if self.count is None and is_bands_first(raster):
+                say(
+                    "arrays whose first axis is the shortest look like (bands, H, W), and are read "
+                    f"as (H, W, bands), such as {name}: transpose them, unless that is right"
+                )
             return raster.pixels
         check_layout(raster, name)
         places = [place_of(band, raster, name) for band in self.chosen]
@@ -243,12 +248,17 @@ def place_of(band: int | str, raster: Raster, name: str) -> int:
 
 def check_layout(raster: Raster, name: str) -> None:
     """Raise Unreadable for an array that has its bands first, which would be taken for rows."""
-    height, width, bands = raster.pixels.shape
-    if raster.kind.startswith(("array", "NPY")) and height < min(width, bands):
+    if is_bands_first(raster):
         raise Unreadable(
             f"{name} has shape {raster.pixels.shape}, which looks like (bands, H, W): expected "
             "(H, W, bands); transpose it, or set bands='all' and in_chans if it is right"
         )
+
+
+def is_bands_first(raster: Raster) -> bool:
+    """Whether an array, whose axes have no names, seems to have its bands first."""
+    height, width, bands = raster.pixels.shape
+    return raster.kind.startswith(("array", "NPY")) and height < min(width, bands)
 
 
 def where_missing(pixels: NDArray[Any], nodata: float | None) -> NDArray[np.bool_]:

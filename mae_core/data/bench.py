@@ -1,7 +1,7 @@
 """How fast a data set can be loaded, stage by stage, and which stage bounds training."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -52,6 +52,7 @@ def bench(
     repeats: int = 1,
     auto_augment: str | None = None,
     workers: int | None = None,
+    meaning: Mapping[str, Any] | None = None,
 ) -> Bench:
     """Measure on up to 512 random images of `data`, with the random crops of pretraining.
 
@@ -61,13 +62,15 @@ def bench(
         repeats: crops of each decoded image.
         auto_augment: timm's, such as 'rand-m9-mstd0.5-inc1'.
         workers: of the loader; one a core by default.
+        meaning: `split`, `columns`, `root` and `group` of :func:`open_source`.
 
     Raises:
         UserError: as :class:`ImageDataset` does, or if none of the images is readable.
     """
     transform = {"input_size": input_size, "is_training": True, "scale": (0.2, 1.0)}
     transform |= {"color_jitter": None, "auto_augment": auto_augment}
-    dataset = ImageDataset(data, transform, repeats=repeats, skip_unreadable=True)
+    how = {"repeats": repeats, "skip_unreadable": True, **(meaning or {})}
+    dataset = ImageDataset(data, transform, **how)
     chosen = np.random.default_rng(0).permutation(len(dataset))[:IMAGES].tolist()
     with single_threaded():
         seconds = stage_seconds(dataset, chosen)

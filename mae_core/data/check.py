@@ -9,9 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mae_core.data.bands import Bands
-from mae_core.data.decode import ArrayImage, PillowImage, Unreadable, bits_used, open_image
+from mae_core.data.decode import (
+    ArrayImage,
+    PillowImage,
+    Unreadable,
+    is_dicom,
+    open_image,
+)
 from mae_core.data.each import Progress, each_image, read_stored
+from mae_core.data.picture import bits_used
 from mae_core.data.sources import NO_LABEL, Source, data_digest, open_source
+from mae_core.data.sources.targets import Targets
 from mae_core.data.stored import read_raster
 
 
@@ -28,6 +36,7 @@ class Checked(NamedTuple):
         unreadable: why each of the others could not be read.
         filled: numbers that were missing and filled, over all images.
         groups: how many there are, such as patients; None where they are not known.
+        targets: of the images, readable or not, where these are no classes.
     """
 
     images: int
@@ -39,6 +48,7 @@ class Checked(NamedTuple):
     unreadable: list[str]
     filled: int
     groups: int | None = None
+    targets: Targets | None = None
 
 
 class Finding(NamedTuple):
@@ -66,7 +76,7 @@ def check(
         progress: called with images done and images in all.
         workers: processes; one a core by default.
         bands: read pixels as they are stored; all images must have as many.
-        meaning: `split`, `columns`, `root` and `group` of :func:`open_source`.
+        meaning: `split`, `columns`, `root`, `group` and `unit` of :func:`open_source`.
 
     Raises:
         UserError: as `open_source` does.
@@ -94,6 +104,7 @@ def check(
         unreadable=unreadable,
         filled=filled,
         groups=None if source.groups is None else len(np.unique(source.groups.of)),
+        targets=source.targets,
     )
 
 
@@ -105,13 +116,16 @@ def look(source: Source, index: int) -> Finding:
         if not isinstance(data, bytes):
             channels = data.shape[2] if data.ndim == 3 else 1
             return Finding(ArrayImage(data, channels, name).size, f"array, {channels} channels")
-        header = PillowImage(data, 3, name)
         opened = open_image(data, 3, name)
         opened.pixels()
+        if is_dicom(data):
+            return Finding(opened.size, "DICOM by its window")
+        header = PillowImage(data, 3, name)
         used = f", {bits_used(header.deep())} bits used" if header.is_deep else ""
     except Unreadable as error:
         return Finding(reason=str(error))
-    return Finding(opened.size, f"{header.image.format} {header.image.mode}{used}")
+    pages = ", the first of several pages or frames" if header.has_pages else ""
+    return Finding(opened.size, f"{header.image.format} {header.image.mode}{used}{pages}")
 
 
 def look_at_bands(source: Source, index: int, bands: Bands) -> Finding:

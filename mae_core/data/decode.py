@@ -5,6 +5,8 @@ import logging
 import os
 import stat
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,34 +15,46 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
+from mae_core.data.picture import (
+    AS_STORED,
+    MAX_PIXELS,
+    MODES,
+    Pixels,
+    Unreadable,
+    brief,
+    converted,
+    eight_bits,
+)
 from mae_core.errors import UserError
+from mae_core.notices import say
 
-Pixels = NDArray[np.uint8]
 Size = tuple[int, int]  # height, width
 
 REDUCTIONS = (8, 4, 2, 1)  # of a JPEG's sides; libjpeg-turbo is slower at scales between
-MAX_PIXELS = 1 << 26  # decoded at once: 67 million, 201 MB of RGB
 MAX_BYTES = 1 << 30  # of a file
 JPEG = b"\xff\xd8"  # begins those
 TIFFS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # begin those; '+' is BigTIFF
 ARRAY = b"\x93NUMPY"  # begins an .npy
-AS_STORED = "; bands='all' reads pixels as they are stored"
-MODES = {1: "L", 3: "RGB"}  # of Pillow, by channels
+DICOM, DICOM_AT = b"DICM", 128  # what a DICOM file has, and where
 ORIENTATION = 0x0112  # EXIF's tag
-BITS = (8, 10, 12, 14, 16)  # a channel's, as cameras, scanners and microscopes deliver them
+SUBFILE, REDUCED, MASK = 254, 1, 4  # TIFF's tag of what a page is, and its bits
 
 Image.MAX_IMAGE_PIXELS = None  # MAX_PIXELS takes its place
 logging.getLogger("PIL.TiffImagePlugin").setLevel(logging.CRITICAL)  # it also raises what it logs
 
 
-class Unreadable(UserError):
-    """An image that cannot be decoded: the message names it and says why."""
-
-    @classmethod
-    def of(cls, name: str, reason: object) -> "Unreadable":
-        """The error of the image `name`."""
-        return cls(f"{name} cannot be read as an image ({reason}): repair it or delete it")
+@contextmanager
+def memory_for(name: str) -> Iterator[None]:
+    """Raise UserError where there is no memory for the image `name`, which is no damage."""
+    try:
+        yield
+    except MemoryError as error:
+        raise UserError(
+            f"{name} takes more memory than there is ({brief(error)}): make room, use fewer "
+            "workers, or cut it into tiles"
+        ) from error
 
 
 class Opened(Protocol):
@@ -77,12 +91,21 @@ def open_image(data: bytes | Pixels, channels: int, name: str, bits: int | None 
     """
     if not isinstance(data, bytes):
         return ArrayImage(data, channels, name)
+    if is_dicom(data):
+        from mae_core.data.dicom import DicomImage  # here, as few need what it takes
+
+        return DicomImage(data, channels, name)
     if channels in MODES and data.startswith(JPEG):
         try:
             return JpegImage(data, channels, name)
         except ValueError:
             pass  # Pillow reads it, or says why not
     return PillowImage(data, channels, name, bits)
+
+
+def is_dicom(data: bytes) -> bool:
+    """Whether an encoded file is one of DICOM, which may begin as a TIFF too."""
+    return data.startswith(DICOM, DICOM_AT)
 
 
 def open_file(path: str | Path, channels: int = 3) -> Opened:
@@ -172,14 +195,33 @@ class PillowImage:
         """See :class:`Opened`; never reduced, and refused above `MAX_PIXELS`."""
         try:
             self.check_size()
+            if self.has_pages:
+                say(
+                    f"{self.image.format} images of several pages or frames: only the first is "
+                    "read; bands='all' reads the pages of a TIFF as bands, mae-bench data check "
+                    "counts such images"
+                )
             scaled = eight_bits(self.deep(), self.bits) if self.is_deep else None
             image = self.image if scaled is None else Image.fromarray(scaled)
             pixels = converted(image, self.channels)
-        except Unreadable:
+        except (Unreadable, MemoryError):
             raise
         except Exception as error:
             raise Unreadable.of(self.name, brief(error)) from error
         return upright(pixels, self.orientation)
+
+    @property
+    def has_pages(self) -> bool:
+        """Whether a page or frame follows the first that is no smaller copy of it, nor a mask."""
+        if self.image.format == "MPO" or not getattr(self.image, "is_animated", False):
+            return False  # of a JPEG, what follows is a camera's preview
+        if not isinstance(self.image, TiffImageFile):
+            return True
+        with suppress(Exception), Image.open(io.BytesIO(self.data)) as other:
+            other.seek(1)  # which fails if it is damaged: the first is read all the same
+            assert isinstance(other, TiffImageFile)
+            return not other.tag_v2.get(SUBFILE, 0) & (REDUCED | MASK)
+        return False
 
     def check_size(self) -> None:
         """Raise Unreadable for more pixels than are decoded."""
@@ -197,6 +239,8 @@ class PillowImage:
         self.check_size()
         try:
             pixels = np.asarray(self.image)
+        except MemoryError:
+            raise
         except Exception as error:
             raise Unreadable.of(self.name, brief(error)) from error
         flat = pixels.ndim == 2
@@ -257,44 +301,12 @@ class Decoded:
         return self.decoded
 
 
-def converted(image: Image.Image, channels: int) -> Pixels:
-    """(H, W, channels) of an image of 8 bits a channel.
-
-    Raises:
-        ValueError: if it has not so many channels.
-    """
-    if channels in MODES:
-        image = image.convert(MODES[channels])
-    pixels = np.array(image)
-    pixels = pixels if pixels.ndim == 3 else pixels[..., None]
-    if pixels.shape[2] != channels:
-        raise ValueError(f"mode '{image.mode}', expected {channels} channels as in_chans says")
-    return pixels
-
-
 def colours_of_16_bits(data: bytes) -> NDArray[np.uint16]:
     """(H, W, 3 or 4), RGB or RGBA, as stored. Raises ValueError if it cannot be read so."""
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None or pixels.dtype != np.uint16 or pixels.ndim != 3:
         raise ValueError("its 16 bits a channel are stored in a way that is not known here")
     return np.ascontiguousarray(pixels[..., [2, 1, 0, 3][: pixels.shape[2]]])
-
-
-def bits_used(deep: NDArray[Any]) -> int:
-    """The fewest of :data:`BITS` that hold pixels of 0..65535."""
-    return next(bits for bits in BITS if deep.max() < 1 << bits)
-
-
-def eight_bits(deep: NDArray[Any], bits: int | None) -> Pixels:
-    """`deep`, in 0 to 2**bits - 1, scaled to 0..255; see :func:`bits_used` without `bits`.
-
-    Raises:
-        ValueError: if a pixel has more bits.
-    """
-    top = (1 << (bits or bits_used(deep))) - 1
-    if deep.max() > top:
-        raise ValueError(f"a pixel of {deep.max()}, where bits={bits} end at {top}")
-    return ((2 * 255 * deep.astype(np.uint32) + top) // (2 * top)).astype(np.uint8)
 
 
 def orientation_of(image: Image.Image) -> int:
@@ -324,9 +336,3 @@ def upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
     if orientation in (2, 3, 6, 7):
         pixels = pixels[:, ::-1]
     return np.ascontiguousarray(pixels)
-
-
-def brief(error: Exception) -> str:
-    """The error in words, without Pillow's memory addresses."""
-    unknown = isinstance(error, Image.UnidentifiedImageError)
-    return "not an image's content" if unknown else str(error) or type(error).__name__

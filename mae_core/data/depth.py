@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from mae_core.data.decode import JPEG, PillowImage, Unreadable, bits_used
+from mae_core.data.decode import JPEG, PillowImage, Unreadable, is_dicom
 from mae_core.data.each import read_stored
+from mae_core.data.picture import bits_used
 from mae_core.data.sources.base import Source
 
 LOOKED_AT = 16  # images, evenly spread
@@ -26,7 +27,8 @@ def bits_of(source: Source, index: int) -> int | None:
     """The bits that an image uses, if it has more than 8 a channel and can be read."""
     try:
         data = read_stored(source, index)
-        if not isinstance(data, bytes) or data.startswith(JPEG):  # which have 8 bits
+        if not isinstance(data, bytes) or data.startswith(JPEG) or is_dicom(data):
+            # They have 8 bits, or as many as their window shows.
             return None
         image = PillowImage(data, 3, source.name(index))
         return bits_used(image.deep()) if image.is_deep else None

@@ -9,7 +9,7 @@ from joblib import cpu_count
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from mae_core.data.decode import Unreadable
+from mae_core.data.decode import Unreadable, memory_for
 from mae_core.data.shared_memory import enough_shared_memory, workers_for
 from mae_core.data.sources import Source
 
@@ -28,7 +28,8 @@ class Calls(Dataset[T], Generic[T]):
         return len(self.source)
 
     def __getitem__(self, index: int) -> T:
-        return self.function(self.source, index)
+        with memory_for(self.source.name(index)):
+            return self.function(self.source, index)
 
 
 def each_image(

@@ -6,22 +6,28 @@ from random import Random
 from typing import Any
 
 import numpy as np
+import torch
 from mmengine.registry import FUNCTIONS
 from numpy.typing import NDArray
 from torch.utils.data import Dataset, default_collate
 
 from mae_core.data.bands import KEYS, BandImage, bands_of, channels_of
-from mae_core.data.decode import BITS, Decoded, Opened, Unreadable, open_image
+from mae_core.data.decode import Decoded, Opened, Unreadable, memory_for, open_image
 from mae_core.data.depth import depth_of
 from mae_core.data.each import read_stored
+from mae_core.data.picture import BITS
 from mae_core.data.sampler import Draw
 from mae_core.data.sources import open_source
 from mae_core.data.sources.base import Source
+from mae_core.data.sources.columns import Columns
 from mae_core.data.sources.select import Selection
+from mae_core.data.sources.targets import Targets
 from mae_core.data.transform import Transform, View
 from mae_core.errors import UserError
 from mae_core.notices import say
 
+MEANING = ("split", "columns", "root", "group", "unit")  # of a table, and of names
+READING = (*MEANING, *KEYS)  # keys that say how images are read
 MAX_UNREADABLE = 100  # in a row; more is no damage but a mistake
 
 
@@ -34,7 +40,8 @@ class ImageDataset(Dataset[Any]):
 
     - `inputs`: uint8 tensor (C, H, W), neither flipped nor normalised, which the device does;
       with `bands` float32, in the units of the files;
-    - `label`: int, an index into `classes`, -1 without label;
+    - `label`: int, an index into `classes`, -1 without label; where there are `targets` instead,
+      float32 tensor (L,), 1 for each label that the image has, or of a number (1,);
     - `seed`: int, the draw's;
     - `flip`: bool, whether the device is to mirror the image;
     - `unreadable`: int, -1, or the number of an image that was replaced by the next readable one.
@@ -46,7 +53,7 @@ class ImageDataset(Dataset[Any]):
         data: see :func:`open_source`.
         transform: see :class:`Transform`.
         names_in, part, per_class, seed, per_class_seed: which images, see :func:`open_source`.
-        split, columns, root, group: of a table, or what belongs together, see there.
+        split, columns, root, group, unit: of a table, or what belongs together, see there.
         in_chans: 1 reads as grey, 3, as it is without it, as RGB; other numbers take images that
             have so many channels. Of `bands` how many they are.
         in_memory: keep every image after its first reading, decoded; for sets of small images.
@@ -76,13 +83,14 @@ class ImageDataset(Dataset[Any]):
         bits: int | None = None,
         per_class_seed: int | None = None,
         split: str | None = None,
-        columns: Mapping[str, str] | None = None,
+        columns: Columns | None = None,
         root: str | None = None,
         group: str | None = None,
         bands: str | Sequence[int | str] | None = None,
         clip: Sequence[Any] | None = None,
         log1p: bool = False,
         fill: float | Sequence[float] | None = None,
+        unit: str | None = None,
     ) -> None:
         self.bands = bands_of(bands, in_chans, clip, log1p, fill)
         self.in_chans = channels_of({"in_chans": in_chans, "bands": bands})
@@ -94,7 +102,7 @@ class ImageDataset(Dataset[Any]):
         chosen = (names_in, part, per_class, seed, per_class_seed)
         if self.bands and bits is not None:
             raise UserError(f"bits={bits} scales pixels, bands take them as they are: set one")
-        self.source: Source = open_source(data, *chosen, split, columns, root, group)
+        self.source: Source = open_source(data, *chosen, split, columns, root, group, unit)
         self.classes, self.labels = self.source.classes, self.source.labels
         self.transform = Transform(transform, self.in_chans, as_stored=self.bands is not None)
         if self.bands and self.bands.fill is not None:
@@ -108,6 +116,11 @@ class ImageDataset(Dataset[Any]):
         self.bits = depth_of(self.source) if bits is None and self.bands is None else bits
         if self.bits and bits is None:
             tell_depth(data, self.bits)
+
+    @property
+    def targets(self) -> Targets | None:
+        """What the images are labelled with, if these are no classes."""
+        return self.source.targets
 
     def only(self, indices: NDArray[np.int64]) -> "ImageDataset":
         """The images `indices` of this set, with the same classes."""
@@ -124,7 +137,7 @@ class ImageDataset(Dataset[Any]):
         index, seed = (draw.index, draw.seed) if isinstance(draw, Draw) else (draw, draw)
         seeds = [seed, *more_seeds(seed, self.repeats - 1)]
         number, views = self.readable(index, seeds)
-        label = int(self.labels[number])
+        label = self.label(number)
         items = [
             {"inputs": view.pixels, "label": label, "seed": s, "flip": view.flip, "unreadable": -1}
             for view, s in zip(views, seeds, strict=True)
@@ -133,6 +146,12 @@ class ImageDataset(Dataset[Any]):
             items[0]["unreadable"] = index
         return items[0] if self.repeats == 1 else items
 
+    def label(self, number: int) -> int | torch.Tensor:
+        """An item's label of the image `number`."""
+        if self.targets is None:
+            return int(self.labels[number])
+        return torch.tensor(self.targets.values[number])
+
     def readable(self, index: int, seeds: Sequence[int]) -> tuple[int, list[View]]:
         """The views of the image `index`, or of the next that can be read, and its number."""
         if index >= len(self):
@@ -140,9 +159,9 @@ class ImageDataset(Dataset[Any]):
         tries = MAX_UNREADABLE if self.skip_unreadable else 1
         for number in range(index, index + tries):
             try:
-                return number % len(self), self.transform.views(
-                    self.open(number % len(self)), seeds
-                )
+                place = number % len(self)
+                with memory_for(self.source.name(place)):
+                    return place, self.transform.views(self.open(place), seeds)
             except Unreadable as error:
                 reason = error
         if not self.skip_unreadable:
@@ -170,8 +189,8 @@ class ImageDataset(Dataset[Any]):
 
 
 def reading(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of the arguments of :class:`ImageDataset` that say how images are read."""
-    return {key: data[key] for key in ("split", "columns", "root", "group", *KEYS) if key in data}
+    """Those of the arguments of :class:`ImageDataset` that are :data:`READING`."""
+    return {key: data[key] for key in READING if key in data}
 
 
 def drawn_by(seed: int, data: Mapping[str, Any]) -> dict[str, Any]:

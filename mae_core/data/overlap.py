@@ -39,8 +39,18 @@ def tell_overlaps(config: Mapping[str, Any]) -> None:
 
 
 def tell_shared_groups(train: Source, val: Source, train_at: str, val_at: str) -> None:
-    """Say how many groups of the val images, by their names, have train images too."""
+    """Say how many groups of the val images, by their names, have train images too.
+
+    Also if groups are known of one of them alone: then nobody can tell.
+    """
+    if train.groups is None and val.groups is None:
+        return
     if train.groups is None or val.groups is None:
+        known, unknown = ("val", train_at) if train.groups is None else ("train", val_at)
+        say(
+            f"groups are known of the {known} images alone: whether those of {unknown} are of the "
+            "same groups is not checked; give both a column or a pattern (`group`)"
+        )
         return
     groups = val.groups.present()
     shared = sorted(groups & train.groups.present(), key=natural)

@@ -14,12 +14,13 @@ from PIL import Image
 
 from mae_core.data.cache import atomic_folder, locked
 from mae_core.data.crops import Box, Crop, cut
-from mae_core.data.decode import ARRAY, TIFFS, Pixels, Size, Unreadable, open_image
+from mae_core.data.decode import ARRAY, TIFFS, Pixels, Size, Unreadable, is_dicom, open_image
 from mae_core.data.depth import depth_of
 from mae_core.data.each import Progress, each_image, read_stored
 from mae_core.data.images import tell_depth
 from mae_core.data.sources import NO_LABEL, Source, open_source
 from mae_core.data.sources.base import labels_by_name
+from mae_core.data.sources.packed_targets import ABOUT, TARGET, about, target_texts
 from mae_core.data.stored import read_raster
 from mae_core.errors import UserError
 from mae_core.notices import say
@@ -69,7 +70,8 @@ def pack(
     Images with a longer shorter side are scaled down to it and stored as JPEG; others are copied.
     With `as_stored` all are: any bands and depth, to be read by `bands` of a data set.
     Labels go to members `<number>.cls` (WebDataset), so that `open_source(out)` has the images in
-    the same order with the same labels. The files are the same in every run.
+    the same order with the same labels. Several labels or a number of each image are kept as
+    :mod:`mae_core.data.sources.packed_targets` says. The files are the same in every run.
 
     Args:
         data: see :func:`open_source`.
@@ -80,7 +82,7 @@ def pack(
         progress: called with images done and images in all.
         workers: processes; one a core by default.
         as_stored: neither scale images down nor to 8 bits.
-        meaning: `split`, `columns`, `root` and `group` of :func:`open_source`.
+        meaning: `split`, `columns`, `root`, `group` and `unit` of :func:`open_source`.
 
     Raises:
         UserError: if `out` holds something or cannot be written, a number is out of range, or no
@@ -143,7 +145,7 @@ def whole(source: Source, index: int) -> File:
         return File(data, suffix_of(data), len(data))
     out = io.BytesIO()
     np.save(out, data, allow_pickle=False)
-    return File(out.getvalue(), "npy", data.nbytes)
+    return File(out.getvalue(), "image.npy", data.nbytes)
 
 
 def scaled_down(pixels: Pixels, size: Size, short_side: int) -> Pixels:
@@ -166,8 +168,10 @@ def as_jpeg(pixels: Pixels, quality: int) -> bytes:
 
 def suffix_of(data: bytes) -> str:
     """The suffix of an encoded file, from its content."""
+    if is_dicom(data):
+        return "dcm"
     if data.startswith((*TIFFS, ARRAY)):
-        return "npy" if data.startswith(ARRAY) else "tiff"
+        return "image.npy" if data.startswith(ARRAY) else "tiff"
     kind = (Image.open(io.BytesIO(data)).format or "png").lower()
     return "jpg" if kind in ("jpeg", "mpo") else kind
 
@@ -175,15 +179,19 @@ def suffix_of(data: bytes) -> str:
 def write_shards(folder: Path, source: Source, files: Iterator[File], limit: int) -> Packed:
     """Write the files, and their labels, to tar files of about `limit` bytes."""
     labels, numbered = label_texts(source)
+    suffix, first = ".cls", {}
+    if source.targets is not None:
+        labels, suffix = target_texts(source.targets), TARGET
+        first = {ABOUT: about(source.targets)}
     unreadable: list[str] = []
     images = before = size = 0
-    with Shards(folder, limit) as shards:
+    with Shards(folder, limit, first) as shards:
         for index, file in enumerate(files):
             if file.reason:
                 unreadable.append(file.reason)
                 continue
             key = f"{index:09d}"
-            label = {f"{key}.cls": labels[index].encode()} if labels[index] else {}
+            label = {f"{key}{suffix}": labels[index].encode()} if labels[index] else {}
             shards.add({f"{key}.{file.suffix}": file.content, **label})
             images, before, size = images + 1, before + file.size_before, size + len(file.content)
     return Packed(images, before, size, shards.count, numbered, unreadable)
@@ -203,12 +211,17 @@ def label_texts(source: Source) -> tuple[list[str], bool]:
 class Shards(AbstractContextManager["Shards"]):
     """Tar files `shard-00000.tar`, ... in a folder, the next begun when one is full.
 
+    Args:
+        folder: where they go.
+        limit: bytes after which one is full.
+        first: files that each of them begins with, by name.
+
     Attributes:
         count: files begun.
     """
 
-    def __init__(self, folder: Path, limit: int) -> None:
-        self.folder, self.limit = folder, limit
+    def __init__(self, folder: Path, limit: int, first: Mapping[str, bytes]) -> None:
+        self.folder, self.limit, self.first = folder, limit, first
         self.count = 0
         self.tar: tarfile.TarFile | None = None
 
@@ -219,6 +232,7 @@ class Shards(AbstractContextManager["Shards"]):
             file = self.folder / f"shard-{self.count:05d}.tar"
             self.tar = tarfile.open(file, "w")  # noqa: SIM115  closed when it is full
             self.count += 1
+            members = {**self.first, **members}
         for name, content in members.items():
             info = tarfile.TarInfo(name)
             info.size = len(content)

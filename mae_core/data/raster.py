@@ -4,7 +4,8 @@ from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
-from mae_core.data.decode import MAX_PIXELS, Unreadable
+from mae_core.data.picture import MAX_PIXELS, Unreadable
+from mae_core.errors import UserError
 
 MAX_VALUES = 1 << 28  # of an image, over all bands: 268 million, 1.1 GB as float32
 
@@ -34,3 +35,11 @@ def check_size(shape: tuple[int, ...], name: str) -> None:
             f"{name} has {width}×{height} pixels and {bands} bands: at most {most} are read at "
             "once; cut it into tiles"
         )
+
+
+def not_installed(name: str, package: str, extra: str) -> UserError:
+    """The error of a package that reading the file `name` takes."""
+    return UserError(
+        f"{name} takes the package {package}, which is not installed: pip install {package}, or "
+        f"mae-bench with its extra '{extra}'"
+    )

@@ -61,6 +61,11 @@ class BandStats:
         """The deviation of all numbers, not of a sample."""
         return float(np.sqrt(self.m2 / max(self.count, 1)))
 
+    @property
+    def constant(self) -> bool:
+        """Whether all numbers are the same, or there are none."""
+        return not self.least < self.most
+
     def add(self, other: "BandStats") -> None:
         """Take in other numbers (Chan, Golub, LeVeque 1983, Algorithms for computing the sample
         variance, 2.1).

@@ -14,6 +14,7 @@ from mae_core.data.decode import (
     PillowImage,
     Unreadable,
     brief,
+    is_dicom,
     upright,
 )
 from mae_core.data.raster import Raster, check_size
@@ -36,8 +37,12 @@ def read_raster(data: bytes | NDArray[Any], name: str) -> Raster:
         return of_array(data, name, "array")
     if data.startswith(ARRAY):
         return of_array(read_npy(data, name), name, "NPY")
-    if data.startswith(TIFFS):
-        from mae_core.data.tiff import read_tiff  # here, as few need what it takes
+    if is_dicom(data):
+        from mae_core.data.dicom import read_dicom  # here, as few need what it takes
+
+        raster = read_dicom(data, name)
+    elif data.startswith(TIFFS):
+        from mae_core.data.tiff import read_tiff
 
         raster = read_tiff(data, name)
     else:
@@ -65,7 +70,7 @@ def of_pillow(image: PillowImage) -> Raster:
         else:
             mode = AS_COLOURS.get(image.image.mode)
             pixels = np.asarray(image.image.convert(mode) if mode else image.image)
-    except Unreadable:
+    except (Unreadable, MemoryError):
         raise
     except Exception as error:  # Pillow's readers raise many kinds
         raise Unreadable.of(image.name, brief(error)) from error

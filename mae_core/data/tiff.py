@@ -12,12 +12,12 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from mae_core.data.decode import Unreadable, brief, upright
-from mae_core.data.raster import Raster, check_size
-from mae_core.errors import UserError
+from mae_core.data.raster import Raster, check_size, not_installed
 
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPage, TiffPageSeries
 
+EXTRA = "tiff"  # of this package
 ORIENTATION = 274  # tags
 GDAL_METADATA = 42112
 GDAL_NODATA = 42113
@@ -51,11 +51,11 @@ def read_tiff(data: bytes, name: str) -> Raster:
                 nodata(page, name),
                 f"TIFF {pixels.dtype.name}",
             )
-    except Unreadable:
+    except (Unreadable, MemoryError):
         raise
     except Exception as error:  # tifffile's and its codecs' readers raise many kinds
         if "imagecodecs" in str(error):
-            raise missing(name, "imagecodecs") from error
+            raise not_installed(name, "imagecodecs", EXTRA) from error
         raise Unreadable.of(name, brief(error)) from error
     return raster
 
@@ -65,17 +65,9 @@ def library(name: str) -> ModuleType:
     try:
         import tifffile
     except ImportError as error:
-        raise missing(name, "tifffile") from error
+        raise not_installed(name, "tifffile", EXTRA) from error
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     return tifffile
-
-
-def missing(name: str, package: str) -> UserError:
-    """The error of a package that is not installed."""
-    return UserError(
-        f"{name} takes the package {package}, which is not installed: pip install {package}, or "
-        "mae-bench with its extra 'tiff'"
-    )
 
 
 def check_pages(data: bytes, name: str) -> None:

@@ -82,6 +82,11 @@ def check_batch(config: Mapping[str, Any], takes_auto: bool = True) -> None:
             f"mixing takes pairs of images: train_dataloader.batch_size={size} and effective_batch="
             f"{update} must be even, and train_dataloader.dataset.repeats={repeats} must be 1"
         )
+    if isinstance(size, int) and update and update % (size * repeats):
+        raise UserError(
+            f"effective_batch={update} is no multiple of train_dataloader.batch_size={size}"
+            f"{f' × repeats={repeats}' if repeats > 1 else ''}: choose a batch_size that divides it"
+        )
 
 
 def scaled_optimizer(config: Config, batch: Batch) -> dict[str, Any]:

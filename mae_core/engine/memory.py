@@ -20,10 +20,11 @@ def enough_memory() -> Iterator[None]:
     """
     try:
         yield
-    except RuntimeError as error:
-        if not isinstance(error, torch.OutOfMemoryError) and ON_CPU not in str(error):
+    except (RuntimeError, MemoryError) as error:
+        known = isinstance(error, torch.OutOfMemoryError | MemoryError)
+        if not known and ON_CPU not in str(error):
             raise
-        first = str(error).splitlines()[0]
+        first = (str(error) or type(error).__name__).splitlines()[0]
         raise UserError(
             f"the memory does not suffice ({first}): make batch_size smaller (a training's is "
             "train_dataloader.batch_size, which may be 'auto'), or the images, or the model; what "

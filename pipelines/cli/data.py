@@ -1,5 +1,6 @@
 """`mae-bench data`: check a data set, convert, measure, pack it, time its loading."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +19,7 @@ from pipelines.cli.data_shown import (
     report_packed,
     report_stats,
     stage_table,
+    target_table,
     tell_faults,
 )
 from pipelines.last_net import checking
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Check, convert, measure, pack and time a data set.")
 app.add_typer(convert_app)
 
+OF_IMAGES = "--workers -o --bands --clip --log1p --fill"  # options of `check` without others
 VALUES = 256  # of masks, shown at most
 Data = Annotated[
     str,
@@ -41,7 +44,7 @@ Meaning = Annotated[
     typer.Option(
         "-o",
         metavar="KEY=VALUE",
-        help="What a table or a name means, as in configs: split, columns.path, root, group.",
+        help="What a table or a name means, as in configs: split, columns.path, root, group, unit.",
     ),
 ]
 
@@ -96,25 +99,48 @@ def check(
         typer.Option(help="Find the images that this other data has too; may be repeated."),
     ] = None,
     out: Annotated[
-        Path, typer.Option(help="With --against: a folder for the pairs and a list without them.")
-    ] = Path("duplicates"),
+        Path | None,
+        typer.Option(
+            help="With --against: a folder for the pairs and a list without them.",
+            show_default="duplicates",
+        ),
+    ] = None,
 ) -> None:
     """Decode every image, or check a COCO JSON or masks; exit 2 if anything is wrong."""
+    given = {
+        **{"--workers": workers, "-o": meaning, "--bands": bands, "--clip": clip},
+        **{"--log1p": log1p or None, "--fill": fill, "--images": images, "--masks": masks},
+        **{"--pixel-values": pixel_values, "--ignored": ignored, "--out": out},
+    }
     with checking(f"data check {data}"):
-        chosen = chosen_bands(bands, clip, log1p, fill)
-        if not against:
-            if masks is not None and not data.endswith(".json"):
-                check_mask_images(Path(data).expanduser(), masks, pixel_values, ignored)
-                return
-            check_any(data, workers, images, chosen, meaning)
-            return
-        if data.endswith(".json") or images or masks:
-            raise UserError("--against compares images: name their folder, without annotations")
-        if chosen or meaning:
-            raise UserError("--against compares whole sets as RGB: leave out --bands and -o")
-        from pipelines.cli.duplicates import check_duplicates
+        if against:
+            refuse_others("--against, which compares whole sets as RGB,", "--workers --out", given)
+            from pipelines.cli.duplicates import check_duplicates
 
-        check_duplicates(data, against, out, workers)
+            check_duplicates(data, against, out or Path("duplicates"), workers)
+        elif data.endswith(".json"):
+            refuse_others("a check of annotations", "--images", given)
+            check_coco(Path(data).expanduser(), images)
+        elif masks is not None:
+            refuse_others("a check of masks", "--masks --pixel-values --ignored", given)
+            check_mask_images(Path(data).expanduser(), masks, pixel_values, ignored)
+        else:
+            refuse_others("a check of images", OF_IMAGES, given)
+            chosen = chosen_bands(bands, clip, log1p, fill)
+            check_images(data, workers, chosen, meaning)
+
+
+def refuse_others(what: str, takes: str, given: Mapping[str, object]) -> None:
+    """Raise UserError for options that mean nothing to what is done.
+
+    Args:
+        what: is done.
+        takes: the options that mean something, with blanks between them.
+        given: the value of each option by its name, None without.
+    """
+    odd = [name for name, value in given.items() if value is not None and name not in takes.split()]
+    if odd:
+        raise UserError(f"{what} takes no {' and no '.join(odd)}, only {takes}: leave it out")
 
 
 def chosen_bands(
@@ -134,23 +160,17 @@ def chosen_bands(
     return any_bands(ALL if bands == ALL else chosen, log1p, clip=clip, fill=fill)
 
 
-def check_any(
-    data: str,
-    workers: int | None,
-    images: Path | None,
-    bands: "Bands | None",
-    meaning: Meaning = None,
+def check_images(
+    data: str, workers: int | None, bands: "Bands | None", meaning: Meaning = None
 ) -> None:
-    """Check what `data` is."""
-    if data.endswith(".json"):
-        check_coco(Path(data).expanduser(), images)
-        return
+    """Decode all images, and show what is there. Raises UserError if some cannot be read."""
     from mae_core.data.check import check as check_data
     from mae_core.data.sources.base import same_names
 
     with bar("checking") as progress:
         found = check_data(data, progress, workers, bands, meant_by(meaning))
-    console.print(overview(data, found), class_table(found))
+    labelled = class_table(found) if found.targets is None else target_table(found.targets)
+    console.print(overview(data, found), labelled)
     if same := same_names(list(found.classes)):
         console.print(
             "folders in different places have the same name; each is a class of its own:",
@@ -187,7 +207,7 @@ def stats(
 
     with checking(f"data stats {data}"):
         with bar("measuring") as progress:
-            chosen, meant = chosen_bands(bands, clip, log1p), meant_by(meaning)
+            chosen, meant = chosen_bands(bands, clip, log1p), meant_by(meaning, groups=False)
             found = measure(data, chosen, progress, workers, meant)
         report_stats(data, found)
         if out is not None:
@@ -201,8 +221,13 @@ def stats(
 def pack(
     data: Data,
     out: Annotated[Path, typer.Argument(help="A new folder.")],
-    short_side: Annotated[int, typer.Option(help="Pixels; larger images are scaled down.")] = 256,
-    quality: Annotated[int, typer.Option(help="Of the JPEGs, 1 to 100.")] = 90,
+    short_side: Annotated[
+        int | None,
+        typer.Option(help="Pixels; larger images are scaled down.", show_default="256"),
+    ] = None,
+    quality: Annotated[
+        int | None, typer.Option(help="Of the JPEGs, 1 to 100.", show_default="90")
+    ] = None,
     shard_mb: Annotated[int, typer.Option(help="Size of a tar file, in MB.")] = 256,
     as_stored: Annotated[
         bool, typer.Option("--as-stored", help="Copy images of any depth and bands unchanged.")
@@ -213,10 +238,36 @@ def pack(
     """Write a data set anew as tar shards of small JPEGs, which load faster."""
     from mae_core.data.pack import pack as pack_data
 
+    sizes = {"--short-side": short_side, "--quality": quality}
+    if as_stored:
+        refuse_others("--as-stored", "--shard-mb --workers -o", sizes)
+    side, best = (256 if short_side is None else short_side), (90 if quality is None else quality)
     with bar("packing") as progress:
-        sizes, meant = (short_side, quality, shard_mb), meant_by(meaning)
-        packed = pack_data(data, out, *sizes, progress, workers, as_stored, meant)
+        meant = meant_by(meaning)
+        packed = pack_data(data, out, side, best, shard_mb, progress, workers, as_stored, meant)
     report_packed(packed, out)
+
+
+@app.command()
+def example(
+    name: Annotated[str, typer.Argument(help="bands, microscopy, rgbd or sounds.")],
+    folder: Annotated[Path, typer.Argument(help="A new folder.")],
+    photos: Annotated[
+        str | None,
+        typer.Option(help="What bands and microscopy are made of.", show_default=False),
+    ] = None,
+    images: Annotated[
+        int | None,
+        typer.Option(min=1, help="How many; the example's own number without.", show_default=False),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn.")] = 0,
+) -> None:
+    """Write the images of a worked example, docs/examples.md."""
+    from downstream.examples.write import write_example
+
+    with checking(f"data example {name}"), bar("writing") as progress:
+        done = write_example(name, folder.expanduser(), photos, images, seed, progress)
+    console.print(f"{folder}: {done:,} images", markup=False, soft_wrap=True)
 
 
 @app.command()
@@ -232,13 +283,15 @@ def bench(
         float | None,
         typer.Option(min=0, help="Images/s of a training step, to compare.", show_default=False),
     ] = None,
+    meaning: Meaning = None,
 ) -> None:
     """Measure loading, stage by stage, and say which stage bounds it."""
     from mae_core.data.bench import ADVICE
     from mae_core.data.bench import bench as measure
 
     with console.status("measuring"):
-        found = measure(data, input_size, repeats, auto_augment, workers)
+        meant = meant_by(meaning, groups=False)
+        found = measure(data, input_size, repeats, auto_augment, workers, meant)
     console.print(stage_table(found))
     console.print(f"[bold]{found.rate:,.0f} images/s[/] reach the training")
     if step_rate and step_rate <= found.rate:
@@ -250,17 +303,25 @@ def bench(
     )
 
 
-def meant_by(given: list[str] | None) -> dict[str, Any]:
-    """What `-o` says of a table, as :func:`mae_core.data.sources.open_source` takes it."""
+def meant_by(given: list[str] | None, groups: bool = True) -> dict[str, Any]:
+    """What `-o` says of a table, as :func:`mae_core.data.sources.open_source` takes it.
+
+    Without `groups` it cannot name those, which would change nothing.
+    """
     from mmengine.config import Config
 
-    from mae_core.config import apply_overrides
+    from mae_core.config import apply_overrides, literal
+    from mae_core.data.images import MEANING
     from mae_core.data.sources.columns import KNOWN
 
-    config = Config({"split": "", "columns": dict.fromkeys(KNOWN, ""), "root": "", "group": ""})
+    kinds = [kind for kind in KNOWN if groups or kind != "group"]
+    top = [key for key in MEANING if groups or key != "group"]
+    config = Config({**dict.fromkeys(top, ""), "columns": dict.fromkeys(kinds, "")})
     apply_overrides(config, given or [])
     found = {key: value for key, value in config.to_dict().items() if key != "columns" and value}
     columns = {kind: name for kind, name in config.columns.items() if name}
+    if columns.get("labels", "").startswith("["):  # a column for each label
+        columns["labels"] = literal(columns["labels"])
     return {**found, "columns": columns} if columns else found
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mae_core.data.check import Checked
     from mae_core.data.each import Progress as Report
     from mae_core.data.pack import Packed
+    from mae_core.data.sources.targets import Targets
     from mae_core.data.stats import Stats
 
 console = Console(highlight=False)
@@ -42,7 +43,7 @@ def bar(what: str) -> "Iterator[Report]":
 
 def overview(data: str, found: "Checked") -> Table:
     """Counts, sizes, kinds and digest."""
-    table = Table(title=data, show_header=False, title_justify="left")
+    table = Table(title=Text(data), show_header=False, title_justify="left")
     table.add_column()
     table.add_column(overflow="fold")
     table.add_row("images", f"{found.images:,}")
@@ -79,7 +80,17 @@ def report_stats(data: str, found: "Stats") -> None:
     console.print(f"percentiles {how}; NaN and nodata are left out", soft_wrap=True)
     for line in found.unreadable:
         console.print("left out:", line, markup=False, soft_wrap=True)
-    lists = ([band.mean for band in found.bands], [band.std for band in found.bands])
+    constant = [name for name, band in zip(found.names, found.bands, strict=True) if band.constant]
+    if constant:
+        console.print(
+            f"no two numbers differ in {', '.join(constant)}: their std is 1 below, as nothing can "
+            "be divided by 0; they tell a model nothing, bands=[...] leaves them out",
+            style="yellow",
+            markup=False,
+            soft_wrap=True,
+        )
+    deviations = [1.0 if band.constant else band.std for band in found.bands]
+    lists = ([band.mean for band in found.bands], deviations)
     mean, std = (", ".join(f"{number:.6g}" for number in numbers) for numbers in lists)
     console.print(f"pixels = dict(mean=[{mean}], std=[{std}])", markup=False, soft_wrap=True)
 
@@ -95,6 +106,28 @@ def class_table(found: "Checked") -> Table:
         table.add_row(f"{len(rest)} more", f"{min(rest):,} to {max(rest):,} each")
     if found.unlabelled:
         table.add_row("[italic]no label[/]", f"{found.unlabelled:,}")
+    return table
+
+
+def target_table(targets: "Targets") -> Table:
+    """Images by label, the first `LISTED` of them; or the range of their number."""
+    values = targets.values.astype(float)
+    if targets.kind == "number":
+        unit = f" ({targets.unit})" if targets.unit else ""
+        table = Table("number", "min", "mean", "max", title="a number each", title_justify="left")
+        shown = [f"{number:.6g}" for number in (values.min(), values.mean(), values.max())]
+        table.add_row(Text(f"{targets.names[0]}{unit}"), *shown)
+        return table
+    many = "s" * (len(targets.names) != 1)
+    table = Table("label", title=f"{len(targets.names)} label{many}", title_justify="left")
+    table.add_column("images", justify="right")
+    counts = values.sum(axis=0).astype(int).tolist()
+    for name, count in list(zip(targets.names, counts, strict=True))[:LISTED]:
+        table.add_row(Text(name), f"{count:,}")
+    if rest := counts[LISTED:]:
+        table.add_row(f"{len(rest)} more", f"{min(rest):,} to {max(rest):,} each")
+    table.add_row("[italic]no label[/]", f"{int((~values.any(axis=1)).sum()):,}")
+    table.add_row("[italic]labels an image[/]", f"{values.sum(axis=1).mean():.3g}")
     return table
 
 

@@ -20,7 +20,7 @@ from pipelines.display import Display
 from pipelines.identity import DATA_KEYS, data_roots, read_by
 from pipelines.recipes.reproduce import config_of_run, stored
 from pipelines.recipes.rows import Row, asked_rows, chosen_rows
-from pipelines.stages import card_of, makers, makes_classifier, stages, tasks
+from pipelines.stages import card_of, check_overridden, makers, makes_classifier, stages, tasks
 from pipelines.tracking.encoders import Lookup
 
 KEYS: dict[str, tuple[type, ...]] = {
@@ -254,13 +254,20 @@ def check_content(content: Config) -> None:
     for key in KEYS:
         if key not in content:
             raise UserError(f"{content.filename} has no '{key}': a recipe needs {', '.join(KEYS)}")
-    for key, kinds in {**KEYS, **OPTIONAL}.items():
+    known = {**KEYS, **OPTIONAL}
+    for key in content:
+        if key not in known and not key.startswith("_"):
+            raise UserError(
+                f"{content.filename}: a recipe has no key '{key}'{suggest(key, known)}. A name "
+                "that only the file itself uses begins with '_'"
+            )
+    for key, kinds in known.items():
         if key in content and not isinstance(content[key], kinds):
             expected = kinds[0].__name__
             raise UserError(f"{key}={content[key]!r} in a recipe: expected {expected}")
     for stage, count in content.get("repeats", {}).items():
-        known = stage in stages()  # a run may leave tasks out
-        if not known or not isinstance(count, int) or isinstance(count, bool) or count < 1:
+        there = stage in stages()  # a run may leave tasks out
+        if not there or not isinstance(count, int) or isinstance(count, bool) or count < 1:
             raise UserError(
                 f"repeats has {stage}={count!r}: expected a task, 'pretrain' or 'supervise', and "
                 "how many runs"
@@ -303,6 +310,7 @@ def load_stage_config(
         raise UserError(
             f"{config.filename} is a config for '{config.get('stage')}', expected '{stage}'"
         )
+    check_overridden(stage, overrides)
     if seed is not None and not any(o.startswith("seed=") for o in overrides):
         config.seed = seed
     named = [override.partition("=")[0].partition(".")[0] for override in overrides]

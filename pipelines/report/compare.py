@@ -29,7 +29,7 @@ from pipelines.report.names import (
     title,
     unit,
 )
-from pipelines.report.protocol import by_digest, cases_of, stored_config
+from pipelines.report.protocol import by_digest, by_name, cases_of, stored_config
 from pipelines.stages import makers, stages
 from pipelines.tracking.tracker import Tracker, flatten
 
@@ -114,7 +114,7 @@ class Side:
         """
         found: dict[str, dict[str, str]] = {}
         for run in self.benchmark.runs.values():
-            flat = flatten(by_digest(self.configs[run.id], run.data))
+            flat = flatten(by_digest(by_name(self.configs[run.id]), run.data))
             known = {key: str(value) for key, value in flat.items()} or dict(run.params)
             if of_stage := run.code.get("stage") or run.code.get("hash"):
                 known["(code)"] = of_stage

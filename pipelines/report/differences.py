@@ -145,13 +145,13 @@ def difference(
     known = math.isfinite(found.low)
     return Difference(
         *names,
-        value,
-        found.low if known else None,
-        found.high if known else None,
-        found.p,
-        verdict,
-        paired is not None,
-        about(one, other),
+        difference=value,
+        low=found.low if known else None,
+        high=found.high if known else None,
+        p=found.p,
+        verdict=verdict,
+        paired=paired is not None,
+        about=about(one, other),
         unit=one.unit,
     )
 

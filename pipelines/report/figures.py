@@ -130,7 +130,8 @@ def label_curve(benchmark: Benchmark) -> bytes:
 def label_sets(benchmark: Benchmark) -> list[str]:
     """The sets of labels of low-shot: '1pct' of 'low-shot/1pct_probe', the smallest first."""
     names = {f"{row.task}/{row.metric}" for row in benchmark.rows if row.task == "low-shot"}
-    sets = (name.partition("/")[2].rpartition("_")[0] for name in sorted(names, key=order))
+    of_classes = [name for name in sorted(names, key=order) if name.endswith(tuple(METHODS))]
+    sets = (name.partition("/")[2].rpartition("_")[0] for name in of_classes)
     return list(dict.fromkeys(sets))
 
 

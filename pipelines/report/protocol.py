@@ -5,7 +5,7 @@ from typing import Any
 
 from mae_core.card import CASES
 from pipelines.cells.folder import CONFIG
-from pipelines.identity import NO_CASES, machine_of, protocol_config, without, without_roots
+from pipelines.identity import NO_CASES, ROOT, Read, machine_of, protocol_config, without
 from pipelines.stages import stages
 from pipelines.stored_config import parse_config
 from pipelines.tracking.artifacts import UNREADABLE
@@ -26,9 +26,9 @@ def protocol(config: Mapping[str, Any], digests: Mapping[str, str]) -> dict[str,
 
     Args:
         config: of a stage.
-        digests: of the data that the config names, by path.
+        digests: of the data that the config names, by its name.
     """
-    kept = protocol_config(config)
+    kept = protocol_config(by_name(config))
     kept["devices"] = machine_of(config)["devices"]  # more of them make larger updates
     return by_digest(kept, digests)
 
@@ -40,11 +40,22 @@ def cases_of(config: Mapping[str, Any], digests: Mapping[str, str]) -> dict[str,
     found = without({key: config[key] for key in chosen if key in config}, NO_CASES)
     if not digests or not found:
         return None
-    return by_digest(without_roots(found), digests)
+    return by_digest(by_name(found), digests)
+
+
+def by_name(node: Any) -> Any:
+    """A part of a config with each data set by its name in place of path and root."""
+    if isinstance(node, dict):
+        known = dict(node)
+        if isinstance(known.get("data"), str):
+            root, columns = known.pop(ROOT, None), known.get("columns")
+            known["data"] = Read("", "data", known["data"], columns, root).name
+        return {key: by_name(value) for key, value in known.items()}
+    return [by_name(value) for value in node] if isinstance(node, list | tuple) else node
 
 
 def by_digest(node: Any, digests: Mapping[str, str]) -> Any:
-    """A part of a config with 'data <digest>' in place of each known path of data."""
+    """A part of a config with 'data <digest>' in place of each known name of data."""
     if isinstance(node, dict):
         return {key: by_digest(value, digests) for key, value in node.items()}
     if isinstance(node, list | tuple):

@@ -16,7 +16,17 @@ from pipelines.recipes.recipe import Recipe
 from pipelines.stages import stage_of
 
 # Of images from a source.
-CHOICE = ("names_in", "part", "per_class", "seed", "split", "columns", "root", "group")
+CHOICE = (
+    "names_in",
+    "part",
+    "per_class",
+    "seed",
+    "per_class_seed",
+    "split",
+    "columns",
+    "root",
+    "group",
+)
 
 
 def check_held_out(goal: str, trials: Recipe, reported: Recipe, pruned: bool) -> None:

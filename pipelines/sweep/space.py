@@ -188,7 +188,11 @@ def load_sweep(name: str, overrides: Iterable[str] = (), lookup: Lookup | None =
 
 def check_content(content: Config) -> None:
     """Raise UserError unless a sweep has all keys, each of the right kind."""
-    for key, kinds in {**KEYS, **OPTIONAL}.items():
+    known = {**KEYS, **OPTIONAL}
+    for key in content:
+        if key not in known and not key.startswith("_"):
+            raise UserError(f"{content.filename}: a sweep has no key '{key}'{suggest(key, known)}")
+    for key, kinds in known.items():
         value = content.get(key)
         if value is None and key in KEYS:
             raise UserError(f"{content.filename} has no '{key}': a sweep needs {', '.join(KEYS)}")

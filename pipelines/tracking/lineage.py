@@ -14,7 +14,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag
 from mmengine.config import Config
 
 from mae_core.source_code import SOURCE, all_modules
-from pipelines.identity import code_of, code_version, data_digests
+from pipelines.identity import WITH, code_of, code_version, data_digests
 
 PACKAGES = (
     "torch",
@@ -78,7 +78,12 @@ def datasets(config: Config) -> list[DatasetInput]:
     """The data of a stage for MLflow, each with the digest of its content."""
     return [
         DatasetInput(
-            Dataset(Path(data).name, digest[:DIGEST], "local", json.dumps({"uri": data})),
+            Dataset(
+                Path(data.partition(WITH)[0]).name,
+                digest[:DIGEST],
+                "local",
+                json.dumps({"uri": data}),
+            ),
             [InputTag("mlflow.data.context", context(data))],
         )
         for data, digest in data_digests(config).items()
@@ -87,7 +92,7 @@ def datasets(config: Config) -> list[DatasetInput]:
 
 def context(data: str) -> str:
     """'train' or 'val', by the last part of the path; 'data' for others."""
-    name = Path(data).name
+    name = Path(data.partition(WITH)[0]).name
     return next((kind for kind in ("train", "val") if name.startswith(kind)), "data")
 
 

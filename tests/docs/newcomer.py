@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from downstream.examples.write import write_example
 from mae_core.data.demo.coco import coco_file
 from tests.bands import write_fields
 from tests.docs.pages import ROOT
@@ -41,6 +42,7 @@ SHRUNK = {
     "pretrain/vit-micro-p4_1xb128-coslr-20e_small32": PRETRAIN,
     "pretrain/vit-tiny-p4_1xb256-amp-coslr-100e_small32": PRETRAIN,
     "knn/vit-micro-p6_k20_demo": DEMO + FEATURES + "k = 5\nmore_k = (10,)\n",
+    "retrieval/vit-micro-p6_demo": DEMO + FEATURES + "ks = (1, 5)\n",
     "knn/vit-micro-p4_k20_cifar10-20pct": FEATURES + "k = 5\nmore_k = (10,)\n",
     "linear_probe/vit-micro-p4_1xb512-60e_cifar10-20pct": FEATURES
     + "train_data = dict(part=None)\nheld_out = 0.25\nrates = (1e-3, 1e-2)\n"
@@ -68,6 +70,7 @@ def write_all(home: Path) -> Path:
     write_fields(home / "sentinel")
     for folder in ("data", "images"):
         shutil.copytree(home / "photos", home / folder)
+    write_example("bands", home / "data" / "bands", str(home / "photos" / "train"), images=12)
     tables(home)
     (home / "shards" / "train").mkdir(parents=True)
     with tarfile.open(home / "shards" / "train" / "0.tar", "w") as shard:
@@ -90,7 +93,7 @@ def write_all(home: Path) -> Path:
 
 
 def tables(home: Path) -> None:
-    """`labels.csv` with the photos' paths, and `patients.csv` with other names of columns."""
+    """`labels.csv` with the photos' paths, others with other names of columns and other labels."""
     rows = []
     for path in sorted((home / "photos").rglob("*.jpg")):
         split, label, name = path.relative_to(home / "photos").parts
@@ -99,6 +102,14 @@ def tables(home: Path) -> None:
         last = "group" if name == "labels" else "patient"
         lines = [f"{head},split,{last}", *(below + ",".join(row) for row in rows)]
         (home / f"{name}.csv").write_text("\n".join(lines))
+    findings, ages = ["path,Finding Labels,Edema,Mass"], ["path,age"]
+    for number, (path, *_) in enumerate(rows):
+        edema, mass = number % 2, number // 2 % 2
+        names = "|".join(["Edema"] * edema + ["Mass"] * mass) or "No Finding"
+        findings.append(f"photos/{path},{names},{edema},{mass}")
+        ages.append(f"photos/{path},{20 + number}.5")
+    (home / "findings.csv").write_text("\n".join(findings))
+    (home / "ages.csv").write_text("\n".join(ages))
 
 
 def picture(rng: np.random.Generator, label: int) -> np.ndarray:

@@ -39,7 +39,7 @@ FIRST = (
 )
 # Those that take what others make come later, and last what removes it.
 ORDER = ["README.md", "configs.md", "data.md", "recipes.md", "transfer.md", "dense.md"]
-ORDER += ["method.md", "methods.md", "encoders.md", "report.md", "machine.md"]
+ORDER += ["method.md", "methods.md", "encoders.md", "report.md", "machine.md", "examples.md"]
 
 WHOLE = "minutes; tests/test_demo.py runs it on a server and by the command line"
 SERVER = "runs until it is stopped; tests/services.py starts it for test_demo.py, test_service.py"
@@ -48,6 +48,8 @@ LARGE = "needs the published weights and GPUs"
 PREFECT = "changes the user's profile; a test below looks whether Prefect has the setting"
 ASKS_SERVER = "needs a Prefect server and a worker; tests/test_demo.py has both"
 REGISTRY = "tests/pipelines/tracking/test_model_registry.py"
+EXAMPLES = "tests/downstream/examples/test_write.py"
+BOXES = "tests/downstream/detection/test_stage.py"
 DETECTION = "tests/pipelines/test_dense.py, tests/downstream/detection/test_predict.py"
 # By the beginning of a command: why it is not run. What can be said without, is tested below.
 EXEMPT = {
@@ -61,6 +63,13 @@ EXEMPT = {
     "mae-bench deploy": ASKS_SERVER,
     "mae-bench run demo": WHOLE,
     "mae-bench run rivals_demo": "as above; tests/pipelines/service/test_any_encoder.py, small",
+    "mae-bench run bands": "minutes; tests/test_bands.py runs one on twelve bands",
+    "mae-bench run boxes": f"an hour; {BOXES}",
+    "mae-bench run microscopy": f"minutes; {EXAMPLES}",
+    "mae-bench run sounds": f"minutes; {EXAMPLES}",
+    "mae-bench run rgbd": f"minutes; {EXAMPLES}",
+    "mae-bench data example": f"up to a minute; {EXAMPLES}",
+    "mae-bench data convert data/nuclei": "needs the nuclei; tests/downstream/dense/convert",
     "mae-bench plan demo": "a minute; tests/pipelines/recipes/test_plan.py with small stages",
     "mae-bench sweep mask-ratio_demo": "an hour; tests/pipelines/sweep/test_flow.py, small",
     "mae-bench compare 3f2a91": "two benchmarks; tests/pipelines/report/test_compare.py has them",

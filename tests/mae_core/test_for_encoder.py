@@ -11,7 +11,7 @@ from mae_core import UserError, create_encoder
 from mae_core.checkpoints import build_encoder, check_sizes, save_encoder, save_weights
 from mae_core.data.transform import Transform
 from mae_core.encoders import Encoder
-from mae_core.for_encoder import with_encoder
+from mae_core.for_encoder import own_preprocessing, with_encoder
 from mae_core.names import FILELESS, has_file
 from mae_core.stage import SilentReporter
 
@@ -282,3 +282,20 @@ def test_a_single_band_is_no_grey_image_to_be_read_as_rgb(full: Config, tmp_path
     full.val_data.update(bands=[4])
     used = with_encoder(full, written(tmp_path / "a.safetensors", **FIELDS))
     assert used.encoder.in_chans == 1 and used.pixels == full.pixels
+
+
+@pytest.mark.parametrize("as_stored", [True, False])
+def test_pixels_of_stored_numbers_do_not_reach_images_of_eight_bits(
+    config: Config, tmp_path: Path, as_stored: bool
+) -> None:
+    reflectance = {"mean": [0.2] * 3 if as_stored else [1353.0] * 3, "std": [0.1] * 3}
+    about = {"pixels": reflectance, **({"as_stored": True} if as_stored else {})}
+    reporter, path = Notes(), saved(tmp_path / "a.safetensors", **about)
+    assert with_encoder(config, path, reporter).pixels == OTHER
+    assert "images of 0 to 255 are normalised with the config's" in reporter.notes[-1]
+
+
+def test_what_is_trained_on_stored_numbers_says_so(full: Config) -> None:
+    assert own_preprocessing(full, "random") == {}
+    full.val_data.update(bands="all")
+    assert own_preprocessing(full, "random") == {"as_stored": True}

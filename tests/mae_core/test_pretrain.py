@@ -135,11 +135,25 @@ def test_without_a_c_compiler_it_is_not_compiled_and_says_so(
     told = Notes()
     assert not pretrain.is_compiled(config_of(configs), told)
     assert "no C compiler; install gcc or clang" in told.notes[0]
-    with pytest.raises(UserError, match="compile=True needs a C compiler"):
+    with pytest.raises(UserError, match="compile=True: no C compiler"):
         pretrain.check(config_of(configs, "compile=True"), "random")
     monkeypatch.setenv("CC", "cc")
     assert pretrain.is_compiled(config_of(configs), told)
     assert not pretrain.is_compiled(config_of(configs, "compile=False"), told)
+
+
+def test_on_cpus_compiling_needs_a_c_plus_plus_compiler(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As torch looks: g++, or what CXX names, whatever there is for C."""
+    monkeypatch.setenv("CC", "gcc")
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "C++ compiler, no 'g++'" in pretrain.lacking_compiler(on_gpu=False)
+    monkeypatch.setenv("CXX", "mine -O2")
+    assert "no 'mine'" in pretrain.lacking_compiler(on_gpu=False)
+    (tmp_path / "mine").touch(mode=0o755)
+    assert not pretrain.lacking_compiler(on_gpu=False)
 
 
 def test_training_in_bfloat16_and_on_a_part_of_the_masked_patches_works(

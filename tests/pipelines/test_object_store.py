@@ -64,7 +64,6 @@ def uri(
             patch.setenv("MLFLOW_DEFAULT_ARTIFACT_ROOT", place)
             yield f"sqlite:///{shutil.copy(empty_database, folder / 'mlflow.db')}"
             return
-        patch.setenv("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
         shutil.copy(empty_database, folder / "server.db")
         server = MLflowServer(folder, "--artifacts-destination", place)
         yield server.url

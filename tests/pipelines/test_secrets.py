@@ -41,7 +41,6 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> None:
     """The account that a tracker takes from an address is forgotten after the test."""
     monkeypatch.setenv(USER, "")
     monkeypatch.setenv(PASSWORD, "")
-    monkeypatch.setenv("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
 
 
 @pytest.fixture

@@ -1,15 +1,23 @@
+import ast
+import importlib
 import re
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
 
 from mae_core import UserError
+from mae_core.card import Stage
+from mae_core.config import CONFIG_ROOT, load_config
 from mae_core.source_code import closure
 from pipelines.stages import (
     CARDS,
     PLUGINS,
     card_of,
+    check_known,
+    check_overridden,
     makers,
     metric_info,
     stage_function,
@@ -104,3 +112,81 @@ def test_a_package_with_broken_cards_is_named(plugin: Path, content: str) -> Non
     plugin.write_text(content)
     with pytest.raises(UserError, match=r"toy_cards, which an installed package names as cards"):
         stages()
+
+
+def read_keys(module: str) -> set[str]:
+    """What a module reads from arguments that are the whole config."""
+    tree, found = ast.parse(Path(sys.modules[module].__file__ or "").read_text()), set()
+    for function in ast.walk(tree):
+        if not isinstance(function, ast.FunctionDef):
+            continue
+        configs = {a.arg for a in function.args.args if ast.unparse(a.annotation or a) == "Config"}
+        for node in ast.walk(function):
+            if isinstance(node, ast.Attribute) and ast.unparse(node.value) in configs:
+                found.add(node.attr)
+            if not isinstance(node, ast.Call):
+                continue
+            key = node.args[0] if node.args else None
+            asked = ast.unparse(node.func) in {f"{config}.get" for config in configs}
+            if asked and isinstance(key, ast.Constant):
+                found.add(key.value)
+    return found - set(dir(Config)) - {"get", "filename", "_cfg_dict"}
+
+
+OURS = [card for card in stages().values() if card.keys]
+OF_MMENGINE = {"default_hooks", "default_scope", "env_cfg", "log_level", "custom_imports"}
+
+
+@pytest.mark.parametrize("card", OURS, ids=lambda card: card.name)
+def test_a_card_names_the_keys_that_its_stage_reads(card: Stage) -> None:
+    importlib.import_module(card.module)
+    known = {*card.keys, *card.inside, "compile"}
+    if card.module.endswith("finetune"):
+        known.add("metrics")
+    assert read_keys(card.module) <= known
+    code = " ".join(Path(file).read_text() for file in files_of(card))
+    assert not {key for key in card.keys if key not in code} - OF_MMENGINE
+
+
+def files_of(card: Stage) -> list[str]:
+    """The files of all code behind a stage."""
+    modules = [card.module, *([card.checks] if card.checks else [])]
+    return [str(find_spec(name).origin) for name in closure(modules)]  # type: ignore[union-attr]
+
+
+def test_the_configs_have_no_key_that_their_stage_does_not_know() -> None:
+    for path in sorted(CONFIG_ROOT.glob("*/*.py")):
+        if path.parent.name not in ("_base_", "benchmarks", "sweeps"):
+            config = load_config(str(path))
+            check_known(config.stage, config)
+
+
+@pytest.mark.parametrize("card", OURS, ids=lambda card: card.name)
+def test_a_misspelt_key_is_refused_in_each_stage(card: Stage) -> None:
+    key = f"{card.keys[-1]}s"
+    config = Config({"stage": card.name, "_mine": 1, key: 1})
+    with pytest.raises(UserError, match=f"{card.name} has no key '{key}': did you mean '"):
+        check_known(card.name, config)
+
+
+def test_a_key_of_other_stages_is_refused_with_their_names() -> None:
+    for key in ("metrics", "decides"):
+        for stage in ("few-shot", "low-shot", "partial-finetune", "suite", "evaluate"):
+            with pytest.raises(
+                UserError, match=f"{stage} has no key '{key}', it is a key of .*knn"
+            ):
+                check_known(stage, Config({key: ["auroc"]}))
+    with pytest.raises(UserError, match=r"finetune has no key 'scratch\.epochs'"):
+        check_known("finetune", Config({"scratch": {"epochs": 3}}))
+
+
+def test_a_section_of_a_method_is_known() -> None:
+    check_known("pretrain", Config({"method": "simmim", "simmim": {}, "mae": {}}))
+    with pytest.raises(UserError, match="pretrain has no key 'simim': did you mean 'simmim'"):
+        check_known("pretrain", Config({"simim": {}}))
+
+
+def test_an_override_of_what_only_a_file_reads_is_refused() -> None:
+    check_overridden("detect", ["model.neck=1"])
+    with pytest.raises(UserError, match=r"override 'norm\.type=BN': detect reads no 'norm'"):
+        check_overridden("detect", ["norm.type=BN"])

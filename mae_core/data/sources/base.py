@@ -5,12 +5,14 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mae_core.data.sources.targets import Targets
 from mae_core.errors import UserError
 from mae_core.notices import counted, printable, say
 
@@ -20,6 +22,7 @@ MAX_CLASSES = 1 << 20  # a larger number is no class but something else, an id o
 # Of images. Not timm's list, as timm takes seconds to import.
 SUFFIXES = (
     ".bmp",
+    ".dcm",
     ".gif",
     ".jfif",
     ".jpeg",
@@ -31,7 +34,10 @@ SUFFIXES = (
     ".tiff",
     ".webp",
 )
+DECIMAL = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?")
 ARRAY = ".npy"  # an image, too, where there are no others: beside them it is something else
+PACKED = f".image{ARRAY}"  # of arrays in shards that `data pack` wrote: an image anywhere
+ZARR = ".zarr"  # of a folder that is an image, where there are no others
 
 
 @dataclass(frozen=True)
@@ -66,11 +72,14 @@ class Source(Protocol):
         labels: (N,) int64, `NO_LABEL` where there is none.
         groups: what images belong together, such as those of a patient; None where that is not
             known.
+        targets: of images that have several labels or a number; then they have no classes, and no
+            label. None without.
     """
 
     classes: list[str]
     labels: NDArray[np.int64]
     groups: Groups | None
+    targets: Targets | None
 
     def __len__(self) -> int: ...
 
@@ -83,17 +92,19 @@ class Source(Protocol):
 
 def is_image(name: str, suffixes: Sequence[str] = SUFFIXES) -> bool:
     """Whether the path `name` has the suffix of an image, and no hidden part."""
-    return not is_hidden(name) and os.path.splitext(name)[1].lower() in suffixes
+    if is_hidden(name):
+        return False
+    return os.path.splitext(name)[1].lower() in suffixes or name.lower().endswith(PACKED)
 
 
 def suffixes_among(names: Iterable[str]) -> tuple[str, ...]:
-    """The suffixes that images have among files: `SUFFIXES`, or `ARRAY` where no file has those."""
+    """The suffixes that images have among files: `SUFFIXES`, or where no file has those arrays'."""
     arrays = False
     for name in names:
         if is_image(name):
             return SUFFIXES
-        arrays = arrays or is_image(name, (ARRAY,))
-    return (ARRAY,) if arrays else SUFFIXES
+        arrays = arrays or is_image(name, (ARRAY, ZARR))
+    return (ARRAY, ZARR) if arrays else SUFFIXES
 
 
 def is_hidden(name: str) -> bool:
@@ -104,7 +115,14 @@ def is_hidden(name: str) -> bool:
 def no_images(path: Path, others: Mapping[str, int]) -> UserError:
     """The error of a place that should hold images, and holds `others`, see :func:`left_out`."""
     found = f"; it holds {counted(others)}" if others else ""
-    return UserError(f"{path} holds no images; known are {' '.join((*SUFFIXES, ARRAY))}{found}")
+    return UserError(
+        f"{path} holds no images; known are {' '.join((*SUFFIXES, ARRAY, ZARR))}{found}"
+    )
+
+
+def no_labels(count: int) -> NDArray[np.int64]:
+    """(N,) of :data:`NO_LABEL`."""
+    return np.full(count, NO_LABEL, dtype=np.int64)
 
 
 def natural(name: str) -> tuple[list[str | int], str]:
@@ -164,6 +182,28 @@ def labels_by_name(values: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]
     classes = sorted(set(values) - {""}, key=natural)
     number = {name: label for label, name in enumerate(classes)} | {"": NO_LABEL}
     return classes, np.array([number[value] for value in values], dtype=np.int64)
+
+
+def one_number(names: Iterable[str]) -> tuple[str, str] | None:
+    """The first two of `names` that are one number, such as '7' and '07', or None.
+
+    Numbers are plain decimals: '1e2' and 'inf' may be parts of a hash, or words.
+    """
+    known: dict[Decimal, str] = {}
+    for name in names:
+        if DECIMAL.fullmatch(name):
+            first = known.setdefault(Decimal(name), name)
+            if first != name:
+                return first, name
+    return None
+
+
+def one_but_for_capitals(names: Iterable[str]) -> list[str]:
+    """Those of different `names` that another one equals but for capitals."""
+    folded: dict[str, list[str]] = {}
+    for name in names:
+        folded.setdefault(name.casefold(), []).append(name)
+    return [name for alike in folded.values() if len(alike) > 1 for name in alike]
 
 
 def labels_by_number(values: NDArray[np.integer], of: str) -> tuple[list[str], NDArray[np.int64]]:

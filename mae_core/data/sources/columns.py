@@ -15,16 +15,19 @@ KNOWN = {  # names of a column that are known, by what it holds
     "label": ("label",),
     "split": ("split",),
     "group": ("group",),
+    "labels": ("labels",),
+    "number": ("number",),
 }
+TARGETS = ("label", "labels", "number")  # of these an image has one
 MAX_BYTES = 1 << 30  # of a text file
 SHOWN = 3  # rows in a message
 DELIMITERS = (",", ";", "\t")
 BOMS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
-Columns = Mapping[str, str]
+Columns = Mapping[str, str | Sequence[str]]
 
 
-def checked_columns(columns: object) -> dict[str, str]:
+def checked_columns(columns: object) -> dict[str, str | Sequence[str]]:
     """What a config says of columns. Raises UserError unless it gives names to :data:`KNOWN`."""
     if columns is None:
         return {}
@@ -33,16 +36,23 @@ def checked_columns(columns: object) -> dict[str, str]:
     for key, name in columns.items():
         if key not in KNOWN:
             raise UserError(f"columns has the key '{key}'{suggest(str(key), KNOWN)}")
+        several = key == "labels" and isinstance(name, list | tuple) and name
+        if several and len(set(map(str, name))) == len(name):
+            continue
         if not isinstance(name, str):
-            raise UserError(f"columns.{key}={name!r}: expected the name of a column")
+            more = ", or a list of different names" if key == "labels" else ""
+            raise UserError(f"columns.{key}={name!r}: expected the name of a column{more}")
+    named = [key for key in TARGETS if key in columns]
+    if len(named) > 1:
+        raise UserError(f"columns names {told(named)}, of which an image has one: leave out others")
     return dict(columns)
 
 
-def column_of(kind: str, names: Sequence[str], columns: Columns, of: str) -> str | None:
-    """The name of the column that holds the `kind` of :data:`KNOWN`; None if there is none.
+def columns_of(kind: str, names: Sequence[str], columns: Columns, of: str) -> list[str]:
+    """The names of the columns that hold the `kind` of :data:`KNOWN`, mostly one; [] for none.
 
     Args:
-        kind: 'path', 'label', 'split' or 'group'.
+        kind: a key of :data:`KNOWN`.
         names: of all columns.
         columns: those that the config names, by kind.
         of: the table, for messages.
@@ -51,19 +61,61 @@ def column_of(kind: str, names: Sequence[str], columns: Columns, of: str) -> str
         UserError: if the config names one that is not there, or several may be meant.
     """
     if kind in columns:
-        if names.count(columns[kind]) != 1:
-            many = "no" if columns[kind] not in names else "more than one"
-            raise UserError(
-                f"{of} has {many} column '{columns[kind]}' (columns.{kind}): it has {told(names)}"
-            )
-        return columns[kind]
-    found = [name for name in names if name.lower() in KNOWN[kind]]
+        wanted = named_as(kind, columns)
+        for name in wanted:
+            if names.count(name) != 1:
+                many = "no" if name not in names else "more than one"
+                raise UserError(
+                    f"{of} has {many} column '{name}' (columns.{kind}): it has {told(names)}"
+                )
+        return wanted
+    found = known_as(kind, names)
+    if len(found) > 1 and len(set(found)) == 1:
+        raise UserError(f"{of} has the column '{found[0]}' more than once: rename or delete one")
     if len(found) > 1:
         raise UserError(
             f"{of} has the columns {told(found)}, which may all be the {kind}: name one in "
             f"columns=dict({kind}={found[0]!r})"
         )
-    return found[0] if found else None
+    return found
+
+
+def named_as(kind: str, columns: Columns) -> list[str]:
+    """The columns that the config names for the `kind` of :data:`KNOWN`."""
+    named = columns.get(kind, [])
+    return [named] if isinstance(named, str) else list(named)
+
+
+def known_as(kind: str, names: Sequence[str]) -> list[str]:
+    """The columns whose names alone say that they hold the `kind` of :data:`KNOWN`."""
+    return [name for name in names if name.lower() in KNOWN[kind]]
+
+
+def labelled_by(found: Mapping[str, Sequence[str]], columns: Columns, of: str) -> str | None:
+    """Which of :data:`TARGETS` the images of a table have; None for none.
+
+    Args:
+        found: the columns that may be meant, by kind.
+        columns: those that the config names, by kind.
+        of: the table, for messages.
+
+    Raises:
+        UserError: if there are several, and the config names none of them.
+    """
+    there = [name for names in found.values() for name in names]
+    for kind in TARGETS:
+        if kind in columns:
+            if ignored := [name for name in there if name not in named_as(kind, columns)]:
+                say(f"{of}: {told(ignored)} is not read, since columns names what is learnt")
+            return kind
+    kinds = [kind for kind in TARGETS if found.get(kind)]
+    if len(kinds) > 1:
+        picks = [f"columns=dict({kind}={found[kind][0]!r})" for kind in kinds]
+        raise UserError(
+            f"{of} has the columns {told(there)}, of which one can be learnt: pick it by "
+            f"{' or '.join(picks)}"
+        )
+    return kinds[0] if kinds else None
 
 
 def told(names: Iterable[str]) -> str:
@@ -71,32 +123,40 @@ def told(names: Iterable[str]) -> str:
     return ", ".join(f"'{name}'" for name in names) or "none"
 
 
-def read_columns(table: Path, columns: Columns) -> dict[str, list[str]]:
-    """The columns of `table` that are known or named, by kind; an empty text where one has none.
+def read_columns(
+    table: Path, columns: Columns, kinds: Sequence[str] = tuple(KNOWN)
+) -> dict[str, dict[str, Any]]:
+    """The columns of `table` that are known or named, by kind and name, as Arrow's arrays.
 
-    Spaces around names and values are taken off.
+    Spaces around names are taken off. Of :data:`TARGETS` there is one kind.
 
     Raises:
-        UserError: if the file cannot be read as a table, has no rows, or lacks a column.
+        UserError: if the file cannot be read as a table, has no rows, or lacks a column; or as
+            :func:`labelled_by`.
     """
     if table.suffix.lower() in TEXTS:
         names, read = _text_table(table)
     else:
         names, read = _parquet(table)
-    places = {}
-    for kind in KNOWN:
-        column = column_of(kind, names, columns, str(table))
-        if column is not None:
-            places[kind] = names.index(column)
-    if "path" not in places:
-        raise UserError(
-            f"{table} has no column {told(KNOWN['path'])}: its columns, by its first line, are "
-            f"{told(names)}; name the one with the images' paths in columns=dict(path='...')"
-        )
-    found = dict(zip(places, read([*places.values()]), strict=True))
+    if not any(names):
+        raise UserError(f"{table} is empty: expected a first line that names the columns")
+    may_be = {kind: known_as(kind, names) for kind in TARGETS if kind in kinds}
+    target = labelled_by(may_be, columns, str(table))
+    found = {}
+    for kind in kinds:
+        if kind == target or kind not in TARGETS:
+            found[kind] = columns_of(kind, names, columns, str(table))
     if not found["path"]:
+        raise UserError(
+            f"{table} has no column {told(KNOWN['path'])}: its columns, by its first line (which "
+            f"is split at commas, semicolons or tabs), are {told(names)}; name the one with the "
+            "images' paths in columns=dict(path='...')"
+        )
+    wanted = list(dict.fromkeys(name for several in found.values() for name in several))
+    values = dict(zip(wanted, read([names.index(name) for name in wanted]), strict=True))
+    if not len(values[found["path"][0]]):
         raise UserError(f"{table} has no rows")
-    return found
+    return {kind: {name: values[name] for name in several} for kind, several in found.items()}
 
 
 def texts(values: Any, of: str) -> list[str]:
@@ -126,7 +186,7 @@ def _text_table(table: Path) -> tuple[list[str], Any]:
     delimiter = "\t" if table.suffix.lower() == ".tsv" else max(DELIMITERS, key=head.count)
     names = [name.strip() for name in next(csv.reader([head], delimiter=delimiter), [])]
 
-    def read(places: Sequence[int]) -> list[list[str]]:
+    def read(places: Sequence[int]) -> list[Any]:
         return _body(body, names, delimiter, places, table)
 
     return names, read
@@ -154,7 +214,7 @@ def _decoded(table: Path) -> str:
 
 def _body(
     body: str, names: Sequence[str], delimiter: str, places: Sequence[int], table: Path
-) -> list[list[str]]:
+) -> list[Any]:
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
 
@@ -166,7 +226,7 @@ def _body(
         return "skip"
 
     if not body.strip():
-        return [[] for _ in places]
+        return [pa.array([], pa.string()) for _ in places]
     try:
         found = arrow_csv.read_csv(
             io.BytesIO(body.encode("utf-8", "surrogatepass")),
@@ -189,7 +249,7 @@ def _body(
             f"{table} has {len(names)} columns by its first line ({told(names)}), and other "
             f"numbers of them in {len(odd):,} rows; {'; '.join(odd[:SHOWN])}"
         )
-    return [texts(column, f"{table}") for column in found.columns]
+    return list(found.columns)
 
 
 def _parquet(table: Path) -> tuple[list[str], Any]:
@@ -202,12 +262,12 @@ def _parquet(table: Path) -> tuple[list[str], Any]:
     except (OSError, pa.ArrowException) as error:
         raise UserError(f"{table} cannot be read as parquet ({error}): make it anew") from error
 
-    def read(places: Sequence[int]) -> list[list[str]]:
+    def read(places: Sequence[int]) -> list[Any]:
         try:
             found = file.read(columns=[names[place] for place in places])
         except (OSError, pa.ArrowException) as error:
             raise UserError(f"{table} cannot be read as parquet ({error}): make it anew") from error
-        return [texts(found[names[place]], f"{table}, '{names[place]}'") for place in places]
+        return [found[names[place]] for place in places]
 
     return names, read
 

@@ -3,9 +3,10 @@
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,21 @@ from numpy.typing import NDArray
 from mae_core.data.roots import meant, path_digest, resolve_path, resolve_root
 from mae_core.data.sources.arrays import ArraySource
 from mae_core.data.sources.base import Source, is_image, left_out, natural, tell_left_out
-from mae_core.data.sources.columns import TEXTS, checked_columns, holds_paths
+from mae_core.data.sources.columns import TEXTS, Columns, checked_columns, holds_paths
 from mae_core.data.sources.folder import FolderSource
 from mae_core.data.sources.groups import groups_by_pattern
-from mae_core.data.sources.paths import PathSource, TableFiles, check_files, in_split
+from mae_core.data.sources.paths import (
+    PathSource,
+    TableFiles,
+    check_classes,
+    check_files,
+    in_split,
+)
 from mae_core.data.sources.select import Selection, balanced, listed, share_of
 from mae_core.data.sources.tar import TarSource
+from mae_core.data.sources.targets import Targets, tell_constant
+from mae_core.data.sources.zarr import ZarrSource
+from mae_core.data.zarr import is_store
 from mae_core.errors import UserError
 
 HUGGING_FACE = "hf:"
@@ -37,9 +47,10 @@ def open_source(
     seed: int = 0,
     per_class_seed: int | None = None,
     split: str | None = None,
-    columns: Mapping[str, str] | None = None,
+    columns: Columns | None = None,
     root: str | None = None,
     group: str | None = None,
+    unit: str | None = None,
 ) -> Source:
     """The images that `data` means, or a selection of them; docs/data.md has examples.
 
@@ -48,7 +59,8 @@ def open_source(
 
     Args:
         data: a folder of images, with or without class folders; a .tar, or a folder of them; a
-            .parquet, or a folder of them; an .npz with `images` and perhaps `labels`; a .csv, .tsv
+            .parquet, or a folder of them; an .npz with `images` and perhaps `labels`, or a folder
+            of Zarr with these; a .csv, .tsv
             or .parquet with paths of images; `hf:<name or folder>[:<split>]`, a data set of Hugging
             Face; or 'demo/...'.
         names_in: text file with the names of the images to take, relative to `data` or of their
@@ -59,14 +71,16 @@ def open_source(
         seed: of the order and the choice.
         per_class_seed: of the choice, if it differs: an order must be the same for train and val.
         split: take the rows of a table that have this in the column `split`; they come first.
-        columns: names of a table's columns by what they hold: `path`, `label`, `split`, `group`.
+        columns: names of a table's columns by what they hold: `path`, `split`, `group`, and one of
+            `label`, `labels` (also a list of columns, each a label's own) and `number`.
         root: the folder that a table's paths are below; the table's own without it.
         group: regular expression that finds an image's group in its name, in place of a column.
+        unit: of the number that each image has, such as 'years'.
 
     Raises:
         UserError: if there is no such thing, it holds no images, or it cannot be read.
     """
-    source, place = _open(data, checked_columns(columns), root, group)
+    source, place = _open(data, checked_columns(columns), root, group, unit)
     rows = _rows(source, split, data)
     if rows is not None:
         source = Selection(source, rows)
@@ -78,9 +92,21 @@ def open_source(
     if part is not None:
         source = Selection(source, share_of(source, part, seed))
     if per_class is not None:
+        _check_classified(source, per_class, data)
         chosen = seed if per_class_seed is None else per_class_seed
         source = Selection(source, balanced(source.labels, source.classes, per_class, chosen))
+    if source.targets is not None:
+        tell_constant(source.targets, data)
     return source
+
+
+def _check_classified(source: Source, per_class: int, data: str) -> None:
+    if source.targets is not None:
+        have = "several labels" if source.targets.kind == "labels" else "a number"
+        raise UserError(
+            f"per_class={per_class} needs one class an image, and those of {data} have {have} "
+            "each: take a part=(0.0, 0.5) of them"
+        )
 
 
 def listed_in(source: Source, data: str, names_in: str) -> NDArray[np.int64]:
@@ -108,9 +134,7 @@ def check_data(data: str) -> None:
         resolve_path(data)
 
 
-def data_digest(
-    data: str, columns: Mapping[str, str] | None = None, root: str | None = None
-) -> str:
+def data_digest(data: str, columns: Columns | None = None, root: str | None = None) -> str:
     """SHA-256 that changes with the content behind `data`, see `path_digest`.
 
     That of a table of paths covers the table and the images that it names.
@@ -129,7 +153,7 @@ def data_digest(
 
 
 def table_files(
-    data: str, columns: Mapping[str, str] | None = None, root: str | None = None
+    data: str, columns: Columns | None = None, root: str | None = None
 ) -> TableFiles | None:
     """The files behind a table of paths; None for other data.
 
@@ -141,34 +165,49 @@ def table_files(
     path, named = resolve_path(data), checked_columns(columns)
     if not _is_table_of_paths(path, named):
         return None
-    return TableFiles(path, _root(path, data, root), named.get("path", ""))
+    return TableFiles(path, _root(path, data, root), str(named.get("path", "")))
 
 
 def _open(
-    data: str, columns: dict[str, str], root: str | None, group: str | None
+    data: str, columns: Columns, root: str | None, group: str | None, unit: str | None
 ) -> tuple[Source, str]:
     """The whole source and its own place, with which its names begin."""
     opened = _opened.get()
     if opened is None:
-        return _open_anew(data, columns, root, group)
-    key = json.dumps([data, columns, root, group])
+        return _open_anew(data, columns, root, group, unit)
+    key = json.dumps([data, columns, root, group, unit])
     if key not in opened:
-        opened[key] = _open_anew(data, columns, root, group)
+        opened[key] = _open_anew(data, columns, root, group, unit)
     return opened[key]
 
 
 def _open_anew(
-    data: str, columns: dict[str, str], root: str | None, group: str | None
+    data: str, columns: Columns, root: str | None, group: str | None, unit: str | None
 ) -> tuple[Source, str]:
     source = _source(data, columns, root)
     place = _place(source, data)
     if group is not None:
         names = [source.name(number).removeprefix(f"{place}/") for number in range(len(source))]
         source.groups = groups_by_pattern(names, group, data)
+    if source.targets is not None:
+        check_classes(source.targets.names, data)
+    if unit is not None:
+        source.targets = _in_unit(source.targets, unit, data)
     return source, place
 
 
-def _source(data: str, columns: dict[str, str], root: str | None) -> Source:
+def _in_unit(targets: Targets | None, unit: object, data: str) -> Targets:
+    if targets is None or targets.kind != "number":
+        raise UserError(
+            f"unit={unit!r} is of numbers, and {data} has none to be learnt: leave it out, or name "
+            "their column in columns=dict(number='...')"
+        )
+    if not isinstance(unit, str) or not unit.strip():
+        raise UserError(f"unit={unit!r}: expected a text such as 'years'")
+    return replace(targets, unit=unit.strip())
+
+
+def _source(data: str, columns: Columns, root: str | None) -> Source:
     if data.startswith(HUGGING_FACE):
         from mae_core.data.sources.table import hugging_face_source
 
@@ -181,7 +220,7 @@ def _source(data: str, columns: dict[str, str], root: str | None) -> Source:
     return _open_file(path, columns) if path.is_file() else _open_folder(path, columns)
 
 
-def _is_table_of_paths(path: Path, columns: Mapping[str, str]) -> bool:
+def _is_table_of_paths(path: Path, columns: Columns) -> bool:
     if path.suffix.lower() in TEXTS:
         return path.is_file()
     return path.suffix == ".parquet" and path.is_file() and holds_paths(path, columns)
@@ -216,17 +255,17 @@ def _rows(source: Source, split: str | None, data: str) -> NDArray[np.int64] | N
         return in_split(source.splits, split, data)
     if split is None:
         return None
-    if isinstance(source, ArraySource | FolderSource | TarSource):
+    if isinstance(source, ArraySource | FolderSource | TarSource | ZarrSource):
         _refuse(data, "split", split)
     return in_split(source.texts("split"), split, data)  # type: ignore[attr-defined]
 
 
 def _refuse(data: str, key: str, value: object) -> None:
-    if value:
+    if value is not None and value != {}:
         raise UserError(f"{key}={value!r} is of tables, and {data} is none: leave it out")
 
 
-def _open_file(path: Path, columns: dict[str, str]) -> Source:
+def _open_file(path: Path, columns: Columns) -> Source:
     if path.name.lower().endswith(COMPRESSED):
         raise _compressed(path)
     if path.suffix in SHARDS:
@@ -240,7 +279,10 @@ def _open_file(path: Path, columns: dict[str, str]) -> Source:
     return ArraySource(path)
 
 
-def _open_folder(path: Path, columns: dict[str, str]) -> Source:
+def _open_folder(path: Path, columns: Columns) -> Source:
+    if is_store(path):
+        _refuse(str(path), "columns", columns)
+        return ZarrSource(path)
     with os.scandir(path) as entries:
         inside = [entry for entry in entries if not entry.name.startswith(".")]
     names = [entry.name for entry in inside]
@@ -262,7 +304,7 @@ def _open_folder(path: Path, columns: dict[str, str]) -> Source:
     return _open_shards(shards, columns)
 
 
-def _open_shards(shards: Sequence[Path], columns: dict[str, str]) -> Source:
+def _open_shards(shards: Sequence[Path], columns: Columns) -> Source:
     if shards[0].suffix == ".tar":
         _refuse(str(shards[0]), "columns", columns)
         return TarSource(shards)

@@ -1,7 +1,9 @@
 """Image files in folders."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +11,7 @@ from numpy.typing import NDArray
 from mae_core.data.decode import read_regular
 from mae_core.data.roots import files_below
 from mae_core.data.sources.base import (
+    ZARR,
     Groups,
     is_image,
     labels_by_folder,
@@ -19,6 +22,18 @@ from mae_core.data.sources.base import (
     suffixes_among,
     tell_left_out,
 )
+from mae_core.data.sources.targets import Targets
+from mae_core.data.zarr import read_zarr
+
+
+def with_stores(files: Iterable[str]) -> list[str]:
+    """Paths of files, those of a folder of Zarr as the folder's, which is one image."""
+    found = []
+    for file in files:
+        parts = file.split("/")
+        ends = [place for place, part in enumerate(parts[:-1]) if part.lower().endswith(ZARR)]
+        found.append("/".join(parts[: ends[0] + 1]) if ends else file)
+    return list(dict.fromkeys(found))
 
 
 class FilesBelow:
@@ -39,9 +54,12 @@ class FilesBelow:
         """The file's path."""
         return f"{self.root}/{os.fsdecode(self.names[index])}"
 
-    def read(self, index: int) -> bytes:
-        """The file's content."""
-        return read_regular(self.name(index))
+    def read(self, index: int) -> bytes | NDArray[Any]:
+        """The file's content, or of a folder of Zarr the pixels (H, W) or (H, W, C)."""
+        name = self.name(index)
+        if name.lower().endswith(ZARR) and os.path.isdir(name):
+            return read_zarr(name)
+        return read_regular(name)
 
 
 class FolderSource(FilesBelow):
@@ -55,9 +73,10 @@ class FolderSource(FilesBelow):
     """
 
     groups: Groups | None = None
+    targets: Targets | None = None
 
     def __init__(self, root: Path) -> None:
-        files = files_below(root)
+        files = with_stores(files_below(root))
         suffixes = suffixes_among(files)
         names = sorted((name for name in files if is_image(name, suffixes)), key=natural)
         others = left_out(files, suffixes)

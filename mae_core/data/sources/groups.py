@@ -6,19 +6,43 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mae_core.data.sources.base import Groups, labels_by_name
+from mae_core.data.sources.base import (
+    Groups,
+    labels_by_name,
+    one_but_for_capitals,
+    one_number,
+)
 from mae_core.errors import UserError
+from mae_core.notices import say
 
 Indices = NDArray[np.int64]
 SHOWN = 3  # names in a message
 
 
-def groups_by_name(values: Sequence[str]) -> Groups:
-    """Groups numbered in natural order of their names; without a name an image is its own group."""
-    names, of = labels_by_name(values)
-    alone = np.flatnonzero(of < 0)
-    of[alone] = len(names) + np.arange(len(alone))
-    return Groups([*names, *[""] * len(alone)], of)
+def groups_by_name(values: Sequence[str], of: str = "the data") -> Groups:
+    """Groups numbered in natural order of their names; without a name an image is its own group.
+
+    Args:
+        values: the name of each image's group, '' without one.
+        of: the data, for messages.
+
+    Raises:
+        UserError: if two names are one number: a patient that is two is tested on memory.
+    """
+    names, numbers = labels_by_name(values)
+    if same := one_number(names):
+        raise UserError(
+            f"{of} has the groups '{same[0]}' and '{same[1]}', one number and two groups: write "
+            "them alike"
+        )
+    if alike := one_but_for_capitals(names):
+        say(
+            f"{of}: groups that differ in capitals alone are groups of their own: "
+            f"{', '.join(alike[:SHOWN])}"
+        )
+    alone = np.flatnonzero(numbers < 0)
+    numbers[alone] = len(names) + np.arange(len(alone))
+    return Groups([*names, *[""] * len(alone)], numbers)
 
 
 def groups_by_pattern(names: Sequence[str], pattern: str, of: str) -> Groups:
@@ -31,7 +55,8 @@ def groups_by_pattern(names: Sequence[str], pattern: str, of: str) -> Groups:
         of: the data, for messages.
 
     Raises:
-        UserError: if it is no regular expression, or finds nothing in a name.
+        UserError: if it is no regular expression, or finds nothing in a name, or two names of one
+            number, see :func:`groups_by_name`.
     """
     try:
         found = [re.search(pattern, name) for name in names]
@@ -49,7 +74,14 @@ def groups_by_pattern(names: Sequence[str], pattern: str, of: str) -> Groups:
     texts = []
     for match in filter(None, found):
         texts.append("/".join(part or "" for part in match.groups()) or match.group())
-    return groups_by_name(texts)
+    nameless = [name for name, text in zip(names, texts, strict=True) if not text.strip("/")]
+    if nameless:
+        raise UserError(
+            f"group={pattern!r} finds an empty name in those of {len(nameless):,} of "
+            f"{len(names):,} images of {of}, such as {', '.join(nameless[:SHOWN])}: expected a "
+            "name in each"
+        )
+    return groups_by_name(texts, of)
 
 
 def whole_groups(

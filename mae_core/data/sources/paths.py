@@ -9,14 +9,25 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mae_core.data.sources.base import Groups, Source, labels_by_name, packed
-from mae_core.data.sources.columns import Columns, read_columns, told
+from mae_core.data.roots import files_below
+from mae_core.data.sources.base import (
+    Groups,
+    Source,
+    labels_by_name,
+    one_but_for_capitals,
+    one_number,
+    packed,
+)
+from mae_core.data.sources.columns import Columns, read_columns, texts, told
 from mae_core.data.sources.folder import FilesBelow
 from mae_core.data.sources.groups import groups_by_name
+from mae_core.data.sources.target_columns import read_targets
+from mae_core.data.sources.targets import Targets
 from mae_core.errors import UserError
 from mae_core.notices import counted, say
 
 SHOWN = 3  # names in a message
+TEXT_KINDS = ("path", "label", "split", "group")
 
 
 class PathSource(FilesBelow):
@@ -39,14 +50,21 @@ class PathSource(FilesBelow):
 
     def __init__(self, table: Path, root: Path, columns: Columns) -> None:
         found = read_columns(table, columns)
+        self.targets: Targets | None = read_targets(found, columns, str(table))
+        text = {}
+        for kind in TEXT_KINDS:
+            for name, values in found.get(kind, {}).items():
+                text[kind] = texts(values, f"{table}, '{name}'")
         self.table, self.root = table, root.resolve()
-        names = names_below(found["path"], root, table)
-        tell_repeated(names, found.get("label"), table)
+        names = names_below(text["path"], root, table)
+        tell_repeated(names, text.get("label") or rows_of(self.targets), table)
         self.names = packed(names)
-        self.classes, self.labels = labels_by_name(found.get("label", [""] * len(names)))
+        self.classes, self.labels = labels_by_name(text.get("label", [""] * len(names)))
         check_classes(self.classes, table)
-        self.splits = found.get("split", [])
-        self.groups: Groups | None = groups_by_name(found["group"]) if "group" in found else None
+        self.splits = text.get("split", [])
+        self.groups: Groups | None = None
+        if "group" in text:
+            self.groups = groups_by_name(text["group"], str(table))
 
 
 @dataclass(frozen=True)
@@ -66,8 +84,14 @@ class TableFiles:
     def names(self) -> list[str]:
         """The paths of the images below `root`, each once, sorted."""
         columns = {"path": self.path} if self.path else {}
-        found = read_columns(self.table, columns)["path"]
-        return sorted(set(names_below(found, self.root, self.table)))
+        (paths,) = read_columns(self.table, columns, ("path",))["path"].values()
+        found = texts(paths, str(self.table))
+        names: set[str] = set()
+        for name in names_below(found, self.root, self.table):
+            place = self.root / name
+            inside = files_below(place) if place.is_dir() else None  # of Zarr
+            names |= {name} if inside is None else {f"{name}/{file}" for file in inside}
+        return sorted(names)
 
 
 def names_below(paths: Sequence[str], root: Path, table: Path) -> list[str]:
@@ -104,9 +128,14 @@ def names_below(paths: Sequence[str], root: Path, table: Path) -> list[str]:
     return names
 
 
-def tell_repeated(names: Sequence[str], labels: Sequence[str] | None, table: Path) -> None:
+def rows_of(targets: Targets | None) -> list[bytes] | None:
+    """What each image is labelled with, to be compared; None without targets."""
+    return None if targets is None else [row.tobytes() for row in targets.values]
+
+
+def tell_repeated(names: Sequence[str], labels: Sequence[object] | None, table: Path) -> None:
     """Say how many rows name a file that one before names, and how many give it another label."""
-    seen: dict[str, str] = {}
+    seen: dict[str, object] = {}
     repeated, other = 0, 0
     for name, label in zip(names, labels or [""] * len(names), strict=True):
         repeated += name in seen
@@ -119,22 +148,14 @@ def tell_repeated(names: Sequence[str], labels: Sequence[str] | None, table: Pat
         )
 
 
-def check_classes(classes: Sequence[str], table: Path) -> None:
-    """Raise UserError if two classes are one number; say which differ in capitals alone."""
-    numbers: dict[float, str] = {}
-    for name in classes:
-        try:
-            known = numbers.setdefault(float(name), name)
-        except ValueError:
-            continue
-        if known != name and float(name) == float(known):
-            raise UserError(
-                f"{table} has the labels '{known}' and '{name}', one number and two classes: "
-                "write them alike"
-            )
-    folded = Counter(name.casefold() for name in classes)
-    alike = [name for name in classes if folded[name.casefold()] > 1]
-    if alike:
+def check_classes(classes: Sequence[str], table: object) -> None:
+    """Raise UserError if two labels are one number; say which differ in capitals alone."""
+    if same := one_number(classes):
+        raise UserError(
+            f"{table} has the labels '{same[0]}' and '{same[1]}', one number and two classes: "
+            "write them alike"
+        )
+    if alike := one_but_for_capitals(classes):
         say(
             f"{table}: labels that differ in capitals alone are classes of their own: {told(alike)}"
         )
@@ -159,6 +180,12 @@ def in_split(splits: Sequence[str], split: str | None, of: str) -> NDArray[np.in
     chosen = np.flatnonzero([one == wanted for one in splits]).astype(np.int64)
     if not len(chosen):
         raise UserError(f"{of} has no rows of the split {split!r}; it has {counted(counts)}")
+    others = [one for one in counts if one != wanted and one.casefold() == wanted.casefold()]
+    if others:
+        say(
+            f"{of}: {told(others)} differ from the split '{wanted}' in capitals alone, and are "
+            "others: their rows are left out"
+        )
     return chosen
 
 

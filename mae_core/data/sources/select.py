@@ -1,6 +1,6 @@
 """A part of a source: images by list file, a seeded share, or so many of each class."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ Indices = NDArray[np.int64]
 
 
 class Selection:
-    """The images `indices` of a source, with the classes and groups of the whole."""
+    """The images `indices` of a source, with the classes, labels and groups of the whole."""
 
     def __init__(self, source: Source, indices: Indices) -> None:
         self.source = source
@@ -23,6 +23,7 @@ class Selection:
         self.classes = source.classes
         self.labels = source.labels[indices]
         self.groups = None if source.groups is None else source.groups.only(indices)
+        self.targets = None if source.targets is None else source.targets.only(indices)
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -37,7 +38,7 @@ class Selection:
 
 
 def listed(source: Source, data: str, list_file: Path) -> Indices:
-    """The images that `list_file` names, in the order of the source.
+    """The images that `list_file` names, in the order of the source; all rows of a table's image.
 
     Args:
         source: where they are.
@@ -51,28 +52,30 @@ def listed(source: Source, data: str, list_file: Path) -> Indices:
             one of several.
     """
     lines = lines_of(list_file)
-    number = {source.name(i).removeprefix(f"{data}/"): i for i in range(len(source))}
-    files: dict[str, int | None] | None = None
-    chosen = set()
+    numbers: dict[str, list[int]] = {}  # a table may name an image more than once
+    for number in range(len(source)):
+        numbers.setdefault(source.name(number).removeprefix(f"{data}/"), []).append(number)
+    files: dict[str, str | None] | None = None
+    chosen: set[int] = set()
     for place, line in enumerate(map(str.strip, lines), start=1):
         if not line or line.startswith("#"):
             continue
         name = line.removeprefix(f"{data}/")
-        found = number.get(name)
-        if found is None and "/" not in name:
-            files = by_file(number) if files is None else files
-            found = files.get(name)
-            if name in files and found is None:
+        if name not in numbers and "/" not in name:
+            files = by_file(numbers) if files is None else files
+            whole = files.get(name, name)
+            if whole is None:
                 raise UserError(
                     f"{list_file}, line {place}: several images of {data} are called '{name}': "
                     "name their folder, too"
                 )
-        if found is None:
+            name = whole
+        if name not in numbers:
             raise UserError(
                 f"{list_file}, line {place}: {data} has no image '{name}'; "
-                f"its names look like '{next(iter(number))}'"
+                f"its names look like '{next(iter(numbers))}'"
             )
-        chosen.add(found)
+        chosen.update(numbers[name])
     if not chosen:
         raise UserError(f"the list {list_file} names no images")
     return np.array(sorted(chosen), dtype=np.int64)
@@ -89,12 +92,12 @@ def lines_of(list_file: Path) -> list[str]:
     return text.split("\n")
 
 
-def by_file(number: Mapping[str, int]) -> dict[str, int | None]:
-    """Numbers of images by the names of their files; None where several have the same."""
-    found: dict[str, int | None] = {}
-    for name, index in number.items():
+def by_file(names: Iterable[str]) -> dict[str, str | None]:
+    """Names of images by those of their files; None where several have the same."""
+    found: dict[str, str | None] = {}
+    for name in names:
         file = name.rpartition("/")[2]
-        found[file] = None if file in found else index
+        found[file] = None if file in found else name
     return found
 
 

@@ -19,9 +19,17 @@ from huggingface_hub.errors import HTTPError
 from numpy.typing import NDArray
 
 from mae_core.data.decode import Unreadable, read_regular
-from mae_core.data.sources.base import NO_LABEL, Groups, labels_by_name, labels_by_number
-from mae_core.data.sources.columns import Columns, column_of, texts
+from mae_core.data.sources.base import (
+    NO_LABEL,
+    Groups,
+    labels_by_name,
+    labels_by_number,
+    no_labels,
+)
+from mae_core.data.sources.columns import Columns, columns_of, known_as, labelled_by, texts
 from mae_core.data.sources.groups import groups_by_name
+from mae_core.data.sources.target_columns import is_list, read_targets
+from mae_core.data.sources.targets import Targets
 from mae_core.errors import UserError
 
 TIMEOUT = 10.0  # seconds to reach the Hub
@@ -32,14 +40,15 @@ class TableSource:
     """The images in the rows of a Hugging Face data set, undecoded, in the order of the rows.
 
     The image column has the type `Image`, or holds bytes, or structs with `bytes`; the label
-    column is called `label` or `cls`, or is the only one of type `ClassLabel`.
+    column is called `label` or `cls`, or is the only one of type `ClassLabel`. Other columns that
+    are called `labels` or `number` hold what :func:`read_targets` takes.
 
     Args:
         table: the rows.
         rows: number of rows by what holds them, a file or a data set, in order.
         folders: that files which rows name may lie in.
-        columns: names of columns by what they hold: `path` the images, `label`, `split`, and
-            `group`, which is not looked for without a name.
+        columns: names of columns by what they hold: `path` the images, `label`, `labels`,
+            `number`, `split`, and `group`, which is not looked for without a name.
 
     Raises:
         UserError: if there are no rows, not exactly one column can be the images, or one that is
@@ -59,13 +68,15 @@ class TableSource:
         if not len(table):
             raise _no_rows(self.places[0])
         self.table, self.columns = table, columns or {}
-        named = {kind: self._column(kind) for kind in self.columns}
-        column = named.get("path") or _image_column(table, self.places[0])
+        named = {kind: self._columns(kind) for kind in self.columns}
+        column = next(iter(named.get("path", [])), "") or _image_column(table, self.places[0])
         if not _holds_images(table.features[column]):
             raise UserError(f"{self.places[0]} has no images in the column '{column}'")
-        self.classes, self.labels = _labels(table, self.places[0], named.get("label"))
+        target, names = _target_columns(table, self.places[0], self.columns)
+        self.classes, self.labels = _labels(table, self.places[0], names, target)
+        self.targets = self._targets(target, names)
         self.groups: Groups | None = (
-            groups_by_name(self.texts("group")) if "group" in named else None
+            groups_by_name(self.texts("group"), self.places[0]) if "group" in named else None
         )
         if isinstance(table.features[column], Image):
             table = table.cast_column(column, Image(decode=False))
@@ -89,14 +100,27 @@ class TableSource:
 
     def texts(self, kind: str) -> list[str]:
         """The values of a column by what it holds; [] if there is none. Raises UserError."""
-        column = self._column(kind)
-        if column is None:
+        columns = self._columns(kind)
+        if not columns:
             return []
-        values = self.table.select_columns([column]).with_format("arrow")[:].column(0)
-        return texts(values, f"{self.places[0]}, '{column}'")
+        return texts(_values(self.table, columns[0]), f"{self.places[0]}, '{columns[0]}'")
 
-    def _column(self, kind: str) -> str | None:
-        return column_of(kind, list(self.table.features), self.columns, self.places[0])
+    def _columns(self, kind: str) -> list[str]:
+        return columns_of(kind, list(self.table.features), self.columns, self.places[0])
+
+    def _targets(self, kind: str | None, names: Sequence[str]) -> Targets | None:
+        if kind not in ("labels", "number"):
+            return None
+        feature = self.table.features[names[0]]
+        if isinstance(feature, ClassLabel):
+            raise UserError(
+                f"{self.places[0]} has one class an image in the column '{names[0]}': name it in "
+                f"columns=dict(label={names[0]!r})"
+            )
+        inner = getattr(feature, "feature", None)
+        classes = list(inner.names) if isinstance(inner, ClassLabel) else None
+        found = {kind: {name: _values(self.table, name) for name in names}}
+        return read_targets(found, self.columns, self.places[0], classes)
 
     def _file(self, path: object, index: int) -> bytes:
         """The file that a row names in place of its content.
@@ -249,21 +273,45 @@ def _holds_images(kind: Any) -> bool:
     return isinstance(kind, Image) or (isinstance(kind, Value) and "binary" in kind.dtype)
 
 
+def _values(table: Dataset, column: str) -> Any:
+    """A column as Arrow has it."""
+    return table.select_columns([column]).with_format("arrow")[:].column(0)
+
+
+def _target_columns(table: Dataset, of: str, columns: Columns) -> tuple[str | None, list[str]]:
+    """What images are labelled with, see :func:`labelled_by`, and the columns that hold it."""
+    names = list(table.features)
+    typed = [name for name, kind in table.features.items() if isinstance(kind, ClassLabel)]
+    known = [name for name in ("label", "cls") if name in names]
+    may_be = {
+        "label": known[:1] or (typed if len(typed) == 1 else []),
+        "labels": [name for name in known_as("labels", names) if name not in typed],
+        "number": [name for name in known_as("number", names) if name not in typed],
+    }
+    kind = labelled_by(may_be, columns, of)
+    if kind is None:
+        return None, []
+    if kind in columns or len(may_be[kind]) > 1:
+        return kind, columns_of(kind, names, columns, of)
+    return kind, may_be[kind]
+
+
 def _labels(
-    table: Dataset, of: str, column: str | None = None
+    table: Dataset, of: str, names: Sequence[str], target: str | None
 ) -> tuple[list[str], NDArray[np.int64]]:
-    """Of a column, or the one that is known to hold them."""
-    named = [name for name, kind in table.features.items() if isinstance(kind, ClassLabel)]
-    candidates = [name for name in ("label", "cls") if name in table.features]
-    if column is None:
-        column = next(iter(candidates), named[0] if len(named) == 1 else None)
-    if column is None:
-        return [], np.full(len(table), NO_LABEL, dtype=np.int64)
-    values = table.select_columns([column]).with_format("arrow")[:].column(0)
+    """The classes, if these are what images are labelled with, of the column `names`."""
+    if target != "label":
+        return [], no_labels(len(table))
+    values = _values(table, names[0])
     if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
         return labels_by_name(pc.fill_null(values, "").to_pylist())
     if not pa.types.is_integer(values.type):
-        raise UserError(f"{of} has labels of type {values.type}: expected integers or strings")
+        other = "labels" if is_list(values.type) else "number"
+        raise UserError(
+            f"{of} has labels of type {values.type}: expected integers or strings, or for "
+            f"{'several labels' if other == 'labels' else 'numbers'} to be learnt "
+            f"columns=dict({other}={names[0]!r})"
+        )
     classes, labels = labels_by_number(pc.fill_null(values, NO_LABEL).to_numpy(), of)
-    kind = table.features[column]
+    kind = table.features[names[0]]
     return (list(kind.names) if isinstance(kind, ClassLabel) else classes), labels

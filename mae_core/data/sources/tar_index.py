@@ -18,8 +18,8 @@ from mae_core.data.sources.base import (
     is_image,
     left_out,
     packed,
-    suffixes_among,
 )
+from mae_core.data.sources.packed_targets import ABOUT, TARGET
 from mae_core.errors import UserError
 from mae_core.files import replacing
 
@@ -28,7 +28,7 @@ PADDING = 1 << 20  # bytes of a tar's end that are checked, writers leave 1 to 1
 
 
 class TarIndex(NamedTuple):
-    """The images of a tar file.
+    """The images of a tar file, and its .npy files, which are some if no tar file has others.
 
     Attributes:
         names: (N,) of bytes, the members' paths.
@@ -36,6 +36,8 @@ class TarIndex(NamedTuple):
         classes: (N,) of bytes, the text of each image's `<key>.cls`, or empty.
         others: (K,) of bytes, kinds of the members that are no images, `.cls` aside.
         counts: (K,) int64, how many members each of them has.
+        about: (1,) of bytes, the text of a member `ABOUT`, or empty.
+        targets: (N,) of bytes, the text of each image's `<key>.target` if there is one, or empty.
     """
 
     names: NDArray[np.bytes_]
@@ -43,6 +45,8 @@ class TarIndex(NamedTuple):
     classes: NDArray[np.bytes_]
     others: NDArray[np.bytes_]
     counts: NDArray[np.int64]
+    about: NDArray[np.bytes_]
+    targets: NDArray[np.bytes_]
 
 
 def tar_index(shard: Path) -> TarIndex:
@@ -61,20 +65,24 @@ def tar_index(shard: Path) -> TarIndex:
 
 
 def _build(shard: Path) -> TarIndex:
-    names, places, unread = [], [], []
-    texts: dict[str, str] = {}  # of images' classes, by key
+    names, places, unread, about = [], [], [], ""
+    texts: dict[str, dict[str, str]] = {LABEL: {}, TARGET: {}}  # of images, by key
     with tarfile.open(shard, "r:") as tar:
         # A list first: reading a member's content would move the file that the headers are in.
         members = list(tar)
         _check_end(tar)
-        suffixes = suffixes_among(member.name.removeprefix("./") for member in members)
+        packed_by_us = any(member.name == ABOUT for member in members)
         for member in members:
             name = member.name.removeprefix("./")
             if not member.isreg() or member.issparse():
                 continue
             if name.endswith(LABEL):
-                texts[_key(name)] = _text(tar, member)
-            elif is_image(name, suffixes):
+                texts[LABEL][_key(name)] = _text(tar, member)
+            elif packed_by_us and name.endswith(TARGET):
+                texts[TARGET][_key(name)] = _text(tar, member)
+            elif member.name == ABOUT:
+                about = _text(tar, member)
+            elif is_image(name, (*SUFFIXES, ARRAY)):
                 names.append(name)
                 places.append((member.offset_data, member.size))
             else:
@@ -83,9 +91,11 @@ def _build(shard: Path) -> TarIndex:
     return TarIndex(
         packed(names),
         np.array(places, dtype=np.int64).reshape(-1, 2),
-        packed([texts.get(_key(name), "") for name in names]),
+        packed([texts[LABEL].get(_key(name), "") for name in names]),
         packed(list(others)),
         np.array(list(others.values()), dtype=np.int64),
+        packed([about]),
+        packed([texts[TARGET].get(_key(name), "") for name in names]),
     )
 
 

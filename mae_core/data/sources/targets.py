@@ -6,6 +6,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from mae_core.errors import UserError
+from mae_core.notices import say
+
+SHOWN = 10  # names in a message
+MAX_VALUES = 1 << 30  # images times labels, 4 GiB
+
 
 @dataclass(frozen=True)
 class Targets:
@@ -28,3 +34,33 @@ class Targets:
     def only(self, indices: NDArray[np.int64]) -> "Targets":
         """Those of the images `indices`."""
         return replace(self, values=self.values[indices])
+
+
+def check_size(count: int, labels: int, of: str) -> None:
+    """Raise UserError if so many images and labels are more than memory should hold."""
+    if count * labels > MAX_VALUES:
+        raise UserError(
+            f"{of} has {labels:,} labels for {count:,} images, at most {MAX_VALUES:,} pairs are "
+            "kept in memory: is it a column of labels?"
+        )
+
+
+def tell_constant(targets: Targets, of: str) -> None:
+    """Say which labels no image has, or all have, or that all have the same number.
+
+    Args:
+        targets: of one image or more.
+        of: the data, for messages.
+    """
+    count = f"{of}: of {len(targets.values):,} images"
+    if targets.kind == "number":
+        if (targets.values == targets.values[0]).all():
+            say(f"{count} all have the {targets.names[0]} {targets.values[0, 0]:g}")
+        return
+    images = targets.values.sum(axis=0, dtype=np.float64)
+    for number, who in ((0, "none has"), (len(targets.values), "all have")):
+        names = [targets.names[label] for label in np.flatnonzero(images == number)]
+        if names:
+            more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
+            shown = ", ".join(f"'{name}'" for name in names[:SHOWN])
+            say(f"{count} {who} the label{'s' * (len(names) > 1)} {shown}{more}")

@@ -196,3 +196,43 @@ def test_a_set_of_other_classes_is_told_before_anything_runs(
     check(config, "random")  # stands in for a classifier that is still to be trained
     with pytest.raises(UserError, match="the class 'hat'"):
         check(config, str(classifier))
+
+
+def test_a_set_is_chosen_as_any_other(config: Config) -> None:
+    whole = len(open_set(config.sets[0], config))
+    config.sets[0].update(part=(0.0, 0.5), seed=3)
+    half = open_set(config.sets[0], config)
+    assert len(half) == whole // 2 and half.classes == CLASSES
+    config.sets[0].update(part=None, per_class=2)
+    assert len(open_set(config.sets[0], config)) == 8
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"prt": (0, 1)}, "the set 'val' has no field 'prt': did you mean 'part'"),
+        ({"name": 5}, "name"),
+    ],
+)
+def test_a_set_with_a_key_that_means_nothing_is_refused(
+    config: Config, more: dict, message: str
+) -> None:
+    config.sets[0].update(more)
+    with pytest.raises(UserError, match=message):
+        check(config, "random")
+
+
+def test_two_sets_of_one_name_are_refused(config: Config) -> None:
+    config.sets = [config.sets[0], config.sets[0]]
+    with pytest.raises(UserError, match="sets has val more than once"):
+        check(config, "random")
+
+
+def test_copies_of_an_image_are_of_one_group(config: Config, garments: Path) -> None:
+    corrupt(garments, images=1)
+    entry = {"name": "c", "data": str(garments / "c"), "corrupted": True}
+    config.sets = [entry | {"group": r"([^/]+)\.png"}]
+    check(config, "random")
+    config.sets = [entry | {"group": r"^([^/]+)/"}]
+    with pytest.raises(UserError, match="are copies of one image in two groups"):
+        check(config, "random")

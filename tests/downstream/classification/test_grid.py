@@ -53,7 +53,7 @@ def test_it_is_as_good_as_logistic_regression_and_its_winner_is_what_is_kept(
     assert setting._asdict().items() <= table["won"].items()
     probe = GridProbe(train.x.shape[1], 4, [setting.columns(train.x.shape[1], config.pool)])
     probe.load_state_dict(read_state(str(result.checkpoint)))
-    found = scored(probe.eval(), 0, val.x, val.y).correct
+    found = scored(probe.eval(), 0, val).correct
     assert float(found.float().mean()) == pytest.approx(result.metrics["linear-probe/top1"].value)
 
 

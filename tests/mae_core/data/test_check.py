@@ -1,12 +1,15 @@
+import resource
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from mae_core.data.bands import any_bands
+from mae_core import UserError
+from mae_core.data.bands import Bands, any_bands
 from mae_core.data.check import check
 from mae_core.data.sources import data_digest
+from mae_core.notices import say
 from tests.bands import field, npy, tiff
 from tests.forms import write_folder
 
@@ -59,3 +62,39 @@ def test_missing_numbers_are_a_fault_until_they_are_filled(tmp_path: Path) -> No
     assert "0.npy has 2 numbers of 3,072 that are NaN" in fault
     filled = check(data, workers=0, bands=any_bands("all", fill=0.0))
     assert not filled.unreadable and filled.filled == 2
+
+
+def test_images_of_several_pages_are_counted(tmp_path: Path) -> None:
+    pages = [Image.new("L", (8, 8), shade) for shade in (1, 2)]
+    pages[0].save(tmp_path / "0.tif", save_all=True, append_images=pages[1:])
+    pages[0].save(tmp_path / "1.tif")
+    found = check(str(tmp_path), workers=0)
+    assert found.kinds == {"TIFF L, the first of several pages or frames": 1, "TIFF L": 1}
+
+
+def test_arrays_that_seem_to_have_their_bands_first_are_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    say.cache_clear()
+    image = field(0)
+    data = str(write_folder(tmp_path / "a", {"0.npy": npy(image)}))
+    check(data, workers=0, bands=any_bands("all"))
+    assert "look like" not in caplog.text
+    data = str(write_folder(tmp_path / "b", {"0.npy": npy(image.transpose(2, 0, 1))}))
+    check(data, workers=0, bands=any_bands("all"))
+    assert "look like (bands, H, W)" in caplog.text and "b/0.npy" in caplog.text
+
+
+@pytest.mark.parametrize("bands", [None, any_bands("all")])
+def test_too_little_memory_is_one_message(tmp_path: Path, bands: Bands | None) -> None:
+    """An image of which nothing is wrong but that no machine has so much memory."""
+    Image.new("L", (1 << 20, 1 << 20 >> 14)).save(tmp_path / "0.png")
+    limit = resource.getrlimit(resource.RLIMIT_AS)
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + (64 << 20), limit[1]))
+    try:
+        with pytest.raises(UserError, match=r"0\.png takes more memory than there is") as error:
+            check(str(tmp_path), workers=0, bands=bands)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limit)
+    assert "repair" not in str(error.value)

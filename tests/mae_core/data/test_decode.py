@@ -14,6 +14,7 @@ from PIL import Image, ImageOps
 
 from mae_core.data import decode
 from mae_core.data.decode import Unreadable, open_file, open_image, open_stored, upright
+from mae_core.notices import say
 
 COLOUR = (200, 100, 50)
 
@@ -271,3 +272,32 @@ def test_class_ids_stay_and_turn_with_their_image(tmp_path: Path) -> None:
     mask.putpalette(bytes(range(256)) * 3)
     mask.save(tmp_path / "x.png", exif=exif)
     assert np.array_equal(open_stored(tmp_path / "x.png").stored(), np.rot90(ids, -1))
+
+
+def saved_pages(kind: str, count: int, **options: Any) -> bytes:
+    pages = [Image.new("L", (8, 8), 40 * number) for number in range(count)]
+    out = io.BytesIO()
+    pages[0].save(out, kind, save_all=True, append_images=pages[1:], **options)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "GIF", "PNG", "WEBP"])
+def test_pages_behind_the_first_are_not_left_out_silently(
+    kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    say.cache_clear()
+    open_image(saved_pages(kind, 1), 1, "x").pixels()
+    assert not caplog.text
+    for _ in range(2):
+        assert open_image(saved_pages(kind, 3), 1, "x").pixels().max() <= 1
+    assert caplog.text.count(f"{kind} images of several pages or frames: only the first") == 1
+
+
+def test_a_smaller_copy_is_no_page(caplog: pytest.LogCaptureFixture) -> None:
+    say.cache_clear()
+    out = io.BytesIO()
+    pages = [Image.new("L", (16, 16), 9), Image.new("L", (8, 8), 9)]
+    pages[1].encoderinfo = {"tiffinfo": {254: 1}}
+    pages[0].save(out, "TIFF", save_all=True, append_images=pages[1:])
+    open_image(out.getvalue(), 1, "x").pixels()
+    assert not caplog.text

@@ -117,3 +117,10 @@ def test_other_bands_in_train_and_val_are_refused(images: Path) -> None:
         tell_overlaps(fields)
     fields["train_data"]["bands"] = [0, 1, 2]
     tell_overlaps(fields)
+
+
+def test_groups_that_only_one_of_both_has_are_said(
+    images: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tell_overlaps(config(images / "train", images / "val", group=r"(.)"))
+    assert "groups are known of the val images alone" in caplog.text

@@ -9,8 +9,8 @@ from mae_core import UserError
 from mae_core.data.pack import pack
 from mae_core.data.sources import Source, open_source
 from mae_core.data.stored import read_raster
-from tests.bands import field, tiff
-from tests.forms import write_folder
+from tests.bands import field, npy, tiff
+from tests.forms import write_folder, write_tar
 
 
 def image(seed: int, height: int, width: int) -> Image.Image:
@@ -155,3 +155,33 @@ def test_images_are_packed_as_they_are_stored(tmp_path: Path, dtype: str) -> Non
     arrays = open_source(str(tmp_path / "arrays"))
     for index, image in enumerate(images):
         assert np.array_equal(read_raster(arrays.read(index), "x").pixels, image)
+
+
+@pytest.mark.parametrize("shard_mb", [1, 256])
+def test_arrays_beside_other_kinds_are_kept(tmp_path: Path, shard_mb: int) -> None:
+    images = [field(seed, size=180 if seed < 2 else 16) for seed in range(4)]
+    contents = [tiff(images[0]), npy(images[1]), npy(images[2]), tiff(images[3])]
+    names = [f"{i}.{'npy' if i in (1, 2) else 'tif'}" for i in range(4)]
+    write_folder(tmp_path / "in", dict(zip(names, contents, strict=True)))
+    (tmp_path / "x.csv").write_text("\n".join(["path", *names]))
+    table = {"root": str(tmp_path / "in")}
+    packed = pack(
+        str(tmp_path / "x.csv"),
+        tmp_path / "out",
+        shard_mb=shard_mb,
+        workers=0,
+        as_stored=True,
+        meaning=table,
+    )
+    after = open_source(str(tmp_path / "out"))
+    assert packed.images == len(after) == 4
+    for index, image in enumerate(images):
+        assert np.array_equal(read_raster(after.read(index), "x").pixels, image)
+
+
+def test_arrays_beside_images_of_another_shard_are_none(tmp_path: Path) -> None:
+    write_tar(tmp_path / "0.tar", {"0.tif": tiff(field(0)), "0.npy": npy(field(1))})
+    write_tar(tmp_path / "1.tar", {"1.npy": npy(field(1))})
+    assert len(open_source(str(tmp_path))) == 1
+    (tmp_path / "0.tar").unlink()
+    assert len(open_source(str(tmp_path))) == 1

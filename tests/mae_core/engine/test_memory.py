@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -23,3 +24,8 @@ def test_so_is_a_gpus() -> None:
 def test_other_errors_stay() -> None:
     with pytest.raises(RuntimeError, match="shape"), enough_memory():
         torch.zeros(2).reshape(3)
+
+
+def test_so_is_numpys() -> None:
+    with pytest.raises(UserError, match=r"Unable to allocate .*make batch_size"), enough_memory():
+        np.zeros(MORE_THAN_ANY)

@@ -178,6 +178,44 @@ def test_check_and_pack_take_a_table_with_names_of_its_own(
     assert code == USER_MISTAKE and "columns" in err
 
 
+def test_check_shows_labels_and_numbers(
+    data: Path, tmp_path: Path, call, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = [f"class-0/{n}.png;{'|'.join('ab'[: n % 3])};{n % 2};{n}.5" for n in range(6)]
+    table = data / "t.csv"
+    table.write_text("\n".join(["path;labels;c[/];age", *rows]))
+    code, out, _ = call("check", table, "--workers", 0)
+    shown = [line.replace("│", " ").split() for line in out.splitlines()]
+    assert code == 0 and "2 labels" in out and "classes" not in out
+    assert ["a", "4"] in shown and ["b", "2"] in shown and ["no", "label", "2"] in shown
+    assert ["labels", "an", "image", "1"] in shown
+    assert "labels are separated by '|', in 2 rows" in caplog.text
+    code, out, _ = call("check", table, "-o", "columns.labels=['c[/]']", "--workers", 0)
+    assert code == 0 and "1 label" in out and "c[/]" in out
+    assert "'labels' is not read" in caplog.text
+    number = ("-o", "columns.number=age", "-o", "unit=years", "--workers", 0)
+    code, out, _ = call("check", table, *number)
+    assert code == 0 and "age (years)" in out
+    assert ["age", "(years)", "0.5", "3", "5.5"] in [
+        line.replace("│", " ").split() for line in out.splitlines()
+    ]
+    code, _, _ = call("pack", table, tmp_path / "packed", *number)
+    code, out, _ = call("check", tmp_path / "packed", "--workers", 0)
+    assert code == 0 and "age (years)" in out
+    code, _, err = call("check", table, "-o", "unit=years", "--workers", 0)
+    assert code == USER_MISTAKE and "unit='years' is of numbers" in err and "Traceback" not in err
+
+
+def test_bench_and_duplicates_take_images_with_labels(data: Path, call) -> None:
+    names = [f"class-{i}/{n}.png,{n}" for i in range(2) for n in range(6)]
+    (data / "t.csv").write_text("\n".join(["path,number", *names]))
+    code, out, _ = call("bench", data / "t.csv", "--input-size", 12, "--workers", 0)
+    assert code == 0 and "bounds the loading" in out
+    out_folder = data.parent / "pairs"
+    found = call("check", data / "t.csv", "--against", data / "t.csv", "--out", out_folder)
+    assert found[0] in (0, USER_MISTAKE) and (out_folder / "names.txt").is_file()
+
+
 def test_stats_prints_a_line_for_a_config_and_draws(tmp_path: Path, call) -> None:
     data = write_fields(tmp_path / "fields") / "train"
     picture = tmp_path / "stats.png"
@@ -286,9 +324,9 @@ def test_unreadable_images_are_told_beside_duplicates(copies: Path, call) -> Non
     ("more", "message"),
     [
         (("--against", "no"), "no data at"),
-        (("--against", "val", "--masks", "val"), "--against compares images"),
-        (("--against", "val", "--bands", "all"), "leave out --bands"),
-        (("--against", "val", "-o", "split=val"), "leave out --bands and -o"),
+        (("--against", "val", "--masks", "val"), "takes no --masks"),
+        (("--against", "val", "--bands", "all"), "takes no --bands"),
+        (("--against", "val", "-o", "split=val"), "takes no -o"),
         (("--against", "val", "--out", "train/a.png"), "train/a.png cannot be written"),
     ],
 )
@@ -297,3 +335,58 @@ def test_mistakes_with_against_are_one_message(
 ) -> None:
     code, _, err = call("check", "train", *more)
     assert code == USER_MISTAKE and message in err and "Traceback" not in err
+
+
+def test_a_constant_band_gives_no_deviation_to_divide_by(tmp_path: Path, call) -> None:
+    image = field(0).astype(np.float32)
+    image[..., 1] = 0.1
+    np.savez(tmp_path / "x.npz", images=image[None])
+    code, out, _ = call("stats", tmp_path / "x.npz", "--bands", "0,1", "--workers", 0)
+    assert code == 0 and "no two numbers differ in 1: their std is 1 below" in out
+    assert out.rstrip().endswith(", 1])")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "check {0} --images x",
+        "check {0} --ignored 0",
+        "check {0} --pixel-values [0]",
+        "check {0} --out x",
+        "check {0} --fill 0",
+        "check {0} --masks {0} --bands all",
+        "check {0} --masks {0} -o split=x",
+        "check {0} --masks {0} --images x",
+        "check {0} --masks {0} --workers 1",
+        "check {0} --against {0} --bands all",
+        "check {0} --against {0} --fill 0",
+        "check {0} --against {0} -o split=x",
+        "check {0} --against {0} --ignored 0",
+        "check x.json --bands all",
+        "check x.json --masks x",
+        "check x.json --workers 1",
+        "pack {0} packed --as-stored --quality 80",
+        "pack {0} packed --as-stored --short-side 80",
+        "stats {0} -o group=(.)",
+        "bench {0} -o group=(.)",
+        "bench {0} -o split=x",
+        "convert {0} x.json --from coco --zero-based",
+    ],
+)
+def test_an_option_that_means_nothing_is_refused(data: Path, call, command: str) -> None:
+    code, _, err = call(*command.format(data).split())
+    assert code == USER_MISTAKE and "error:" in err and "met what" not in err
+
+
+def test_a_name_in_brackets_is_no_markup(tmp_path: Path, call) -> None:
+    data = write_images(tmp_path / "[bold]") / "train"
+    code, out, _ = call("check", data, "--workers", 0)
+    assert code == 0 and "[bold]" in "".join(out.split())
+
+
+def test_bench_takes_the_rows_of_a_split(data: Path, call) -> None:
+    rows = "".join(f"class-0/{i}.png,{'a' if i else 'b'}\n" for i in range(4))
+    (data / "t.csv").write_text(f"img,split\n{rows}")
+    chosen = ("-o", "columns.path=img", "-o", "split=a")
+    code, out, _ = call("bench", data / "t.csv", "--workers", 0, "--input-size", 12, *chosen)
+    assert code == 0 and "images/s" in out

@@ -66,3 +66,27 @@ def test_cases_are_the_val_data_and_where_they_are_drawn_also_the_draw() -> None
     drawn = cases_of(config(FEW_SHOT), DATA)
     for override in ("seed=1", "queries=5", "episodes=10", "novel_classes=['a', 'b']"):
         assert cases_of(config(FEW_SHOT, override), DATA) != drawn
+
+
+def test_a_table_with_two_roots_is_two_data_sets() -> None:
+    def with_roots(first: str, second: str) -> dict[str, object]:
+        table = {"data": "x.csv", "transform": {}}
+        sets = {"train_data": {**table, "root": first}, "val_data": {**table, "root": second}}
+        return {**config(KNN), **sets}
+
+    digests = {"x.csv with root=a": "1", "x.csv with root=b": "2"}
+    there = {"x.csv with root=c": "1", "x.csv with root=d": "2"}
+    kept, swapped = with_roots("a", "b"), with_roots("b", "a")
+    assert protocol(kept, digests) == protocol(with_roots("c", "d"), there)
+    assert protocol(kept, digests) != protocol(swapped, digests)
+    assert cases_of(kept, digests) == cases_of(with_roots("c", "d"), there)
+    assert cases_of(kept, digests) != cases_of(swapped, digests)
+
+
+def test_what_is_seen_of_a_case_makes_it_no_other() -> None:
+    plain, seen = config(KNN), config(KNN)
+    as_stored = {"bands": "all", "in_chans": 12, "clip": [0, 9], "log1p": True, "fill": 0}
+    for keys in (as_stored, {"bits": 12}, {"in_chans": 1}):
+        seen["val_data"] = {**plain["val_data"], **keys}  # type: ignore[dict-item]
+        assert cases_of(seen, DATA) == cases_of(plain, DATA)
+        assert protocol(seen, DATA) != protocol(plain, DATA)

@@ -1,5 +1,6 @@
 """Images that report a winner are no images that choose it."""
 
+import inspect
 import shutil
 from pathlib import Path
 
@@ -8,7 +9,8 @@ from mmengine.config import Config
 
 from mae_core import UserError
 from mae_core.config import load_config
-from pipelines.sweep.held_out import evaluated_images, evaluated_sets, goal_stage
+from mae_core.data.sources import open_source
+from pipelines.sweep.held_out import CHOICE, evaluated_images, evaluated_sets, goal_stage
 from pipelines.sweep.space import load_sweep
 from tests.downstream.conftest import scenes  # noqa: F401  a fixture
 from tests.pipelines.sweep.conftest import Write, halves
@@ -112,3 +114,7 @@ def test_a_suite_is_tested_on_its_data_sets_alone() -> None:
 def test_a_goal_names_its_stage() -> None:
     goals = ("fine-tune/top1", "pretrain/loss", "supervise/top1", "segment/mIoU")
     assert [goal_stage(one) for one in goals] == ["finetune", "pretrain", "supervise", "segment"]
+
+
+def test_images_are_chosen_by_all_that_chooses_them() -> None:
+    assert set(CHOICE) == set(inspect.signature(open_source).parameters) - {"data"}

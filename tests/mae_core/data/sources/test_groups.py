@@ -80,3 +80,19 @@ def test_a_part_without_a_group_is_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"of 1 groups is none"):
         for part in ((0.0, 0.5), (0.5, 1.0)):
             open_source(data, group="a", part=part)
+
+
+@pytest.mark.parametrize("names", [("7", "07"), ("7", "7.0"), ("-1", "-01")])
+def test_one_number_is_no_two_groups(names: tuple[str, str]) -> None:
+    with pytest.raises(UserError, match="one number and two groups"):
+        groups_by_name([*names, "8"], "t.csv")
+
+
+def test_parts_of_hashes_are_groups_of_their_own() -> None:
+    assert len(groups_by_name(["1e400", "2e400", "00e1", "00e2", "inf", "Infinity"]).names) == 6
+
+
+@pytest.mark.parametrize("pattern", ["()", "(x?)", ".{0}"])
+def test_a_pattern_that_finds_empty_names_is_refused(pattern: str) -> None:
+    with pytest.raises(UserError, match="finds an empty name in those of 2 of 2 images of data"):
+        groups_by_pattern(["a/1.jpg", "b/2.jpg"], pattern, "data")

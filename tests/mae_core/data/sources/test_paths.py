@@ -128,14 +128,15 @@ def test_a_path_that_leaves_the_folder_is_refused(folder: Path, path: str) -> No
 @pytest.mark.parametrize(
     ("content", "more", "message"),
     [
-        ("c8/0.jpg,cat\n", {}, r"no column 'path'.*by its first line, are 'c8/0\.jpg', 'cat'"),
-        ("", {}, r"its columns, by its first line, are none"),
+        ("c8/0.jpg,cat\n", {}, r"no column 'path'.*, by its first line .*'c8/0\.jpg', 'cat'"),
+        ("", {}, "is empty: expected a first line that names the columns"),
+        ("path|label\nc8/0.jpg|cat\n", {}, "is split at commas, semicolons or tabs"),
         ("path,label\n", {}, "has no rows"),
         ("path,label\nc8/0.jpg\n", {}, r"2 columns by its first.*row 1 has 1 columns: c8/0\.jpg"),
         ('path,label\n"c8/0.jpg,cat\nc8/3.jpg,cat\n', {}, "other numbers of them in 1 rows"),
         ("path,label\n,cat\n", {}, r"1 rows without a path, such as row 1"),
         ("path,image\nx,y\n", {}, r"'path', 'image', which may all be the path: name one"),
-        ("path,path\nx,y\n", {}, r"'path', 'path', which may all be the path"),
+        ("path,path\nx,y\n", {}, "has the column 'path' more than once: rename or delete"),
         ("path\nc8/1.jpg\n", {}, r"1 of 1 files are not there, such as c8/1\.jpg: .*root="),
         ("path\nc8/0.jpg\n", {"columns": {"label": "x"}}, r"no column 'x' \(columns\.label\)"),
         ("path\nc8/0.jpg\n", {"columns": {"lable": "x"}}, "key 'lable': did you mean 'label'"),
@@ -232,3 +233,24 @@ def test_a_table_of_another_folder_is_found_from_anywhere(
     table(folder, f"path\n{NAMES[0]}\n")
     monkeypatch.setenv("MAE_BENCH_DATA", str(folder.parent))
     assert os.path.isfile(open_source("images/labels.csv").name(0))
+
+
+def test_a_list_takes_all_rows_of_an_image(folder: Path, tmp_path: Path) -> None:
+    rows = f"path,label\n{NAMES[0]},a\n{NAMES[1]},a\n{NAMES[0]},b\n"
+    (tmp_path / "list.txt").write_text(NAMES[0])
+    source = open_source(table(folder, rows), names_in=str(tmp_path / "list.txt"))
+    assert source.labels.tolist() == [0, 1]
+
+
+def test_splits_that_differ_in_capitals_are_told(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = f"path,split\n{NAMES[0]},train\n{NAMES[1]}, Train\n{NAMES[2]},val \n"
+    assert len(open_source(table(folder, rows), split="train")) == 1
+    assert "'Train' differ from the split 'train' in capitals alone" in caplog.text
+
+
+@pytest.mark.parametrize("split", [0, "", "train"])
+def test_a_folder_has_no_split(folder: Path, split: Any) -> None:
+    with pytest.raises(UserError, match="is of tables"):
+        open_source(str(folder), split=split)

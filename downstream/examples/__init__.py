@@ -1,0 +1,1 @@
+"""Data of the worked examples, docs/examples.md: made by stated recipes, nothing downloaded."""
