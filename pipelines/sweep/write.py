@@ -11,7 +11,7 @@ import optuna
 from optuna.trial import create_trial
 
 from mae_core.files import write_bytes, write_json
-from pipelines.report.names import LOSS, is_headline, number, order, other_unit, title
+from pipelines.report.names import LOSS, is_headline, is_known, number, order, other_unit, title
 from pipelines.report.render import write_pages
 from pipelines.sweep.best import SEED, Best, Reported, best_of, complete, reported
 from pipelines.sweep.collect import OTHER, SELECTION, Entry, entries
@@ -63,10 +63,16 @@ def write_sweep(run_id: str, tracker: Tracker, folder: Path) -> str:
         "best": best and asdict(best),
         "reported": found and asdict(found),
         "importance": weights,
-        "trials": [asdict(one) for one in trials],
+        "trials": [trial_as_json(one) for one in trials],
     }
     write_json(folder / "sweep.json", content, indent=2)
     return (folder / "sweep.md").read_text(encoding="utf-8")
+
+
+def trial_as_json(one: Entry) -> dict[str, Any]:
+    """A trial as in sweep.json; None for a metric without a value, as JSON has no nan."""
+    metrics = {name: value if is_known(value) else None for name, value in one.metrics.items()}
+    return {**asdict(one), "metrics": metrics}
 
 
 def shown_metrics(trials: Sequence[Entry], goal: str) -> list[str]:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from downstream.outcomes import Resampled
+from downstream.outcomes import Grouped, Resampled
 from downstream.statistics import (
     compare,
     compare_apart,
@@ -223,3 +223,13 @@ def test_resamples_that_often_have_no_value_show_nothing(trainings: int) -> None
     assert over_resamples(Resampled(drawn.squeeze())).ci95
     whole = Resampled(drawn.squeeze() - 0.3)
     assert compare(Resampled(drawn.squeeze()), whole).verdict == "better"
+
+
+def test_a_difference_of_which_nothing_is_known_has_no_bounds_in_any_unit() -> None:
+    metres = Resampled(np.array([812.5])), Resampled(np.array([12.5]))
+    one = np.zeros(4, dtype=np.int64)
+    together = Grouped(np.array([812.5] * 4), one), Grouped(np.array([12.5] * 4), one)
+    for first, second in (metres, together):
+        found = compare(first, second)
+        assert (found.difference, found.low, found.high) == (800, -np.inf, np.inf)
+        assert found.verdict == "no difference shown"

@@ -19,7 +19,7 @@ SIMULATIONS, TRIALS, IMAGES, TRUTH = 1000, 16, 400, 0.7
 def trial(values: dict[str, float], metric: Metric) -> Entry:
     assert metric.ci95 is not None
     intervals = {GOAL: metric.ci95}
-    return Entry(values, "complete", {GOAL: metric.value}, intervals, "", str(values))
+    return Entry(values, "complete", {GOAL: metric.value}, intervals, {}, "", str(values))
 
 
 def winners(shared: float) -> Iterator[Entry]:

@@ -7,8 +7,10 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from mae_core.stage import Metric
 from pipelines.cli.main import app
 from pipelines.sweep.collect import SWEEP, TRIAL
+from pipelines.sweep.figures import label
 from pipelines.sweep.write import write_sweep
 from pipelines.tracking.tracker import Tracker
 from tests.browser import CHROMIUM, DESKTOP, PHONE, browser, opened, overflows
@@ -61,6 +63,27 @@ def test_the_best_values_are_those_of_the_best_mean_and_the_ratio_explains_most(
     assert "| 0.1 | random | 0 | – | pruned: after 25 % of its training, loss 0.9 |" in markdown
     with Image.open(tmp_path / "report" / "curves.png") as picture:
         assert picture.width > picture.height  # a panel for each parameter but the seed
+
+
+def test_the_least_error_wins_in_its_unit_and_a_trial_without_a_value_does_not(
+    tracker: Tracker, tmp_path: Path
+) -> None:
+    tags = {"stage": SWEEP, "recipe": "tiny-sweep", "benchmark": "tiny", "goal": "knn/mae"}
+    run = tracker.start("tiny-sweep", {**tags, "names": json.dumps(NAMES), "command": "mae-bench"})
+    for ratio, value in ((0.25, 14.0), (0.5, 12.34), (0.75, float("nan"))):
+        trial = start(tracker, run, (ratio, "random", 0))
+        tracker.metrics(trial, {"knn/mae": Metric(value, 0.41, "px")})
+        tracker.end(trial, "FINISHED")
+    tracker.end(run, "FINISHED")
+    markdown = write_sweep(run, tracker, tmp_path)
+    assert "mask_ratio=0.5, masking=random: 12.3 px**" in markdown
+    assert "| 0.25 | random | 0 | 14.0 ± 0.4 px |" in markdown
+    assert "| 0.75 | random | 0 | no value |" in markdown
+    assert "mean absolute error (not percent)" in markdown
+    trials = json.loads((tmp_path / "sweep.json").read_text())["trials"]
+    assert [one["metrics"]["knn/mae"] for one in trials] == [14.0, 12.34, None]
+    assert label("knn/mae", "px") == "kNN,\nmean absolute error (px)"
+    assert label("knn/top1") == "kNN,\ntop-1 (%)"
 
 
 def test_a_winner_that_was_not_yet_tested_on_other_images_has_no_interval(
