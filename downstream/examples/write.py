@@ -14,6 +14,7 @@ from downstream.examples import bands, microscopy, rgbd, scenes, sounds
 from mae_core.data.cache import atomic_folder, locked
 from mae_core.data.tiff import library
 from mae_core.errors import UserError
+from mae_core.files import replacing
 
 Progress = Callable[[int, int], None]
 TABLE = "labels.csv"
@@ -94,7 +95,7 @@ def write_example(
                 if progress:
                     progress(done, images)
             if example.columns:
-                with open(place / TABLE, "w", newline="") as table:
+                with replacing(place / TABLE) as part, part.open("w", newline="") as table:
                     csv.writer(table).writerows(rows)
     return images
 

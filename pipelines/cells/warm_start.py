@@ -35,7 +35,6 @@ FAILED = 1
 def main() -> None:
     """Fork a stage for each request; tell how each ended."""
     requests = socket.socket(fileno=int(sys.argv[1]))
-    gc.disable()  # what is imported stays; a stage looks for garbage when it has its own
     for name in LIBRARIES:
         importlib.import_module(name)
     gc.collect()

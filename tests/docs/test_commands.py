@@ -68,6 +68,7 @@ EXEMPT = {
     "mae-bench run microscopy": f"minutes; {EXAMPLES}",
     "mae-bench run sounds": f"minutes; {EXAMPLES}",
     "mae-bench run rgbd": f"minutes; {EXAMPLES}",
+    "mae-bench run scenes": f"minutes; {EXAMPLES}, tests/downstream/classification/test_answers.py",
     "mae-bench data example": f"up to a minute; {EXAMPLES}",
     "mae-bench data convert data/nuclei": "needs the nuclei; tests/downstream/dense/convert",
     "mae-bench plan demo": "a minute; tests/pipelines/recipes/test_plan.py with small stages",

@@ -23,8 +23,8 @@ val_dataloader = dict(
         transform=dict(input_size=60),
     ),
 )
-train_cfg = dict(max_epochs=20, val_interval=20)
+train_cfg = dict(max_epochs=10, val_interval=10)
 scratch = dict(  # for random weights: twice the epochs, one rate for all layers
-    train_cfg=dict(max_epochs=40, val_interval=40),
+    train_cfg=dict(max_epochs=20, val_interval=20),
     optim_wrapper=dict(paramwise_cfg=dict(layer_decay=1.0)),
 )
