@@ -1,7 +1,8 @@
 """A worked example's data as files, by the name of the example."""
 
 import csv
-from collections.abc import Callable, Iterator
+import io
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +15,7 @@ from downstream.examples import bands, microscopy, rgbd, scenes, sounds
 from mae_core.data.cache import atomic_folder, locked
 from mae_core.data.tiff import library
 from mae_core.errors import UserError
-from mae_core.files import replacing
+from mae_core.files import write_text
 
 Progress = Callable[[int, int], None]
 TABLE = "labels.csv"
@@ -95,9 +96,15 @@ def write_example(
                 if progress:
                     progress(done, images)
             if example.columns:
-                with replacing(place / TABLE) as part, part.open("w", newline="") as table:
-                    csv.writer(table).writerows(rows)
+                write_text(place / TABLE, as_csv(rows))
     return images
+
+
+def as_csv(rows: Iterable[tuple[Any, ...]]) -> str:
+    """A table as text."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
 
 
 def save(path: Path, pixels: NDArray[Any]) -> None:
