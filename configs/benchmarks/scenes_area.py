@@ -6,6 +6,6 @@ pretrain = "pretrain/vit-micro-p6_1xb128-coslr-20e_scenes"
 encoders = ["mae", "random", "pixels"]
 repeats = {}  # runs of a stage, each with another seed, such as {"pretrain": 3, "knn": 1}
 tasks = {
-    "linear-probe": "linear_probe/vit-micro-p6_1xb512-60e_scenes-area",
-    "knn": "knn/vit-micro-p6_k20_scenes-area",
+    "linear-probe": "linear_probe/vit-micro-p6_1xb512-60e_scenes_area",
+    "knn": "knn/vit-micro-p6_k20_scenes_area",
 }
