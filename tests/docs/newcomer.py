@@ -71,6 +71,7 @@ def write_all(home: Path) -> Path:
     for folder in ("data", "images"):
         shutil.copytree(home / "photos", home / folder)
     write_example("bands", home / "data" / "bands", str(home / "photos" / "train"), images=12)
+    write_example("scenes", home / "data" / "scenes", images=12)
     tables(home)
     (home / "shards" / "train").mkdir(parents=True)
     with tarfile.open(home / "shards" / "train" / "0.tar", "w") as shard:
