@@ -26,6 +26,7 @@ CHOICE = (
     "columns",
     "root",
     "group",
+    "unit",
 )
 
 

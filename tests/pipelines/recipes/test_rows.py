@@ -164,7 +164,10 @@ def test_the_key_follows_what_a_name_stands_for(recipe: str, own: str, tmp_path:
         ("encoders={'supervised': '{configs}/pretrain.py'}", "makes the row 'supervised', and"),
         ("encoders={'a': '{configs}/knn.py'}", "a config for 'knn': expected one for pretrain or"),
         ("encoders={'a': 'pretrain/vit-micro-p6'}", "the row 'a' has 'pretrain/vit-micro-p6': no"),
-        ("encoders={'a': 'pretrain/vit-micro-p6'}", "did you mean 'pretrain/vit-micro-p6_1xb"),
+        (
+            "encoders={'a': 'pretrain/vit-micro-p6_24e_demo'}",
+            "did you mean 'pretrain/vit-micro-p6_1xb",
+        ),
         ("encoders={'mae': None}", "has the row 'mae', but no key `pretrain`"),
         ("pretrain[rwa].seed=1", "no stage 'pretrain[rwa]': did you mean 'pretrain[raw]'"),
         ("knn[raw].k=1", "no stage 'knn[raw]'"),
