@@ -1,5 +1,5 @@
 # Frozen features of scenes of garments, whose kinds are several labels of an image.
-_base_ = "scenes.py"
+_base_ = "../_base_/scenes.py"
 pool = "avg"
 layer = None  # of the encoder: a number from 0 on, or "best"; None is the last
 batch_size = 250
