@@ -69,7 +69,7 @@ EVERY: Kinds = {
     "encoder": DICT,
     "encoder.arch": TEXT,
     "pixels": DICT,
-    "train_data": DICT,
+    "train_data": maybe(DICT),
     "val_data": maybe(DICT),
     "preview": DICT,
     "transform": DICT,

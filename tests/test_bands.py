@@ -76,6 +76,7 @@ def test_twelve_bands_from_the_files_to_the_figures(
 ) -> None:
     torch.set_num_threads(1)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(CONFIGS.parent))  # of tests.faults, for stages
     data = write_fields(tmp_path / "fields", train=8)
     train = data / "train"
     checked = call(monkeypatch, capsys, "data", "check", train, "--bands", "all", "--workers", 0)
@@ -110,6 +111,7 @@ def test_a_benchmark_on_twelve_bands_ends_in_a_report(
 ) -> None:
     """Pretraining, then fine-tuning and a linear probe of its encoder and of random weights."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(CONFIGS.parent))  # of tests.faults, for stages
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     write_band_configs(tmp_path, write_fields(tmp_path / "fields", train=8), PIXELS)
     recipe = write_recipe(tmp_path, ("finetune", "linear-probe"), ("mae", "random"))
