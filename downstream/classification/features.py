@@ -16,7 +16,7 @@ from mmengine.device import get_device
 from mmengine.runner import set_random_seed
 from torch.utils.data import DataLoader
 
-from downstream.classification.answers import CLASS, labels_of, names_of
+from downstream.classification.answers import kind_of, labels_of, names_of
 from downstream.classification.labels import check_answers, check_labels
 from downstream.classification.layers import (
     Columns,
@@ -24,6 +24,7 @@ from downstream.classification.layers import (
     has_best,
     layer_columns,
     pooled_of,
+    strata_of,
 )
 from mae_core.agreement import outline
 from mae_core.checkpoints import build_encoder, check_sizes
@@ -41,6 +42,7 @@ from mae_core.encoders.registry import encoder_class
 from mae_core.errors import UserError
 from mae_core.files import digest, replacing
 from mae_core.for_encoder import with_encoder
+from mae_core.kinds import DICT, check_kinds
 from mae_core.locks import lock
 from mae_core.names import has_file
 from mae_core.source_code import code_digest
@@ -74,12 +76,12 @@ class Features:
     @property
     def kind(self) -> str:
         """Of what the images are labelled with."""
-        return CLASS if self.targets is None else self.targets.kind
+        return kind_of(self.targets)
 
     @property
     def strata(self) -> torch.Tensor:
-        """(N,) int64: of which an equal share is drawn, the classes where images have one each."""
-        return self.y if self.targets is None else torch.zeros(len(self.y), dtype=torch.int64)
+        """(N,) int64, see :func:`strata_of`."""
+        return torch.from_numpy(strata_of(self.y.numpy(), self.targets))
 
     def of_layer(self, number: int) -> "Features":
         """Those of one layer alone."""
@@ -183,6 +185,7 @@ def check_features(config: Config, encoder: str) -> tuple[ImageDataset, ImageDat
             sizes than the config, `pool` or `layer` is none of the encoder's, or the stage cannot
             choose a layer.
     """
+    check_kinds(config, {"train_data": DICT, "val_data": DICT})  # which other stages may lack
     config = with_encoder(config, encoder)
     check_sizes(config.encoder, encoder)
     check_pool(config)

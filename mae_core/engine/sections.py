@@ -76,8 +76,6 @@ def faults(config: Config) -> Iterator[str]:
     if content.get("schedule") is not None and content.get("param_scheduler") is not None:
         yield "schedule and param_scheduler both say how the rate goes: leave one of them out"
     for place, fields, known, nothing in sections(content):
-        if fields is None:  # as if it were left out
-            continue
         if not isinstance(fields, Mapping):
             yield f"{place}={fields!r}: expected a dict"
             continue
