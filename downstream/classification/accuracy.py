@@ -8,7 +8,7 @@ import torch
 from mmengine.evaluator import BaseMetric
 from mmengine.registry import METRICS
 
-from downstream.classification.answers import MAIN
+from downstream.classification.answers import CLASS, MAIN
 from downstream.classification.metrics import Scored
 
 
@@ -49,3 +49,8 @@ class MainMetric(BaseMetric):
         name = MAIN[self.kind]
         value = Scored(answers, labels, kind=self.kind).value(name)
         return {name: value(np.ones(len(results)))}
+
+
+def evaluator(given: Any, kind: str) -> Any:
+    """The `val_evaluator` of a config, or what measures answers that are no classes."""
+    return given if kind == CLASS else {"type": "MainMetric", "kind": kind}

@@ -8,11 +8,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mae_core.data.images import ImageDataset
-from mae_core.data.sources.targets import Targets
+from mae_core.data.sources.targets import SAID, Targets
 from mae_core.errors import UserError
 
 CLASS, LABELS, NUMBER = "class", "labels", "number"
-MAIN = {CLASS: "top1", LABELS: "map", NUMBER: "r2"}  # what is always measured
+MAIN = {CLASS: "top1", LABELS: "map", NUMBER: "r2"}  # always measured; decides without a choice
 
 
 class Answers(nn.Module):
@@ -20,11 +20,6 @@ class Answers(nn.Module):
 
     kind = CLASS
     unit = ""
-
-    @property
-    def main(self) -> str:
-        """The metric that is always measured, and that decides where nothing else is to."""
-        return MAIN[self.kind]
 
     def forward(self, raw: Tensor) -> Tensor:
         """What a head's output (..., C) says: logits, or a number in its unit."""
@@ -118,6 +113,16 @@ class Number(Answers):
         return {"answers": NUMBER, **scale}
 
 
+def kind_of(targets: Targets | None) -> str:
+    """Of the answers where images are labelled so; None of those with a class each."""
+    return CLASS if targets is None else targets.kind
+
+
+def suffix_of(kind: str) -> str:
+    """What ends the names of metrics that say how much was learnt, not what: '', '_map', '_r2'."""
+    return "" if kind == CLASS else f"_{MAIN[kind]}"
+
+
 def answers_of(targets: Targets | None) -> Answers:
     """What is to be answered where images are labelled so; None of those with a class each."""
     if targets is None:
@@ -142,6 +147,6 @@ def refuse_others(about: Mapping[str, Any], path: str) -> None:
     kind = about.get("answers", CLASS)
     if kind != CLASS:
         raise UserError(
-            f"{path} answers with {'several labels' if kind == LABELS else 'a number'}, this stage "
-            "tests classifiers that answer with a class"
+            f"{path} answers with {SAID.get(kind, kind)}, this stage tests classifiers that answer "
+            "with a class"
         )

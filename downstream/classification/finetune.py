@@ -8,7 +8,7 @@ from mmengine.dist import all_gather, is_main_process
 from mmengine.runner import Runner, set_random_seed
 from timm.data.mixup import Mixup
 
-from downstream.classification import accuracy  # noqa: F401  registers
+from downstream.classification import accuracy
 from downstream.classification.answers import CLASS, NUMBER, Answers, answers_of, names_of
 from downstream.classification.classifier import Classifier
 from downstream.classification.labels import check_answers
@@ -134,8 +134,7 @@ def fit(
     set_random_seed(config.seed)
     answers = answers_of(train_data.targets)
     model = build_classifier(config, encoder, len(names_of(train_data)), answers)
-    if answers.kind != CLASS:
-        config.val_evaluator = {"type": "MainMetric", "kind": answers.kind}
+    config.val_evaluator = accuracy.evaluator(config.val_evaluator, answers.kind)
     if blocks is not None:
         model.freeze(blocks)
     resolve_batch_size(config, model, train_data, work_dir, reporter)

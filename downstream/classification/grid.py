@@ -171,7 +171,7 @@ class FeatureDataset(Dataset[dict[str, torch.Tensor]]):
 
 
 def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> StageResult:
-    """Choose a setting, train it on all train features; `the metrics of :func:`measured` on val.
+    """Choose a setting, train it on all train features; the metrics of :func:`measured` on val.
 
     `config.held_out` is the share of the train images that chooses among :func:`settings_of` the
     config, with `layer='best'` the layer, too. What each reaches there is the artifact `grid`.
@@ -239,7 +239,7 @@ def described(setting: Setting) -> str:
 
 def check_split(config: Config, images: ImageDataset) -> None:
     """Raise UserError if the held-out part would have no image of a class."""
-    held_out(strata_of(images), images.classes, images.source.groups, config)
+    held_out(strata_of(images.labels, images.targets), images.classes, images.source.groups, config)
 
 
 def fit(

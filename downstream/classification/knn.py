@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.device import get_device
 from torch.nn import functional as F
 
-from downstream.classification.answers import MAIN, answers_of
+from downstream.classification.answers import MAIN, kind_of
 from downstream.classification.features import (
     Features,
     check_features,
@@ -62,7 +62,7 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     if config.get("standardize"):
         x, queries = standardized(x, queries)
     votes = knn_votes(x, train.y, queries, ks, config.temperature)
-    unit = answers_of(val.targets).unit
+    unit = "" if val.targets is None else val.targets.unit
     found = Scored(next(votes), val.y, are_votes=True, kind=val.kind, unit=unit)
     metrics, outcomes = measured("knn", found, config, val.groups)
     for k, others in zip(config.more_k, votes, strict=True):
@@ -79,7 +79,7 @@ def check(config: Config, encoder: str) -> None:
     check_kinds(config, KINDS)
     train, _ = check_features(config, encoder)
     check_k(max([config.k, *config.more_k]), train)
-    check_metrics(config, answers_of(train.targets).kind)
+    check_metrics(config, kind_of(train.targets))
     check_decides(config)
 
 

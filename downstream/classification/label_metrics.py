@@ -12,11 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from downstream.classification.ranking import area, precision
+from downstream.classification.ranking import Numbers, OfWeights, Values, area, mean_over, precision
 
-Values = NDArray[np.float64]
-Numbers = NDArray[np.int64]
-OfWeights = Callable[[Values], float]  # a metric of images that count so often each, (N,)
 THRESHOLD = 0.5
 
 
@@ -103,13 +100,4 @@ def _mean_of_labels(
 ) -> OfWeights:
     """The mean over labels that some images have and, for `both_kinds`, some have not."""
     labels = [_Places.among(*pair) for pair in zip(shares.T, truth.T > 0, strict=True)]
-
-    def value(times: Values) -> float:
-        found = []
-        for label in labels:
-            own, others = label.counts(times)
-            if own[-1] and (others[-1] or not both_kinds):
-                found.append(one(own, others))
-        return float(np.mean(found)) if found else np.nan
-
-    return value
+    return mean_over(labels, one, both_kinds)

@@ -4,23 +4,21 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from downstream.classification.answers import LABELS, NUMBER, names_of
+from downstream.classification.answers import NUMBER, names_of
 from mae_core.data.images import ImageDataset
 from mae_core.data.sources import NO_LABEL
 from mae_core.data.sources.base import same_names
+from mae_core.data.sources.targets import SAID
 from mae_core.errors import UserError
 from mae_core.notices import say
-
-SHOWN = 5  # names in a message
 
 
 def check_answers(train: ImageDataset, val: ImageDataset) -> None:
     """Raise UserError unless both sets are labelled alike: with classes, labels, or a number.
 
-    Of classes see :func:`check_labels`. A label that train has nowhere or everywhere is said.
+    Of classes see :func:`check_labels`.
     """
-    kinds = {kind_in_words(dataset) for dataset in (train, val)}
-    if len(kinds) > 1:
+    if kind_in_words(train) != kind_in_words(val):
         raise UserError(
             f"train images have {kind_in_words(train)}, and val images {kind_in_words(val)}: "
             "columns=dict(...) says what is in a table"
@@ -38,23 +36,14 @@ def check_answers(train: ImageDataset, val: ImageDataset) -> None:
             f"train's numbers are in '{train.targets.unit}', val's in '{val.targets.unit}'"
         )
     for name, targets in (("train", train.targets), ("val", val.targets)):
-        constant = (targets.values == targets.values[0]).all(axis=0)
-        if constant.all():
+        if (targets.values == targets.values[0]).all():
             what = "number" if targets.kind == NUMBER else "labels"
             raise UserError(f"all {name} images have the same {what}: there is nothing to learn")
-        if constant.any():
-            names = ", ".join(np.array(targets.names)[constant][:SHOWN])
-            say(
-                f"{name}: {int(constant.sum())} of {len(targets.names)} labels are those of all "
-                f"images or of none, such as {names}: they do not count in its metrics"
-            )
 
 
 def kind_in_words(dataset: ImageDataset) -> str:
     """What an image is labelled with."""
-    if dataset.targets is None:
-        return "one class each"
-    return "several labels" if dataset.targets.kind == LABELS else "a number"
+    return "one class each" if dataset.targets is None else SAID[dataset.targets.kind]
 
 
 def check_labels(train: ImageDataset, val: ImageDataset) -> None:

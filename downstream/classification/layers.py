@@ -6,6 +6,7 @@ not take part.
 
 from collections.abc import Sequence
 from itertools import accumulate
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from mae_core.data.images import ImageDataset
 from mae_core.data.sources.base import NO_LABEL, Groups
 from mae_core.data.sources.groups import whole_groups
 from mae_core.data.sources.select import bounds, stratified
+from mae_core.data.sources.targets import Targets
 from mae_core.encoders import Encoder
 from mae_core.errors import UserError
 
@@ -88,14 +90,21 @@ def check_choice(config: Config, train: ImageDataset) -> None:
             f"layer='best' needs held_out, the share of the train images that chooses, above 0 and "
             f"below 1, such as held_out=0.1; found held_out={part!r}"
         )
-    chooses = held_out(strata_of(train), train.classes, train.source.groups, config)
+    chooses = held_out(
+        strata_of(train.labels, train.targets), train.classes, train.source.groups, config
+    )
     if len(chooses) == len(train):
         raise UserError(f"held_out={part} leaves no train image to learn: make it smaller")
 
 
-def strata_of(images: ImageDataset) -> NDArray[np.int64]:
-    """(N,): of which an equal share is drawn, the classes where images have one each."""
-    return images.labels if images.targets is None else np.zeros(len(images), dtype=np.int64)
+def strata_of(labels: NDArray[Any], targets: Targets | None) -> NDArray[np.int64]:
+    """(N,): of which an equal share is drawn, the classes where images have one each.
+
+    Args:
+        labels: (N,) of the images, or whatever is as long where they have `targets`.
+        targets: of the images, if these are no classes.
+    """
+    return labels if targets is None else np.zeros(len(labels), dtype=np.int64)
 
 
 def check_decides(config: Config, settings: int = 1) -> None:

@@ -13,8 +13,8 @@ from mmengine.dist import is_main_process
 from mmengine.model import BaseModel
 from mmengine.runner import set_random_seed
 
-from downstream.classification import accuracy, grid  # noqa: F401  accuracy registers
-from downstream.classification.answers import CLASS, Answers, answers_of, names_of
+from downstream.classification import accuracy, grid
+from downstream.classification.answers import Answers, answers_of, kind_of, names_of
 from downstream.classification.features import check_features, check_pool
 from downstream.classification.finetune import open_images, predict
 from downstream.classification.layers import check_decides, has_best
@@ -90,8 +90,7 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     looks = config.pool, config.get("layer")
     names, answers = names_of(train_data), answers_of(train_data.targets)
     probe = FrozenProbe(frozen, len(names), Normalize(**config.pixels), *looks, answers)
-    if answers.kind != CLASS:
-        config.val_evaluator = {"type": "MainMetric", "kind": answers.kind}
+    config.val_evaluator = accuracy.evaluator(config.val_evaluator, answers.kind)
     datasets = {"train_dataloader": train_data, "val_dataloader": val_data}
     runner = build_runner(config, probe, work_dir, reporter, datasets)
     train(runner)
@@ -126,7 +125,7 @@ def check(config: Config, encoder: str) -> None:
         check_decides(config, len(grid.settings_of(config)))
         train_data, _ = check_features(config, encoder)
         grid.check_split(config, train_data)
-    check_metrics(config, answers_of(train_data.targets).kind)
+    check_metrics(config, kind_of(train_data.targets))
 
 
 def on_images(config: Config) -> bool:

@@ -11,7 +11,14 @@ from mmengine.config import Config
 from numpy.typing import NDArray
 
 from downstream.classification import finetune
-from downstream.classification.answers import CLASS, LABELS, MAIN, answers_of, labels_of
+from downstream.classification.answers import (
+    CLASS,
+    LABELS,
+    MAIN,
+    kind_of,
+    labels_of,
+    suffix_of,
+)
 from downstream.classification.features import Features, check_pool, train_and_val_features
 from downstream.classification.few_labels import METHODS
 from downstream.classification.layers import check_choice, strata_of
@@ -75,8 +82,8 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
             outcomes.setdefault(f"low-shot/{split.set}_finetune", []).append(correct)
     stacked: dict[str, torch.Tensor | Grouped | Resampled] = {}
     metrics: dict[str, Metric] = {}
-    kind = answers_of(images[0].targets).kind
-    suffix = "" if kind == CLASS else f"_{MAIN[kind]}"
+    kind = kind_of(images[0].targets)
+    suffix = suffix_of(kind)
     for name, values in outcomes.items():
         outcome = outcome_again(torch.stack(values), images[1].source.groups)
         stacked[f"{name}{suffix}"] = outcome
@@ -142,7 +149,9 @@ def draw_splits(config: Config, images: ImageDataset) -> Iterator[Split]:
         for number in range(entry.get("splits", 0)):
             seed = 1000 * config.seed + number
             if "share" in entry:
-                chosen = stratified(strata_of(images), images.classes, entry["share"], seed)
+                chosen = stratified(
+                    strata_of(images.labels, images.targets), images.classes, entry["share"], seed
+                )
             elif images.targets is not None:
                 raise UserError(
                     f"sets has {dict(entry)}: per_class needs images with one class each, take a "

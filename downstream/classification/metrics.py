@@ -11,13 +11,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from downstream.classification.answers import CLASS, LABELS, MAIN, NUMBER
 from downstream.classification.label_metrics import LABEL_METRICS
 from downstream.classification.number_metrics import LOWER_IS_BETTER, NUMBER_METRICS
-from downstream.classification.ranking import Ranked, area, precision
+from downstream.classification.ranking import (
+    Numbers,
+    OfWeights,
+    Ranked,
+    Values,
+    area,
+    mean_over,
+    precision,
+)
+from downstream.clusters import groups_in
 from downstream.outcomes import Grouped, Resampled, in_groups
 from downstream.statistics import (
     LEVEL,
@@ -31,9 +39,6 @@ from mae_core.data.sources.base import Groups
 from mae_core.errors import UserError, suggest
 from mae_core.stage import Metric
 
-Values = NDArray[np.float64]
-Numbers = NDArray[np.int64]
-OfWeights = Callable[[Values], float]  # a metric of images that count so often each, (N,)
 TOP1 = "top1"
 BINS = 15  # of the calibration error, as Guo et al. have
 
@@ -204,7 +209,7 @@ def outcome_again(kept: torch.Tensor, groups: Groups | None) -> torch.Tensor | G
     """The outcome of :func:`main_outcome`, of one training or of S of them, stacked."""
     if kept.dtype == torch.bool:
         return in_groups(kept, groups)
-    return Resampled(kept.numpy(), None if groups is None else len(np.unique(groups.of)))
+    return Resampled(kept.numpy(), None if groups is None else groups_in(groups.of))
 
 
 def resampled(value: OfWeights, count: int, groups: Groups | None = None) -> Resampled:
@@ -291,13 +296,4 @@ def _mean_of_classes(
     """The mean over classes; of two the second one's. Those without images do not count."""
     classes: Iterable[int] = [1] if shares.shape[1] == 2 else range(shares.shape[1])
     ranked = [Ranked.of(shares[:, label], labels == label) for label in classes]
-
-    def value(times: Values) -> float:
-        found = []
-        for images in ranked:
-            own, others = images.counts(times)
-            if own[-1] and others[-1]:
-                found.append(one(own, others))
-        return float(np.mean(found)) if found else np.nan
-
-    return value
+    return mean_over(ranked, one, both_kinds=True)

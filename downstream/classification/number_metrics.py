@@ -7,10 +7,8 @@ sums of squares are of what is left of the mean.
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
-Values = NDArray[np.float64]
-OfWeights = Callable[[Values], float]  # a metric of images that count so often each, (N,)
+from downstream.classification.ranking import OfWeights, Values
 
 
 def r2(answers: Values, truth: Values) -> OfWeights:

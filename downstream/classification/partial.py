@@ -11,7 +11,7 @@ import torch
 from mmengine.config import Config
 
 from downstream.classification import finetune
-from downstream.classification.answers import CLASS, MAIN, answers_of
+from downstream.classification.answers import MAIN, answers_of, kind_of, suffix_of
 from downstream.classification.metrics import metric_of, outcome_again
 from downstream.curves import Point, draw_curves
 from downstream.outcomes import Grouped, Resampled, save_outcomes
@@ -34,8 +34,7 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
     config = with_encoder(config, encoder, reporter)
     images = finetune.open_images(config)
     outcomes: dict[str, torch.Tensor | Grouped | Resampled] = {}
-    kind = answers_of(images[0].targets).kind
-    suffix = "" if kind == CLASS else f"_{MAIN[kind]}"
+    kind = kind_of(images[0].targets)
     metrics: dict[str, Metric] = {}
     points = []
     for number, blocks in enumerate(config.blocks):
@@ -43,7 +42,7 @@ def run(config: Config, encoder: str, work_dir: Path, reporter: Reporter) -> Sta
         part = PartReporter(reporter, name, number, len(config.blocks))
         fit = partial(finetune.fit_part, config, encoder, images, part, blocks=blocks)
         kept = cached_outcome(work_dir / name, fit)
-        outcome, name = outcome_again(kept, images[1].source.groups), f"{name}{suffix}"
+        outcome, name = outcome_again(kept, images[1].source.groups), f"{name}{suffix_of(kind)}"
         outcomes[f"partial-finetune/{name}"] = outcome
         metrics[f"partial-finetune/{name}"] = metric_of(outcome)
         points.append(Point(blocks, metric_of(outcome)))

@@ -1,12 +1,14 @@
 """What depends on the order of scores, of images that count so often each, sorted once."""
 
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 Values = NDArray[np.float64]
 Numbers = NDArray[np.int64]
+OfWeights = Callable[[Values], float]  # a metric of images that count so often each, (N,)
 
 
 class Ranked(NamedTuple):
@@ -47,3 +49,32 @@ def precision(own: Values, others: Values) -> float:
     steps, all_of_it = np.diff(own, prepend=0.0), own + others
     there = steps > 0
     return float((steps[there] * own[there] / all_of_it[there]).sum() / own[-1])
+
+
+class Order(Protocol):
+    """Images by the score of one class, or of one label."""
+
+    def counts(self, times: Values) -> tuple[Values, Values]:
+        """How many of it, and of the others, have each score or a higher one."""
+
+
+def mean_over(
+    orders: Sequence[Order], one: Callable[[Values, Values], float], both_kinds: bool
+) -> OfWeights:
+    """The mean of a metric over those that some images have and, for `both_kinds`, some have not.
+
+    Args:
+        orders: of each class or label.
+        one: its metric, of what :meth:`Order.counts` gives.
+        both_kinds: whether one that all images have is left out, too.
+    """
+
+    def value(times: Values) -> float:
+        found = []
+        for order in orders:
+            own, others = order.counts(times)
+            if own[-1] and (others[-1] or not both_kinds):
+                found.append(one(own, others))
+        return float(np.mean(found)) if found else np.nan
+
+    return value

@@ -25,6 +25,7 @@ from mae_core.data.picture import (
     Unreadable,
     brief,
     converted,
+    damage_told,
     eight_bits,
 )
 from mae_core.errors import UserError
@@ -193,7 +194,7 @@ class PillowImage:
 
     def pixels(self, reduction: int = 1) -> Pixels:
         """See :class:`Opened`; never reduced, and refused above `MAX_PIXELS`."""
-        try:
+        with damage_told(self.name):
             self.check_size()
             if self.has_pages:
                 say(
@@ -204,10 +205,6 @@ class PillowImage:
             scaled = eight_bits(self.deep(), self.bits) if self.is_deep else None
             image = self.image if scaled is None else Image.fromarray(scaled)
             pixels = converted(image, self.channels)
-        except (Unreadable, MemoryError):
-            raise
-        except Exception as error:
-            raise Unreadable.of(self.name, brief(error)) from error
         return upright(pixels, self.orientation)
 
     @property
@@ -237,12 +234,8 @@ class PillowImage:
             Unreadable: if the file is damaged.
         """
         self.check_size()
-        try:
+        with damage_told(self.name):
             pixels = np.asarray(self.image)
-        except MemoryError:
-            raise
-        except Exception as error:
-            raise Unreadable.of(self.name, brief(error)) from error
         flat = pixels.ndim == 2
         found = upright(pixels[..., None] if flat else pixels, self.orientation)
         return found[..., 0] if flat else found
@@ -283,10 +276,8 @@ class ArrayImage:
         if self.array.shape[2] == self.channels:
             return self.array
         plain = self.array[..., 0] if self.array.shape[2] == 1 else self.array
-        try:
+        with damage_told(self.name):
             return converted(Image.fromarray(plain), self.channels)
-        except Exception as error:
-            raise Unreadable.of(self.name, brief(error)) from error
 
 
 class Decoded:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mae_core.data.picture import AS_STORED, Pixels, Unreadable, brief, converted, eight_bits
+from mae_core.data.picture import AS_STORED, Pixels, Unreadable, converted, damage_told, eight_bits
 from mae_core.data.raster import Raster, check_size, not_installed
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def read_dicom(data: bytes, name: str) -> Raster:
         UserError: if a package that it takes is not installed.
     """
     scan = header(data, name)
-    with damage_told(name):
+    with quietly(name):
         stored = decoded(scan, name)
         pixels = colours(stored, scan) if is_coloured(scan) else in_units(stored, scan)
         if int(scan.get("NumberOfFrames") or 1) > 1:
@@ -75,7 +75,7 @@ class DicomImage:
         Raises:
             Unreadable: if the file is damaged, or says no window of numbers that need one.
         """
-        with damage_told(self.name):
+        with quietly(self.name):
             stored = decoded(self.scan, self.name)
             if is_coloured(self.scan):
                 found = colours(stored, self.scan)[..., :3]
@@ -103,15 +103,10 @@ def tags(name: str = "") -> list[int]:
 
 
 @contextmanager
-def damage_told(name: str) -> Iterator[None]:
-    """Raise Unreadable for whatever readers of a damaged file raise, without their warnings."""
-    with warnings.catch_warnings(action="ignore"), np.errstate(all="ignore"):
-        try:
-            yield
-        except (Unreadable, MemoryError):
-            raise
-        except Exception as error:  # pydicom's and its decoders' are of many kinds
-            raise Unreadable.of(name, " ".join(brief(error).split())) from error
+def quietly(name: str) -> Iterator[None]:
+    """As :func:`damage_told`, without the readers' warnings."""
+    with warnings.catch_warnings(action="ignore"), np.errstate(all="ignore"), damage_told(name):
+        yield
 
 
 def header(data: bytes, name: str) -> "Dataset":
@@ -119,7 +114,7 @@ def header(data: bytes, name: str) -> "Dataset":
     wanted = tags(name)
     from pydicom import dcmread
 
-    with damage_told(name):
+    with quietly(name):
         scan = dcmread(io.BytesIO(data), specific_tags=wanted)
         missing = [key for key in ("Rows", "Columns", "BitsStored") if not scan.get(key)]
         if missing or not (set(scan.keys()) & set(OTHERS[-3:])):

@@ -1,5 +1,7 @@
 """What all readers of images share: limits, the error, and the way to 8 bits a channel."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,17 @@ class Unreadable(UserError):
     def of(cls, name: str, reason: object) -> "Unreadable":
         """The error of the image `name`."""
         return cls(f"{name} cannot be read as an image ({reason}): repair it or delete it")
+
+
+@contextmanager
+def damage_told(name: str) -> Iterator[None]:
+    """Raise Unreadable for whatever the readers of a damaged image raise; errors for users stay."""
+    try:
+        yield
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:  # the libraries' are of many kinds
+        raise Unreadable.of(name, " ".join(brief(error).split())) from error
 
 
 def converted(image: Image.Image, channels: int) -> Pixels:

@@ -17,6 +17,7 @@ from mae_core.data.decode import (
     is_dicom,
     upright,
 )
+from mae_core.data.picture import damage_told
 from mae_core.data.raster import Raster, check_size
 
 AS_COLOURS = {"P": "RGB", "PA": "RGBA", "1": "L"}  # Pillow's modes whose numbers are no levels
@@ -64,16 +65,12 @@ def of_array(pixels: NDArray[Any], name: str, kind: str) -> Raster:
 def of_pillow(image: PillowImage) -> Raster:
     """Any file that Pillow reads, palettes as their colours."""
     image.check_size()
-    try:
+    with damage_told(image.name):
         if image.is_deep:
             pixels = image.deep()
         else:
             mode = AS_COLOURS.get(image.image.mode)
             pixels = np.asarray(image.image.convert(mode) if mode else image.image)
-    except (Unreadable, MemoryError):
-        raise
-    except Exception as error:  # Pillow's readers raise many kinds
-        raise Unreadable.of(image.name, brief(error)) from error
     pixels = pixels[..., None] if pixels.ndim == 2 else pixels
     kind = f"{image.image.format} {pixels.dtype.name}"
     return Raster(upright(pixels, image.orientation), (), None, kind)

@@ -1,7 +1,6 @@
 """Arrays of Zarr, versions 2 and 3, by zarr: read where they lie, a part at a time."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mae_core.data.decode import Unreadable, brief
+from mae_core.data.picture import Unreadable, damage_told
 from mae_core.data.raster import check_size, not_installed
-from mae_core.errors import UserError
 
 if TYPE_CHECKING:
     from zarr import Array, Group
@@ -45,7 +43,7 @@ def read_zarr(path: str) -> NDArray[Any]:
         check_numbers(array, path)
         shape = array.shape
         order = [*range(array.ndim)]
-        if axes and [name in axes for name in AREA] == [True, True]:
+        if all(name in axes for name in AREA):
             area = [axes.index(name) for name in AREA]
             order = [*area, *(place for place in order if place not in area)]
         elif array.ndim > 3:
@@ -70,17 +68,6 @@ def _opened(path: str) -> "Array | Group":
     import zarr
 
     return zarr.open(path, mode="r")
-
-
-@contextmanager
-def damage_told(path: str) -> Iterator[None]:
-    """Raise Unreadable for whatever reading a damaged store raises."""
-    try:
-        yield
-    except (UserError, MemoryError):
-        raise
-    except Exception as error:  # zarr's and its codecs' are of many kinds
-        raise Unreadable.of(path, " ".join(brief(error).split())) from error
 
 
 def only_image(found: "Array | Group", path: str) -> tuple["Array", Sequence[str]]:

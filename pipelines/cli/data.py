@@ -250,7 +250,7 @@ def pack(
 
 @app.command()
 def example(
-    name: Annotated[str, typer.Argument(help="bands, microscopy, rgbd or sounds.")],
+    name: Annotated[str, typer.Argument(help="bands, microscopy, rgbd, scenes or sounds.")],
     folder: Annotated[Path, typer.Argument(help="A new folder.")],
     photos: Annotated[
         str | None,

@@ -27,7 +27,7 @@ from mae_core.data.sources.paths import (
 )
 from mae_core.data.sources.select import Selection, balanced, listed, share_of
 from mae_core.data.sources.tar import TarSource
-from mae_core.data.sources.targets import Targets, tell_constant
+from mae_core.data.sources.targets import SAID, Targets, tell_constant
 from mae_core.data.sources.zarr import ZarrSource
 from mae_core.data.zarr import is_store
 from mae_core.errors import UserError
@@ -102,10 +102,9 @@ def open_source(
 
 def _check_classified(source: Source, per_class: int, data: str) -> None:
     if source.targets is not None:
-        have = "several labels" if source.targets.kind == "labels" else "a number"
         raise UserError(
-            f"per_class={per_class} needs one class an image, and those of {data} have {have} "
-            "each: take a part=(0.0, 0.5) of them"
+            f"per_class={per_class} needs one class an image, and those of {data} have "
+            f"{SAID[source.targets.kind]} each: take a part=(0.0, 0.5) of them"
         )
 
 

@@ -69,7 +69,7 @@ class TarSource:
         kept = np.concatenate([index.targets for index in indices])[order]
         self.targets = _targets([index for index in indices if len(index.names)], kept, place)
         self.classes: list[str] = []
-        self.labels = no_labels(len(names))
+        self.labels = no_labels(len(order))
         if self.targets is not None:
             return
         if (texts != b"").any():

@@ -10,6 +10,7 @@ from mae_core.errors import UserError
 from mae_core.notices import say
 
 SHOWN = 10  # names in a message
+SAID = {"labels": "several labels", "number": "a number"}  # what an image has, by kind
 MAX_VALUES = 1 << 30  # images times labels, 4 GiB
 
 

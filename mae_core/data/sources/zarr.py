@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mae_core.data.picture import damage_told
 from mae_core.data.raster import check_size
 from mae_core.data.sources.arrays import check_images, labels_of
 from mae_core.data.sources.base import Groups
 from mae_core.data.sources.targets import Targets
-from mae_core.data.zarr import check_numbers, damage_told, measured, multiscales, opened
+from mae_core.data.zarr import check_numbers, measured, multiscales, opened
 from mae_core.errors import UserError
 
 if TYPE_CHECKING:
